@@ -1,0 +1,43 @@
+# make build    a virtual environment in .venv with addax installed in it, editable, with its test tools
+# make native   recompile the C++ extension in place, into the environment that is active (a second or two per file)
+# make test     the test suite, less what is marked slow       make lint   ruff and pyright
+# make demo     train a digit classifier                        make bench  the benchmarks
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: build native test slow lint demo bench clean
+
+$(STAMP): pyproject.toml CMakeLists.txt $(wildcard native/*.cpp native/*.h native/kernels/*.cpp native/kernels/*.h)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+build: $(STAMP)
+
+# The same place an editable install puts it: src/addax/_native.*.so.
+native:
+	cmake -S . -B build/native -G Ninja -DSKBUILD_STATE=editable -DPython_EXECUTABLE=$$(command -v python) >/dev/null
+	cmake --build build/native
+
+test: build
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+slow: build
+	$(BIN)/python -m pytest -n 2 -q -m slow
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+demo: build
+	$(BIN)/python examples/digits.py
+
+bench: build
+	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build $(VENV) src/addax/_native.*.so

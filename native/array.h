@@ -1,0 +1,64 @@
+// The Array object: an aval (its type) and a reference to its memory.
+#pragma once
+
+#include "buffer.h"
+#include "common.h"
+
+namespace addax {
+
+// What C needs to know of an aval, computed once and kept in the aval's `_desc` slot. Avals are interned and immortal,
+// so both pointers may be kept without a reference and compared for equality.
+struct Desc {
+  PyObject_HEAD
+  PyObject* aval;        // the aval this describes (borrowed: it owns us)
+  PyArray_Descr* dtype;  // NumPy dtype, owned
+  int ndim;
+  int type_num;          // NPY_FLOAT etc.; >= NPY_USERDEF for ml_dtypes
+  bool weak_type;
+  int64_t itemsize, size, nbytes;
+  const npy_intp* dims;
+  const npy_intp* strides;  // bytes, row-major
+  const char* format;       // PEP 3118 letter, or null (bfloat16, float8, ...)
+};
+
+struct ArrayObject {
+  PyObject_HEAD
+  PyObject* aval;     // strong
+  Desc* desc;         // of aval
+  Storage* storage;   // null once deleted
+  PyObject* device;   // strong, or null for None
+  PyObject* weakrefs;
+  bool committed;
+};
+
+extern PyTypeObject* ArrayType;
+
+// Borrowed; -1/null with a Python error set if the aval has no NumPy dtype.
+Desc* desc_of(PyObject* aval);
+
+// New array with uninitialised memory.
+ArrayObject* array_new(PyObject* aval, Desc* desc);
+// New array over given memory; takes over the caller's reference to `storage` (also on failure).
+ArrayObject* array_from_storage(PyObject* aval, Desc* desc, Storage* storage);
+// New array sharing `a`'s memory (same nbytes, other aval), device and committedness.
+ArrayObject* array_alias(ArrayObject* a, PyObject* aval, Desc* desc);
+// New array with the values of any NumPy array or scalar, converted to the aval's dtype.
+ArrayObject* array_from_any(PyObject* value, PyObject* aval, Desc* desc);
+// The memory, taken out of the array, which is deleted by this; null if it already was. For donated arguments:
+// check storage_reusable() on the result before writing to it.
+Storage* array_steal_storage(ArrayObject* a);
+int array_raise_deleted(ArrayObject* a);  // sets RuntimeError, returns -1
+// An external array's bytes brought to the host; 0, or -1 with an error. Afterwards array_data() is not null.
+int array_fetch(ArrayObject* a);
+
+inline bool array_check_exact(PyObject* o) { return Py_TYPE(o) == ArrayType; }
+inline bool array_check(PyObject* o) {
+  return Py_TYPE(o) == ArrayType || PyType_IsSubtype(Py_TYPE(o), ArrayType);
+}
+inline bool array_is_deleted(const ArrayObject* a) { return a->storage == nullptr; }
+// The first byte. The array must not be deleted; null for an external array that has not been fetched.
+inline void* array_data(const ArrayObject* a) { return a->storage->data; }
+// As array_data, for any array: fetches external ones, null with a Python error when deleted.
+void* array_host_data(ArrayObject* a);
+
+}  // namespace addax
