@@ -1,7 +1,7 @@
 """The options of addax: each declared once, with its type, default, meaning and scope.
 
-Code imports everything about configuration from here: `config` (process-wide updates), `current_context()` (what hot code
-reads), and one context manager per option, under the option's own name::
+Code imports everything about configuration from here: `config` (process-wide updates), `current_context()` (what hot
+code reads), and one context manager per option, under the option's own name::
 
     from addax.core.config import config, current_context, enable_x64
 
@@ -312,7 +312,7 @@ platforms = declare(
     text("platforms", None, "Comma-separated platforms to initialise, best first, e.g. 'cuda,cpu'.", HOST)
 )
 platform_name = declare(text("platform_name", "", "The platform to prefer; `platforms` is the newer spelling.", HOST))
-num_cpu_devices = declare(number("num_cpu_devices", int, -1, "How many virtual CPU devices there are; -1 is one.", HOST))
+num_cpu_devices = declare(number("num_cpu_devices", int, -1, "How many virtual CPU devices there are; -1: one.", HOST))
 cuda_visible_devices = declare(
     text("cuda_visible_devices", "all", "Comma-separated CUDA device ids to use, or 'all'.", HOST)
 )

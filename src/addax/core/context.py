@@ -5,7 +5,8 @@ Start with `Context` (a frozen, interned set of option values), then `_Config.up
 
 Three kinds of state, as in JAX:
 
-* the *base* values: defaults, then environment variables (``ADDAX_ENABLE_X64``, ``JAX_ENABLE_X64``), then `config.update`;
+* the *base* values: defaults, then environment variables (``ADDAX_ENABLE_X64`` or ``JAX_ENABLE_X64``), then
+  `config.update`;
 * per-thread *overrides*: what the context managers entered by this thread set;
 * the current `Context`, the merge of both restricted to options that tracing and dispatch depend on. The native runtime
   holds it per thread, so `current_context()` is one C call, and caches compare contexts by identity.
@@ -68,8 +69,8 @@ class Context:
     traces to; contexts that differ only in, say, `debug_nans` share it.
     """
 
-    # Defaults are class attributes, set by `declare`; an instance's __dict__ holds only what differs from them. So reading
-    # is a plain attribute access, and an option declared later does not invalidate contexts that exist.
+    # Defaults are class attributes, set by `declare`; an instance's __dict__ holds only what differs from them. So
+    # reading is a plain attribute access, and an option declared later does not invalidate contexts that exist.
     trace_key: TraceKey
 
     if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class Context:
         def __getattr__(self, name: str) -> Any: ...
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"Context is immutable; use `with addax.{name}(...)` or `config.update('addax_{name}', ...)`")
+        raise AttributeError(
+            f"Context is immutable; write `with addax.{name}(...):` or `config.update('addax_{name}', ...)`"
+        )
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in sorted(self.__dict__.items()) if k != "trace_key")
@@ -182,7 +185,9 @@ class OptionManager:
     def __init__(self, option: Option) -> None:
         self._option = option
         self.__name__ = option.name
-        self.__doc__ = f"{option.doc}\n\nContext manager for the addax_{option.name} option, which takes {option.expects}."
+        self.__doc__ = (
+            f"{option.doc}\n\nContext manager for the addax_{option.name} option, which takes {option.expects}."
+        )
 
     @property
     def name(self) -> str:
@@ -276,7 +281,9 @@ def make_user_context(default_value: Any = None, name: str = "user_context") -> 
         return value
 
     unique = f"{name}_{next(_user_context_ids)}"
-    return declare(Option(unique, check(default_value), "A user context.", TRACE, "any hashable value", check, str, False))
+    return declare(
+        Option(unique, check(default_value), "A user context.", TRACE, "any hashable value", check, str, env=False)
+    )
 
 
 _user_context_ids = itertools.count()

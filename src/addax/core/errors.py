@@ -30,7 +30,7 @@ class TracerLike(Protocol):
 
 
 def near_miss(name: str, candidates: Iterable[str], *, prefix: str = "") -> str:
-    """" Did you mean 'x'?" for the candidates closest to `name`, or "" if none is close. Starts with a space.
+    """ " Did you mean 'x'?" for the candidates closest to `name`, or "" if none is close. Starts with a space.
 
     >>> near_miss("tanch", ["sin", "tanh", "tan"])
     " Did you mean 'tanh' or 'tan'?"
@@ -110,7 +110,8 @@ class ConcretizationTypeError(AddaxTypeError):
     """A number was needed where only a traced value, with a shape and a dtype but no numbers, is there.
 
     While `jit`, `grad` or `vmap` records a function, its arguments are tracers: stand-ins for every value the argument
-    may take. Operations on tracers are recorded. Turning one into a Python number is not an operation: there is no number yet.
+    may take. Operations on tracers are recorded. Turning one into a Python number is not an operation: there is no
+    number yet.
 
     A program that fails, because `float` must return a number now::
 
@@ -146,8 +147,8 @@ class ConcretizationTypeError(AddaxTypeError):
     def __init__(self, tracer: TracerLike, context: str = "") -> None:
         super().__init__(
             _message(
-                f"A concrete value is needed here, but the array {array_summary(tracer)} is being traced: it has a shape "
-                "and a dtype, and no numbers until the compiled function runs.",
+                f"A concrete value is needed here, but the array {array_summary(tracer)} is being traced: it has a "
+                "shape and a dtype, and no numbers until the compiled function runs.",
                 context,
                 _origin(tracer),
                 self._advice(),
@@ -190,8 +191,8 @@ class TracerBoolConversionError(ConcretizationTypeError):
         >>> float(relu(3.0))
         3.0
 
-    Loops: ``while x > 0:`` becomes `lax.while_loop`, and ``and``/``or``/``not`` become ``&``, ``|``, ``~``. If the value is an
-    argument that takes few values (a mode, a flag), make it static instead::
+    Loops: ``while x > 0:`` becomes `lax.while_loop`, and ``and``/``or``/``not`` become ``&``, ``|``, ``~``. If the
+    value is an argument that takes few values (a mode, a flag), make it static instead::
 
         >>> import functools
         >>> @functools.partial(addax.jit, static_argnames="square")
@@ -200,27 +201,29 @@ class TracerBoolConversionError(ConcretizationTypeError):
         >>> float(power(3.0, square=True))
         9.0
 
-    What may be asked of a tracer in an `if` is what its type says: ``x.shape``, ``x.ndim``, ``x.dtype``, and ``x is None``.
+    What may be asked of a tracer in an `if` is what its type says: ``x.shape``, ``x.ndim``, ``x.dtype``, and ``x is
+    None``.
     """
 
     def __init__(self, tracer: TracerLike) -> None:
         aval = tracer.aval
         if getattr(aval, "shape", ()) != ():
             advice = (
-                "Write jnp.where(condition, x, y) to choose element by element; or reduce it to one truth value with .any() "
-                "or .all() and pass that to lax.cond."
+                "Write jnp.where(condition, x, y) to choose element by element; or reduce it to one truth value with "
+                ".any() or .all() and pass that to lax.cond."
             )
         else:
             advice = (
-                "Instead of `if`, write jnp.where(condition, x, y) or lax.cond(condition, f, g, x); instead of `while`, "
-                "lax.while_loop; instead of and/or/not, the operators &, |, ~. If the choice is between a few settings, make "
-                "the argument static: jit(f, static_argnums=...)."
+                "Instead of `if`, write jnp.where(condition, x, y) or lax.cond(condition, f, g, x); instead of "
+                "`while`, lax.while_loop; instead of and/or/not, the operators &, |, ~. If the choice is between a "
+                "few settings, make the argument static: jit(f, static_argnums=...)."
             )
         AddaxTypeError.__init__(
             self,
             _message(
-                f"Attempted boolean conversion of the traced array {array_summary(tracer)}: Python's if, while, and, or, not "
-                "and assert need to know now whether it is true, and its value exists only when the compiled function runs.",
+                f"Attempted boolean conversion of the traced array {array_summary(tracer)}: Python's if, while, and, "
+                "or, not and assert need to know now whether it is true, and its value exists only when the compiled "
+                "function runs.",
                 _origin(tracer),
                 advice,
             ),
@@ -263,11 +266,11 @@ class TracerArrayConversionError(AddaxTypeError):
     def __init__(self, tracer: TracerLike) -> None:
         super().__init__(
             _message(
-                f"NumPy asked for the numbers of the traced array {array_summary(tracer)} (its __array__ method was called), and "
-                "there are none until the compiled function runs.",
+                f"NumPy asked for the numbers of the traced array {array_summary(tracer)} (its __array__ method was "
+                "called), and there are none until the compiled function runs.",
                 _origin(tracer),
-                "Use addax.numpy instead of numpy here (jnp.sin for np.sin, jnp.asarray(table)[i] for table[i]), or call the "
-                "NumPy code from inside the program with addax.pure_callback.",
+                "Use addax.numpy instead of numpy here (jnp.sin for np.sin, jnp.asarray(table)[i] for table[i]), or "
+                "call the NumPy code from inside the program with addax.pure_callback.",
             )
         )
 
@@ -305,12 +308,12 @@ class TracerIntegerConversionError(AddaxTypeError):
     def __init__(self, tracer: TracerLike) -> None:
         super().__init__(
             _message(
-                f"Python asked for the int that the traced array {array_summary(tracer)} stands for (its __index__ method was "
-                "called), and there is none until the compiled function runs.",
+                f"Python asked for the int that the traced array {array_summary(tracer)} stands for (its __index__ "
+                "method was called), and there is none until the compiled function runs.",
                 _origin(tracer),
-                "To index a Python or NumPy sequence with it, make the sequence an array: jnp.asarray(sequence)[i]. To loop "
-                "over range(n), use lax.fori_loop. If it is a size, an axis or a choice of code, make the argument static: "
-                "jit(f, static_argnums=...).",
+                "To index a Python or NumPy sequence with it, make the sequence an array: jnp.asarray(sequence)[i]. "
+                "To loop over range(n), use lax.fori_loop. If it is a size, an axis or a choice of code, make the "
+                "argument static: jit(f, static_argnums=...).",
             )
         )
 
@@ -333,19 +336,19 @@ class NonConcreteBooleanIndexError(AddaxIndexError):
         >>> float(sum_positive(jnp.array([-1.0, 2.0, 3.0])))
         5.0
 
-    Reductions take a mask directly (``jnp.sum(x, where=x > 0)``), and *assigning* through a mask is fine, for it keeps the
-    shape: ``x.at[x > 0].set(0)``. If you know how many elements can be true, ``jnp.nonzero(mask, size=n)`` gives their
-    indices with a fixed shape. Outside `jit` masks work as in NumPy.
+    Reductions take a mask directly (``jnp.sum(x, where=x > 0)``), and *assigning* through a mask is fine, for it keeps
+    the shape: ``x.at[x > 0].set(0)``. If you know how many elements can be true, ``jnp.nonzero(mask, size=n)`` gives
+    their indices with a fixed shape. Outside `jit` masks work as in NumPy.
     """
 
     def __init__(self, tracer: TracerLike) -> None:
         super().__init__(
             _message(
-                f"Boolean indices must be concrete while tracing; got the traced mask {array_summary(tracer)}. The shape of x[mask] "
-                "would depend on how many entries are true.",
+                f"Boolean indices must be concrete while tracing; got the traced mask {array_summary(tracer)}. The "
+                "shape of x[mask] would depend on how many entries are true.",
                 _origin(tracer),
-                "Write jnp.where(mask, x, fill_value) to keep the shape, a reduction with where=mask, x.at[mask].set(value) to "
-                "assign, or x[jnp.nonzero(mask, size=n)] if at most n entries are true.",
+                "Write jnp.where(mask, x, fill_value) to keep the shape, a reduction with where=mask, "
+                "x.at[mask].set(value) to assign, or x[jnp.nonzero(mask, size=n)] if at most n entries are true.",
             )
         )
 
@@ -353,8 +356,8 @@ class NonConcreteBooleanIndexError(AddaxIndexError):
 class UnexpectedTracerError(AddaxTypeError):
     """A traced value was used after the trace it belongs to had ended: it *leaked*.
 
-    A function being traced stored an intermediate value outside itself. The function returned, the program was compiled, and
-    what was stored is a name inside that program, not a number. This fails at the last line::
+    A function being traced stored an intermediate value outside itself. The function returned, the program was
+    compiled, and what was stored is a name inside that program, not a number. This fails at the last line::
 
         seen = []
 
@@ -375,10 +378,11 @@ class UnexpectedTracerError(AddaxTypeError):
         >>> float(f(1.0)[1])
         2.0
 
-    Usual ways out of a function: a list or dict of an outer scope, `global`, an attribute of an object (``self.state = x``),
-    a cache (`functools.lru_cache`), a generator, an exception, or an inner function returned and called later. Return the
-    value and pass it on; in a loop body (`scan`, `while_loop`) put it in the carry. To see values as the program runs, use
-    `addax.debug.print` or `addax.debug.callback`. ``with addax.checking_leaks():`` reports a leak where it happens.
+    Usual ways out of a function: a list or dict of an outer scope, `global`, an attribute of an object (``self.state =
+    x``), a cache (`functools.lru_cache`), a generator, an exception, or an inner function returned and called later.
+    Return the value and pass it on; in a loop body (`scan`, `while_loop`) put it in the carry. To see values as the
+    program runs, use `addax.debug.print` or `addax.debug.callback`. ``with addax.checking_leaks():`` reports a leak
+    where it happens.
     """
 
     def __init__(self, tracer_or_message: TracerLike | str) -> None:
@@ -387,12 +391,13 @@ class UnexpectedTracerError(AddaxTypeError):
             return
         super().__init__(
             _message(
-                f"Encountered an unexpected tracer: the value {array_summary(tracer_or_message)} was made while a function was being "
-                "traced and is used after that trace ended. The function let it escape by a side effect (a list or dict of an outer "
-                "scope, a global, an attribute of an object, a cache).",
+                f"Encountered an unexpected tracer: the value {array_summary(tracer_or_message)} was made while a "
+                "function was being traced and is used after that trace ended. The function let it escape by a side "
+                "effect (a list or dict of an outer scope, a global, an attribute of an object, a cache).",
                 _origin(tracer_or_message),
-                "Return the value from the function instead of storing it. To find where it escapes, run the program under `with "
-                "addax.checking_leaks():` or with ADDAX_CHECK_TRACER_LEAKS=1. To look at values, use addax.debug.print.",
+                "Return the value from the function instead of storing it. To find where it escapes, run the program "
+                "under `with addax.checking_leaks():` or with ADDAX_CHECK_TRACER_LEAKS=1. To look at values, use "
+                "addax.debug.print.",
             )
         )
 
@@ -413,7 +418,8 @@ class KeyReuseError(AddaxTypeError):
         >>> noise = random.normal(noise_key, (2,))
         >>> mask = random.bernoulli(mask_key, 0.5)
 
-    In a loop, split off a key per turn (``key, step_key = random.split(key)``) or derive one: ``random.fold_in(key, step)``.
+    In a loop, split off a key per turn (``key, step_key = random.split(key)``) or derive one: ``random.fold_in(key,
+    step)``.
     """
 
     def __init__(self, message: str) -> None:
@@ -421,7 +427,10 @@ class KeyReuseError(AddaxTypeError):
 
 
 class JaxprTypeError(TypeError):
-    """A jaxpr is malformed: a variable is unbound or bound twice, or types do not agree. A bug in a transformation or rule."""
+    """A jaxpr is malformed: a variable is unbound or bound twice, or types do not agree.
+
+    Programs of the public API never cause this: it is a bug in a transformation or in a primitive's rule.
+    """
 
 
 class InconclusiveDimensionOperation(Exception):
@@ -433,7 +442,7 @@ class InconclusiveDimensionOperation(Exception):
 
 
 class AddaxRuntimeError(RuntimeError):
-    """A compiled program failed while it ran, or a device could not do what it was asked: out of memory, a lost device."""
+    """A compiled program failed while it ran, or a device could not do what it was asked (out of memory, say)."""
 
 
 JaxRuntimeError = AddaxRuntimeError
