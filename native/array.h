@@ -19,6 +19,7 @@ struct Desc {
   const npy_intp* dims;
   const npy_intp* strides;  // bytes, row-major
   const char* format;       // PEP 3118 letter, or null (bfloat16, float8, ...)
+  PyObject* shape;          // tuple of int, owned
 };
 
 struct ArrayObject {
@@ -56,6 +57,16 @@ inline bool array_check(PyObject* o) {
   return Py_TYPE(o) == ArrayType || PyType_IsSubtype(Py_TYPE(o), ArrayType);
 }
 inline bool array_is_deleted(const ArrayObject* a) { return a->storage == nullptr; }
+// A read-only ndarray over the array's memory, which it keeps alive; new reference.
+PyObject* array_view(ArrayObject* a);
+// Writes a Python or NumPy scalar as an element of the aval's dtype; OverflowError when an int does not fit.
+int write_scalar(const Desc* desc, void* out, PyObject* value);
+// The tracer base class, or null before core has named it (set_tracer_type).
+extern PyTypeObject* TracerType;
+inline bool tracer_check(PyObject* o) {
+  return TracerType != nullptr && (Py_TYPE(o) == TracerType || PyType_IsSubtype(Py_TYPE(o), TracerType));
+}
+
 // The first byte. The array must not be deleted; null for an external array that has not been fetched.
 inline void* array_data(const ArrayObject* a) { return a->storage->data; }
 // As array_data, for any array: fetches external ones, null with a Python error when deleted.
