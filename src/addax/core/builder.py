@@ -1,0 +1,141 @@
+"""Building jaxprs: the trace that writes primitives down. Start reading at `JaxprTrace.process`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from addax.core.avals import get_aval
+from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
+from addax.core.primitive import no_effects
+from addax.core.source_info import SourceInfo, user_frame
+from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
+
+
+class JaxprTracer(Tracer):
+    """A variable of the jaxpr being built."""
+
+    __slots__ = ("var",)
+
+    def __init__(self, trace: JaxprTrace, aval, var):
+        self._trace, self.aval, self.var = trace, aval, var
+
+    def origin(self) -> str:
+        return self._trace.describe(self.var)
+
+    def __repr__(self) -> str:
+        weak = "~" if self.aval.weak_type else ""
+        return f"JitTracer({weak}{self.aval.str_short(short_dtypes=False)})"
+
+    __str__ = __repr__
+
+
+class JaxprTrace(Trace):
+    """Writes primitives into a jaxpr.
+
+    Scalars known at trace time become literals; other known values, among them tracers of enclosing traces, become
+    constants, each once.
+    """
+
+    def __init__(self, parent: Trace | None = None, debug_info=None):
+        self.parent = parent
+        self.eqns: list = []
+        self.invars: list = []
+        self.constvars: list = []
+        self.consts: list = []
+        self._const_tracers: dict[int, Any] = {}
+        self.debug_info = debug_info
+        self.effects: frozenset = frozenset()
+        self.alive = True
+
+    def new_arg(self, aval) -> JaxprTracer:
+        var = Var(aval)
+        self.invars.append(var)
+        return JaxprTracer(self, aval, var)
+
+    def process(self, primitive, args, params):
+        atoms = []
+        avals = []
+        for x in args:
+            if type(x) is JaxprTracer and x._trace is self:
+                atoms.append(x.var)
+                avals.append(x.aval)
+            else:
+                atom = self.lift(x)
+                atoms.append(atom)
+                avals.append(atom.aval)
+        avals = tuple(avals)
+        out_avals = primitive.infer(avals, params)
+        effects = no_effects if primitive.effects is None else primitive.effects(*avals, **params)
+        if effects:
+            self.effects |= effects
+        outvars = [Var(a) for a in out_avals]
+        self.eqns.append(Eqn(primitive, atoms, outvars, params, effects, user_frame()))
+        if primitive.multiple_results:
+            return [JaxprTracer(self, v.aval, v) for v in outvars]
+        return JaxprTracer(self, outvars[0].aval, outvars[0])
+
+    def lift(self, x):
+        """The atom for a value from outside: a literal for known scalars, a constant variable for everything else."""
+        cls = type(x)
+        if isinstance(x, Tracer):
+            check_alive(x)
+        else:
+            if cls is float or cls is int or cls is bool or cls is complex:
+                return Literal(x, get_aval(x))
+            aval = get_aval(x)
+            if not aval.shape and isinstance(x, np.generic):
+                return Literal(x, aval)
+        found = self._const_tracers.get(id(x))
+        if found is None:
+            aval = get_aval(x)
+            found = Var(aval)
+            self.constvars.append(found)
+            self.consts.append(x)  # keeps x alive, so its id stays unique
+            self._const_tracers[id(x)] = found
+        return found
+
+    def finish(self, outs: Sequence, debug_info=None):
+        """Close the program: ``(jaxpr, consts)`` with the given results. The trace is dead afterwards."""
+        outvars = [x.var if type(x) is JaxprTracer and x._trace is self else self.lift(x) for x in outs]
+        self.alive = False
+        jaxpr = Jaxpr(self.constvars, self.invars, outvars, self.eqns, self.effects, debug_info or self.debug_info)
+        return jaxpr, self.consts
+
+    def describe(self, var) -> str:
+        """Which argument of the traced function a variable depends on, and where it was made."""
+        info = self.debug_info
+        name = info.func_name if info is not None else "the function"
+        text = f"The error occurred while tracing the function {name} for jit."
+        reach = {var}
+        made = None
+        for eqn in reversed(self.eqns):
+            if any(v in reach for v in eqn.outvars):
+                made = made or eqn
+                reach.update(v for v in eqn.invars if type(v) is Var)
+        names = info.arg_names if info is not None else ()
+        from_args = [names[i] if i < len(names) else f"number {i}" for i, v in enumerate(self.invars) if v in reach]
+        if from_args:
+            plural = "s" if len(from_args) > 1 else ""
+            listed = ", ".join(from_args[:5]) + (f" and {len(from_args) - 5} more" if len(from_args) > 5 else "")
+            text += f" This value is not known there because it depends on the value of the argument{plural} {listed}."
+        if made is not None and made.source is not None:
+            text += f"\nIt was made by `{made.primitive}` at {SourceInfo(made.source)}."
+        return text
+
+
+def trace_to_jaxpr(fun: Callable[..., Sequence], in_avals: Sequence, debug_info=None):
+    """Trace ``fun``, which takes and returns flat sequences, at the given types: ``(jaxpr, consts)``."""
+    trace = JaxprTrace(current_trace(), debug_info)
+    args = [trace.new_arg(a) for a in in_avals]
+    previous = swap_trace(trace)
+    try:
+        outs = fun(*args)
+    except BaseException:
+        trace.alive = False
+        raise
+    finally:
+        swap_trace(previous)
+    return trace.finish(outs)

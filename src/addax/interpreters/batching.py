@@ -1,0 +1,131 @@
+"""Batching: `BatchTrace` gives every primitive one more dimension.
+
+A tracer holds the whole batch and says which dimension it is. Primitives that touch no batched value are bound
+unbatched, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from addax.core.avals import get_aval
+from addax.core.builder import JaxprTrace
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.trace import Trace, Tracer, check_alive, swap_trace
+from addax.interpreters.values import Axis, move_axis, to_front
+
+
+def unbatched_aval(aval, dim: int):
+    return aval.update(shape=aval.shape[:dim] + aval.shape[dim + 1 :])
+
+
+class BatchTracer(Tracer):
+    """One example of a batch, to the function being mapped."""
+
+    __slots__ = ("val", "dim")
+
+    def __init__(self, trace: BatchTrace, val, dim: int):
+        self._trace, self.val, self.dim = trace, val, dim
+        self.aval = unbatched_aval(get_aval(val), dim)
+
+    def origin(self) -> str:
+        return self.val.origin() if isinstance(self.val, Tracer) else ""
+
+    def __repr__(self) -> str:
+        whole = get_aval(self.val).str_short(short_dtypes=False)
+        return f"VmapTracer(aval={self.aval.str_short(short_dtypes=False)}, batched={whole})"
+
+    __str__ = __repr__
+
+
+class BatchTrace(Trace):
+    def __init__(self, parent: Trace, axis: Axis):
+        self.parent, self.axis = parent, axis
+        self.alive = True
+
+    def unpack(self, x) -> tuple[Any, int | None]:
+        if type(x) is BatchTracer and x._trace is self:
+            return x.val, x.dim
+        if isinstance(x, Tracer):
+            check_alive(x)
+        return x, None
+
+    def pack(self, val, dim: int | None):
+        return val if dim is None else BatchTracer(self, val, dim)
+
+    def process(self, primitive, args, params):
+        vals, dims, active = [], [], False
+        for x in args:
+            val, dim = self.unpack(x)
+            vals.append(val)
+            dims.append(dim)
+            active = active or dim is not None
+        previous = swap_trace(self.parent)
+        try:
+            axis_rule = primitive.axis_rule
+            if axis_rule is not None and self.axis.name is not None and axis_rule.uses(self.axis.name, params):
+                out, dim = axis_rule(self.axis, vals, dims, **params)
+            elif not active:
+                return self.parent.process(primitive, tuple(vals), params)
+            else:
+                out, dim = primitive.batch(self.axis, vals, dims, **params)
+        finally:
+            swap_trace(previous)
+        if primitive.multiple_results:
+            return [self.pack(x, d) for x, d in zip(out, dim, strict=True)]
+        return self.pack(out, dim)
+
+
+def batch_flat(
+    fun: Callable[..., Sequence], axis: Axis, vals: Sequence, dims: Sequence[int | None], parent: Trace
+) -> tuple[list, list]:
+    """Run a flat function on batches: ``(outs, out_dims)``."""
+    trace = BatchTrace(parent, axis)
+    args = [trace.pack(x, d) for x, d in zip(vals, dims, strict=True)]
+    previous = swap_trace(trace)
+    try:
+        outs = fun(*args)
+    finally:
+        swap_trace(previous)
+        trace.alive = False
+    pairs = [trace.unpack(x) for x in outs]
+    return [x for x, _ in pairs], [d for _, d in pairs]
+
+
+def batch_jaxpr(
+    closed: ClosedJaxpr, axis: Axis, batched: Sequence[bool], force_batched: bool | Sequence[bool] = False
+) -> tuple[ClosedJaxpr, list[bool]]:
+    """The batched form of a program: inputs marked ``batched`` get a leading dimension of ``axis.size``.
+
+    Returns:
+      the program and which outputs are batched (at dimension 0; at least those in ``force_batched``). Memoised.
+    """
+    batched = tuple(batched)
+    forced = (force_batched,) * len(closed.out_avals) if isinstance(force_batched, bool) else tuple(force_batched)
+    key = (batch_jaxpr, axis, batched, forced)
+    if key in closed.cache:
+        return closed.cache[key]
+    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
+    args = [
+        builder.new_arg(a.update(shape=(axis.size, *a.shape)) if b else a)
+        for a, b in zip(closed.in_avals, batched, strict=True)
+    ]
+    previous = swap_trace(builder)
+    try:
+        outs, dims = batch_flat(
+            lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs),
+            axis, args, [0 if b else None for b in batched], builder,
+        )  # fmt: skip
+        outs = [
+            to_front(x, d, axis.size) if f or d is not None else x for x, d, f in zip(outs, dims, forced, strict=True)
+        ]
+    finally:
+        swap_trace(previous)
+    out_batched = [f or d is not None for d, f in zip(dims, forced, strict=True)]
+    result = ClosedJaxpr(*builder.finish(outs)), out_batched
+    closed.cache[key] = result
+    return result
+
+
+__all__ = ["BatchTrace", "BatchTracer", "batch_flat", "batch_jaxpr", "move_axis"]

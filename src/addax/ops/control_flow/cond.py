@@ -1,0 +1,172 @@
+"""``cond``: run one of several programs, chosen by an integer (``switch`` is the same primitive)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from addax.core.builder import JaxprTrace
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.primitive import Primitive, registry
+from addax.core.trace import swap_trace
+from addax.interpreters.batching import batch_jaxpr
+from addax.interpreters.jvp import jvp_jaxpr
+from addax.interpreters.linearize import split_jaxpr
+from addax.interpreters.transpose import transpose_instantiated
+from addax.interpreters.values import Zero, expand_dims, instantiate, is_linear, move_axis, shape_of, to_front, zeros
+from addax.ops.call import check_call
+from addax.ops.control_flow.common import choose
+
+cond_p = Primitive("cond", multiple_results=True, cache_types=False)
+
+
+def _type(index, *avals, branches, **_):
+    if index.shape != () or index.dtype != np.int32:
+        raise TypeError(f"cond: the index must be int32[], got {index}")
+    for branch in branches:
+        check_call("cond", branch, avals)
+    return [a.strip_weak_type() if any(b.out_avals[i].weak_type is False for b in branches) else a
+            for i, a in enumerate(branches[0].out_avals)]  # fmt: skip
+
+
+def _effects(*_, branches, **__):
+    return frozenset().union(*(b.effects for b in branches))
+
+
+def _jvp(primals, tangents, *, branches, **params):
+    index, *ops = primals
+    nonzero = [type(t) is not Zero for t in tangents[1:]]
+    out_nonzero = [False] * len(branches[0].out_avals)
+    for b in branches:
+        out_nonzero = [x or y for x, y in zip(out_nonzero, jvp_jaxpr(b, nonzero)[1], strict=True)]
+    programs = tuple(jvp_jaxpr(b, nonzero, out_nonzero)[0] for b in branches)
+    live = [t for t in tangents[1:] if type(t) is not Zero]
+    outs = cond_p.bind(index, *ops, *live, branches=programs, **params)
+    n = len(out_nonzero)
+    rest = iter(outs[n:])
+    return outs[:n], [next(rest) if nz else Zero.of(x) for x, nz in zip(outs[:n], out_nonzero, strict=True)]
+
+
+def _partial_eval(split, args, unknown, *, branches, **params):
+    if unknown[0]:
+        return split.write_later(cond_p, args, dict(params, branches=branches))
+    index, ops = args[0], args[1:]
+    ops_unknown = unknown[1:]
+    out_unknown = [False] * len(branches[0].out_avals)
+    for b in branches:
+        cut = split_jaxpr(b, ops_unknown)
+        out_unknown = [x or y for x, y in zip(out_unknown, cut.out_unknown, strict=True)]
+    cuts = [split_jaxpr(b, ops_unknown, out_unknown) for b in branches]
+    known_ops = choose(ops, ops_unknown, False)
+    n_known = out_unknown.count(False)
+
+    # Residuals of the branches share slots of equal type; a branch that has none for a slot fills it with zeros.
+    slots: list = []
+    placed: list[list[int]] = []
+    for cut in cuts:
+        free = list(range(len(slots)))
+        mine = []
+        residual_avals = cut.unknown.in_avals[: len(cut.residuals)]
+        for aval in residual_avals:
+            slot = next((s for s in free if slots[s] == aval), None)
+            if slot is None:
+                slot = len(slots)
+                slots.append(aval)
+            else:
+                free.remove(slot)
+            mine.append(slot)
+        placed.append(mine)
+
+    known_branches, later_branches = [], []
+    for cut, mine in zip(cuts, placed, strict=True):
+        known_branches.append(_with_slots(cut, mine, slots, n_known))
+        later_branches.append(_from_slots(cut.unknown, mine, slots))
+    outs = split.run_now(cond_p, [index, *known_ops], dict(params, branches=tuple(known_branches)))
+    residuals = outs[n_known:]
+    later = split.write_later(
+        cond_p, [index, *residuals, *choose(ops, ops_unknown)], dict(params, branches=tuple(later_branches))
+    )
+    known_it, later_it = iter(outs[:n_known]), iter(later)
+    return [next(later_it) if u else next(known_it) for u in out_unknown]
+
+
+def _build(avals, fun) -> ClosedJaxpr:
+    builder = JaxprTrace()
+    args = [builder.new_arg(a) for a in avals]
+    previous = swap_trace(builder)
+    try:
+        outs = fun(*args)
+    finally:
+        swap_trace(previous)
+    return ClosedJaxpr(*builder.finish(outs))
+
+
+def _with_slots(cut, mine, slots, n_known):
+    """The known branch, delivering its residuals in the shared slots."""
+
+    def fun(*args):
+        outs = eval_jaxpr(cut.known.jaxpr, cut.known.consts, *args)
+        values = dict(zip(mine, cut.gather(args, outs), strict=True))
+        return [*outs[:n_known], *(values.get(s) if s in values else zeros(a) for s, a in enumerate(slots))]
+
+    return _build(cut.known.in_avals, fun)
+
+
+def _from_slots(program, mine, slots):
+    """The later branch, taking its residuals from the shared slots."""
+    rest = program.in_avals[len(mine) :]
+
+    def fun(*args):
+        residuals = [args[s] for s in mine]
+        return eval_jaxpr(program.jaxpr, program.consts, *residuals, *args[len(slots) :])
+
+    return _build([*slots, *rest], fun)
+
+
+def _transpose(cts, index, *ops, branches, **params):
+    linear = [is_linear(x) for x in ops]
+    programs = tuple(transpose_instantiated(b, linear) for b in branches)
+    outs = iter(cond_p.bind(index, *choose(ops, linear, False), *map(instantiate, cts), branches=programs, **params))
+    return [None, *(next(outs) if lin else None for lin in linear)]
+
+
+def _batch(axis, args, dims, *, branches, **params):
+    index, *ops = args
+    batched = [d is not None for d in dims[1:]]
+    ops = [x if d is None else move_axis(x, d, 0) for x, d in zip(ops, dims[1:], strict=True)]
+    if dims[0] is None:
+        out_batched = [False] * len(branches[0].out_avals)
+        for b in branches:
+            out_batched = [x or y for x, y in zip(out_batched, batch_jaxpr(b, axis, batched)[1], strict=True)]
+        programs = tuple(batch_jaxpr(b, axis, batched, out_batched)[0] for b in branches)
+        return cond_p.bind(index, *ops, branches=programs, **params), [0 if b else None for b in out_batched]
+
+    # Every example may take another branch: run all of them and select. Effects would then run for all: refused.
+    if any(b.effects for b in branches):
+        raise NotImplementedError("cond: vmap over the predicate of a cond whose branches have effects")
+    index = move_axis(index, dims[0], 0)
+    results = []
+    for b in branches:
+        program, _ = batch_jaxpr(b, axis, batched, True)
+        results.append(eval_jaxpr(program.jaxpr, program.consts, *ops))
+    select = registry["select_n"]
+    which = registry["clamp"].bind(np.int32(0), index, np.int32(len(branches) - 1))
+    if len(branches) == 2:
+        which = registry["ne"].bind(which, np.int32(0))
+    outs = []
+    for cases in zip(*results, strict=True):
+        rank = len(shape_of(cases[0]))
+        selector = to_front(expand_dims(which, range(1, rank)) if rank > 1 else which, 0, axis.size)
+        if shape_of(selector) != shape_of(cases[0]):
+            selector = registry["broadcast_in_dim"].bind(
+                which, shape=shape_of(cases[0]), broadcast_dimensions=(0,), sharding=None
+            )
+        outs.append(select.bind(selector, *cases))
+    return outs, [0] * len(outs)
+
+
+cond_p.abstract_eval = _type
+cond_p.effects = _effects
+cond_p.jvp = _jvp
+cond_p.partial_eval = _partial_eval
+cond_p.transpose = _transpose
+cond_p.batch = _batch

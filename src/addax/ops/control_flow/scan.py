@@ -1,0 +1,233 @@
+"""``scan``: a loop of known length with a carry, slices in, and stacked results out.
+
+Operands: constants, initial carry, arrays to slice along dimension 0. The body is a program
+``(consts, carry, x slices) -> (carry, y slices)``.
+"""
+
+from __future__ import annotations
+
+from addax.core.builder import JaxprTrace
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.primitive import Primitive
+from addax.core.trace import swap_trace
+from addax.interpreters.batching import batch_jaxpr
+from addax.interpreters.jvp import jvp_jaxpr
+from addax.interpreters.linearize import split_jaxpr
+from addax.interpreters.transpose import backward_pass
+from addax.interpreters.values import (
+    UndefinedPrimal,
+    Zero,
+    add_tangents,
+    instantiate,
+    is_linear,
+    move_axis,
+    to_front,
+    zeros,
+)
+from addax.ops.control_flow.common import choose, fixed_point, rearrange, split_list
+
+scan_p = Primitive("scan", multiple_results=True, cache_types=False)
+
+
+def _type(*avals, jaxpr, length, num_consts, num_carry, **_):
+    want = jaxpr.in_avals
+    if len(avals) != len(want):
+        raise TypeError(f"scan: the body takes {len(want)} values, got {len(avals)}")
+    for i, (got, w) in enumerate(zip(avals, want, strict=True)):
+        is_x = i >= num_consts + num_carry
+        shape = got.shape[1:] if is_x else got.shape
+        if (shape, got.dtype) != (w.shape, w.dtype) or (is_x and got.shape[0] != length):
+            raise TypeError(f"scan: operand {i} is {got}, but the body takes {w} and the length is {length}")
+    carry, ys = split_list(jaxpr.out_avals, num_carry)
+    return [*carry, *(a.update(shape=(length, *a.shape)) for a in ys)]
+
+
+def _jvp(primals, tangents, *, jaxpr, num_consts, num_carry, **params):
+    nonzero = [type(t) is not Zero for t in tangents]
+    const_nz, init_nz, xs_nz = split_list(nonzero, num_consts, num_carry)
+    n_ys = len(jaxpr.out_avals) - num_carry
+    carry_nz = fixed_point(init_nz, lambda nz: jvp_jaxpr(jaxpr, [*const_nz, *nz, *xs_nz])[1][:num_carry])
+    program, out_nz = jvp_jaxpr(jaxpr, [*const_nz, *carry_nz, *xs_nz], [*carry_nz, *[False] * n_ys])
+    ys_nz = out_nz[num_carry:]
+    n = len(jaxpr.in_avals)
+    counts = sum(const_nz), sum(carry_nz), sum(xs_nz)
+    groups = split_list(range(n), num_consts, num_carry)
+    t_groups = split_list(range(n, n + sum(counts)), counts[0], counts[1])
+    in_order = [i for g, t in zip(groups, t_groups, strict=True) for i in (*g, *t)]
+    outs = split_list(range(num_carry + n_ys), num_carry)
+    t_outs = split_list(range(num_carry + n_ys, num_carry + n_ys + counts[1] + sum(ys_nz)), counts[1])
+    out_order = [i for g, t in zip(outs, t_outs, strict=True) for i in (*g, *t)]
+    program = rearrange(program, in_order, out_order)
+
+    const, init, xs = split_list(primals, num_consts, num_carry)
+    const_t, init_t, xs_t = split_list(tangents, num_consts, num_carry)
+    results = scan_p.bind(
+        *const, *choose(const_t, const_nz), *init, *(instantiate(t) for t in choose(init_t, carry_nz)),
+        *xs, *choose(xs_t, xs_nz), jaxpr=program, num_consts=num_consts + counts[0], num_carry=num_carry + counts[1],
+        **params,
+    )  # fmt: skip
+    carry, carry_t, ys, ys_t = split_list(results, num_carry, counts[1], n_ys)
+    tangents_out = [*_spread(carry, carry_t, carry_nz), *_spread(ys, ys_t, ys_nz)]
+    return [*carry, *ys], tangents_out
+
+
+def _spread(outs, tangents, flags):
+    rest = iter(tangents)
+    return [next(rest) if nz else Zero.of(x) for x, nz in zip(outs, flags, strict=True)]
+
+
+def hoist_invariants(run, jaxpr: ClosedJaxpr, args, known_consts, num_consts):
+    """Compute once, before the loop, what depends on the known constants alone.
+
+    Returns:
+      the body with fewer equations, its constants and how many there are now.
+    """
+    unknown = [not k for k in known_consts] + [True] * (len(jaxpr.in_avals) - num_consts)
+    cut = split_jaxpr(jaxpr, unknown, [True] * len(jaxpr.out_avals))
+    if not cut.known.eqns:
+        return jaxpr, args, num_consts
+    known_args = [x for x, u in zip(args, unknown, strict=True) if not u]
+    residuals = cut.gather(known_args, run(cut.known, known_args))
+    later = [x for x, u in zip(args, unknown, strict=True) if u]
+    return cut.unknown, [*residuals, *later], len(residuals) + known_consts.count(False)
+
+
+def _partial_eval(split, args, unknown, *, jaxpr, num_consts, num_carry, **params):
+    def run(program, known_args):
+        previous = swap_trace(split.now)
+        try:
+            return eval_jaxpr(program.jaxpr, program.consts, *known_args)
+        finally:
+            swap_trace(previous)
+
+    const_u = unknown[:num_consts]
+    jaxpr, args, num_consts = hoist_invariants(run, jaxpr, args, [not u for u in const_u], num_consts)
+    unknown = [split.is_later(x) for x in args]
+    const_u, init_u, xs_u = split_list(unknown, num_consts, num_carry)
+    n_ys = len(jaxpr.out_avals) - num_carry
+    carry_u = fixed_point(init_u, lambda u: split_jaxpr(jaxpr, [*const_u, *u, *xs_u]).out_unknown[:num_carry])
+    in_unknown = [*const_u, *carry_u, *xs_u]
+    cut = split_jaxpr(jaxpr, in_unknown, [*carry_u, *[False] * n_ys])
+    ys_u = cut.out_unknown[num_carry:]
+    consts, init, xs = split_list(args, num_consts, num_carry)
+    known_consts, known_init, known_xs = (
+        choose(consts, const_u, False), choose(init, carry_u, False), choose(xs, xs_u, False),
+    )  # fmt: skip
+    nc, ni, n_known_ys = len(known_consts), len(known_init), ys_u.count(False)
+
+    # Which residuals are constants of the later loop, which are slices of arrays we already have, which get stacked.
+    n_known_outs = ni + n_known_ys
+    computed = len(cut.known.out_avals) - n_known_outs
+    stack: list[tuple[str, int]] = []
+    kinds: list[tuple[str, int]] = []
+    for kind, i in cut.residuals:
+        if kind == "in" and i < nc:
+            kinds.append(("const", i))
+        elif kind == "in" and i >= nc + ni:
+            kinds.append(("x", i - nc - ni))
+        elif kind == "out" and ni <= i < n_known_outs:
+            kinds.append(("y", i - ni))
+        elif kind == "out" and i >= n_known_outs:
+            kinds.append(("stacked", i - n_known_outs))
+        else:  # a carry, before or after the step: stack it
+            kinds.append(("stacked", computed + len(stack)))
+            stack.append((kind, i))
+    jx = cut.known.jaxpr
+    extra = [jx.invars[i] if kind == "in" else jx.outvars[i] for kind, i in stack]
+    known_body = ClosedJaxpr(jx.replace(outvars=[*jx.outvars, *extra]), cut.known.consts)
+    known_outs = split.run_now(
+        scan_p, [*known_consts, *known_init, *known_xs],
+        dict(params, jaxpr=known_body, num_consts=nc, num_carry=ni),
+    )  # fmt: skip
+    known_carry, known_ys, stacked = split_list(known_outs, ni, n_known_ys)
+
+    n_res = len(cut.residuals)
+    const_res = [i for i, (kind, _) in enumerate(kinds) if kind == "const"]
+    x_res = [i for i, (kind, _) in enumerate(kinds) if kind != "const"]
+    u_const, u_carry = sum(const_u), sum(carry_u)
+    rest = split_list(range(n_res, len(cut.unknown.in_avals)), u_const, u_carry)
+    order = [*const_res, *rest[0], *rest[1], *x_res, *rest[2]]
+    later_body = rearrange(cut.unknown, order, range(len(cut.unknown.out_avals)))
+    values = {"x": known_xs, "y": known_ys, "stacked": stacked, "const": known_consts}
+    residuals = [values[kind][i] for kind, i in kinds]
+    init_later = choose(init, carry_u)
+    later_outs = split.write_later(
+        scan_p,
+        [*(residuals[i] for i in const_res), *choose(consts, const_u), *init_later,
+         *(residuals[i] for i in x_res), *choose(xs, xs_u)],
+        dict(params, jaxpr=later_body, num_consts=len(const_res) + u_const, num_carry=u_carry),
+    )  # fmt: skip
+    known_it, later_it = iter([*known_carry, *known_ys]), iter(later_outs)
+    return [next(later_it) if u else next(known_it) for u in [*carry_u, *ys_u]]
+
+
+def _transpose(cts, *args, jaxpr, num_consts, num_carry, reverse, length, **params):
+    consts, init, xs = split_list(args, num_consts, num_carry)
+    const_lin, xs_lin = [is_linear(x) for x in consts], [is_linear(x) for x in xs]
+    carry_lin = [is_linear(x) for x in init]
+    if not all(carry_lin):
+        # A carry that enters as a constant (a zero tangent made real) but is linear in the rest of the loop.
+        carry_lin = [True] * num_carry
+    ct_carry, ct_ys = split_list(list(map(instantiate, cts)), num_carry)
+    const_avals, carry_avals, x_avals = split_list(jaxpr.in_avals, num_consts, num_carry)
+    y_avals = jaxpr.out_avals[num_carry:]
+    lin_const_avals = [a.strip_weak_type() for a in choose(const_avals, const_lin)]
+    res_consts, res_xs = choose(consts, const_lin, False), choose(xs, xs_lin, False)
+
+    builder = JaxprTrace(debug_info=jaxpr.jaxpr.debug_info)
+    b_res = [builder.new_arg(a) for a in choose(const_avals, const_lin, False)]
+    b_ct_const = [builder.new_arg(a) for a in lin_const_avals]
+    b_ct_carry = [builder.new_arg(a.strip_weak_type()) for a in carry_avals]
+    b_ct_ys = [builder.new_arg(a.strip_weak_type()) for a in y_avals]
+    b_xs = [builder.new_arg(a) for a in choose(x_avals, xs_lin, False)]
+    res_it, xs_it = iter(b_res), iter(b_xs)
+    body_args = [
+        *(UndefinedPrimal(a) if lin else next(res_it) for a, lin in zip(const_avals, const_lin, strict=True)),
+        *(UndefinedPrimal(a) for a in carry_avals),
+        *(UndefinedPrimal(a) if lin else next(xs_it) for a, lin in zip(x_avals, xs_lin, strict=True)),
+    ]
+    previous = swap_trace(builder)
+    try:
+        grads = backward_pass(jaxpr.jaxpr, jaxpr.consts, body_args, [*b_ct_carry, *b_ct_ys])
+        g_consts, g_carry, g_xs = split_list(grads, num_consts, num_carry)
+        new_const = [add_tangents(acc, g) for acc, g in zip(b_ct_const, choose(g_consts, const_lin), strict=True)]
+        outs = [*new_const, *map(instantiate, g_carry), *map(instantiate, choose(g_xs, xs_lin))]
+    finally:
+        swap_trace(previous)
+    program = ClosedJaxpr(*builder.finish(outs))
+    results = scan_p.bind(
+        *res_consts, *map(zeros, lin_const_avals), *ct_carry, *ct_ys, *res_xs, jaxpr=program, length=length,
+        reverse=not reverse, num_consts=len(res_consts), num_carry=len(lin_const_avals) + num_carry, **params,
+    )  # fmt: skip
+    out_const, out_carry, out_xs = (iter(g) for g in split_list(results, len(lin_const_avals), num_carry))
+    carry_cts = [c if is_linear(x) else None for c, x in zip(out_carry, init, strict=True)]
+    return [
+        *(next(out_const) if lin else None for lin in const_lin),
+        *carry_cts,
+        *(next(out_xs) if lin else None for lin in xs_lin),
+    ]
+
+
+def _batch(axis, args, dims, *, jaxpr, num_consts, num_carry, **params):
+    const_d, init_d, xs_d = split_list(dims, num_consts, num_carry)
+    consts, init, xs = split_list(args, num_consts, num_carry)
+    const_b, init_b, xs_b = ([d is not None for d in ds] for ds in (const_d, init_d, xs_d))
+    n_ys = len(jaxpr.out_avals) - num_carry
+    carry_b = fixed_point(
+        init_b,
+        lambda b: batch_jaxpr(jaxpr, axis, [*const_b, *b, *xs_b], [*b, *[False] * n_ys])[1][:num_carry],
+    )
+    program, out_b = batch_jaxpr(jaxpr, axis, [*const_b, *carry_b, *xs_b], [*carry_b, *[False] * n_ys])
+    consts = [x if d is None else move_axis(x, d, 0) for x, d in zip(consts, const_d, strict=True)]
+    init = [to_front(x, d, axis.size) if b else x for x, d, b in zip(init, init_d, carry_b, strict=True)]
+    xs = [x if d is None else move_axis(x, d, 1) for x, d in zip(xs, xs_d, strict=True)]
+    outs = scan_p.bind(*consts, *init, *xs, jaxpr=program, num_consts=num_consts, num_carry=num_carry, **params)
+    return outs, [0 if b else None for b in carry_b] + [1 if b else None for b in out_b[num_carry:]]
+
+
+scan_p.abstract_eval = _type
+scan_p.effects = lambda *_, jaxpr, **__: jaxpr.effects
+scan_p.jvp = _jvp
+scan_p.partial_eval = _partial_eval
+scan_p.transpose = _transpose
+scan_p.batch = _batch

@@ -1,0 +1,232 @@
+"""Calls whose derivative the user wrote: ``custom_jvp_call``, ``custom_vjp_call`` and the linear map it leaves behind.
+
+A rule is kept as a Python callable on flat lists. It is traced where it is needed: the jvp rule under the trace that
+differentiates, the backward rule when the linear program is transposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from addax.core.avals import get_aval
+from addax.core.builder import trace_to_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.primitive import Primitive
+from addax.core.trace import current_trace
+from addax.interpreters.batching import batch_flat, batch_jaxpr
+from addax.interpreters.jvp import jvp_flat
+from addax.interpreters.linearize import linearize_flat
+from addax.interpreters.transpose import backward_pass
+from addax.interpreters.values import UndefinedPrimal, Zero, instantiate, is_linear, move_axis, to_front
+from addax.ops.call import check_call
+
+
+class FlatRule:
+    """A differentiation rule on flat lists. Compared by identity, printed by name."""
+
+    __slots__ = ("fun", "name")
+
+    def __init__(self, fun: Callable[..., Any], name: str):
+        self.fun, self.name = fun, name
+
+    def __call__(self, *args):
+        return self.fun(*args)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _call_type(*avals, call_jaxpr: ClosedJaxpr, **_):
+    check_call("custom derivative call", call_jaxpr, avals)
+    return call_jaxpr.out_avals
+
+
+def _move(args, dims):
+    return [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# custom_jvp_call: ``num_consts`` leading arguments are captured values, which the rule does not see.
+
+custom_jvp_call = Primitive("custom_jvp_call", multiple_results=True, cache_types=False)
+custom_jvp_call.abstract_eval = _call_type
+custom_jvp_call.effects = lambda *_, call_jaxpr, **__: call_jaxpr.effects
+
+
+def _custom_jvp_jvp(primals, tangents, *, call_jaxpr, jvp, num_consts, symbolic_zeros, **params):
+    if any(type(t) is not Zero for t in tangents[:num_consts]):
+        raise UnsupportedCapture(
+            "Detected differentiation of a custom_jvp function with respect to a closed-over value. That's not "
+            "supported because the custom JVP rule only specifies how to differentiate the custom_jvp function with "
+            "respect to explicit input parameters. Pass the value as an argument of the function."
+        )
+    primals, tangents = primals[num_consts:], tangents[num_consts:]
+    tangents = tangents if symbolic_zeros else [instantiate(t) for t in tangents]
+    return jvp(primals, tangents)
+
+
+class UnsupportedCapture(Exception):
+    """A custom rule was asked for a derivative that it does not describe."""
+
+
+def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp, num_consts, symbolic_zeros, name):
+    program, out_batched = batch_jaxpr(call_jaxpr, axis, [d is not None for d in dims], True)
+    arg_dims = [None if d is None else 0 for d in dims[num_consts:]]
+
+    def batched_jvp(primals, tangents):
+        n = len(primals)
+        zero = [type(t) is Zero for t in tangents]
+        live = [t for t, z in zip(tangents, zero, strict=True) if not z]
+        live_dims = [d for d, z in zip(arg_dims, zero, strict=True) if not z]
+
+        def rule(*flat):
+            rest = iter(flat[n:])
+            ts = [Zero.of(p) if z else next(rest) for p, z in zip(flat[:n], zero, strict=True)]
+            outs, out_ts = jvp(flat[:n], ts)
+            return [*outs, *(instantiate(t) for t in out_ts)]
+
+        outs, out_dims = batch_flat(rule, axis, [*primals, *live], [*arg_dims, *live_dims], current_trace())
+        outs = [to_front(x, d, axis.size) for x, d in zip(outs, out_dims, strict=True)]
+        return outs[: len(outs) // 2], outs[len(outs) // 2 :]
+
+    outs = custom_jvp_call.bind(
+        *_move(args, dims), call_jaxpr=program, jvp=FlatRule(batched_jvp, "batched_jvp"), num_consts=num_consts,
+        symbolic_zeros=symbolic_zeros, name=name,
+    )  # fmt: skip
+    return outs, [0 if b else None for b in out_batched]
+
+
+custom_jvp_call.jvp = _custom_jvp_jvp
+custom_jvp_call.batch = _custom_jvp_batch
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# custom_vjp_call: ``fwd(*args) -> (residuals, outs)``, ``bwd(residuals, cts) -> cts of args``, all flat.
+
+custom_vjp_call = Primitive("custom_vjp_call", multiple_results=True, cache_types=False)
+custom_vjp_call.abstract_eval = _call_type
+custom_vjp_call.effects = lambda *_, call_jaxpr, **__: call_jaxpr.effects
+
+
+def _custom_vjp_jvp(primals, tangents, *, call_jaxpr, fwd, bwd, num_consts, symbolic_zeros, name):
+    if any(type(t) is not Zero for t in tangents[:num_consts]):
+        raise UnsupportedCapture(
+            "Detected differentiation of a custom_vjp function with respect to a closed-over value. The custom VJP "
+            "rule only says how to differentiate with respect to the arguments: pass the value as an argument."
+        )
+    primals, tangents = primals[num_consts:], tangents[num_consts:]
+    residuals, outs = fwd(*primals)
+    live = [instantiate(t) for t in tangents]
+    out_avals = tuple(get_aval(x).to_tangent() for x in outs)
+    out_tangents = custom_lin.bind(
+        *residuals, *live, num_residuals=len(residuals), bwd=bwd, out_avals=out_avals, symbolic_zeros=symbolic_zeros
+    )
+    return outs, out_tangents
+
+
+def _batched_fun(fun, axis, in_dims):
+    """A flat function on batches along dimension 0, all results batched."""
+
+    def call(*args):
+        outs, dims = batch_flat(fun, axis, args, in_dims, current_trace())
+        return [to_front(x, d, axis.size) for x, d in zip(outs, dims, strict=True)]
+
+    return call
+
+
+def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, symbolic_zeros, name):
+    program, out_batched = batch_jaxpr(call_jaxpr, axis, [d is not None for d in dims], True)
+    arg_dims = [None if d is None else 0 for d in dims[num_consts:]]
+    counts: dict[str, int] = {}
+
+    def batched_fwd(*primals):
+        def flat_fwd(*xs):
+            residuals, outs = fwd(*xs)
+            counts["residuals"] = len(residuals)
+            return [*residuals, *outs]
+
+        flat = _batched_fun(flat_fwd, axis, arg_dims)(*primals)
+        n = counts["residuals"]
+        return flat[:n], flat[n:]
+
+    def batched_bwd(residuals, cts):
+        n = len(residuals)
+        live = [instantiate(c) for c in cts]
+        grads = _batched_fun(lambda *xs: [instantiate(g) for g in bwd(xs[:n], xs[n:])], axis, [0] * (n + len(live)))(
+            *residuals, *live
+        )
+        # An argument shared by the examples gets the sum of their cotangents.
+        return [g if d is not None else g.sum(0) for g, d in zip(grads, arg_dims, strict=True)]
+
+    outs = custom_vjp_call.bind(
+        *_move(args, dims), call_jaxpr=program, fwd=FlatRule(batched_fwd, "batched_fwd"),
+        bwd=FlatRule(batched_bwd, "batched_bwd"), num_consts=num_consts, symbolic_zeros=symbolic_zeros, name=name,
+    )  # fmt: skip
+    return outs, [0 if b else None for b in out_batched]
+
+
+custom_vjp_call.jvp = _custom_vjp_jvp
+custom_vjp_call.batch = _custom_vjp_batch
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# custom_lin: the derivative of a custom_vjp function as a linear map ``(residuals, tangents) -> tangents``, known only
+# through its transpose. Forward mode transposes the backward rule once more.
+
+custom_lin = Primitive("custom_lin", multiple_results=True, cache_types=False)
+custom_lin.abstract_eval = lambda *_, out_avals, **__: out_avals
+
+
+def _lin_transpose(cts, *args, num_residuals, bwd, out_avals, symbolic_zeros):
+    residuals, tangents = args[:num_residuals], args[num_residuals:]
+    grads = bwd(residuals, cts if symbolic_zeros else [instantiate(c) for c in cts])
+    return [None] * num_residuals + [g if is_linear(t) else None for g, t in zip(grads, tangents, strict=True)]
+
+
+def _lin_forward(args: Sequence, num_residuals, bwd, out_avals):
+    """The linear map itself: transpose ``cts -> bwd(residuals, cts)`` at the tangents."""
+    residuals, tangents = args[:num_residuals], args[num_residuals:]
+    zeros = [instantiate(Zero(a)) for a in out_avals]
+    lin = linearize_flat(lambda *cts: [instantiate(g) for g in bwd(residuals, cts)], zeros)
+    live = [t for t, z in zip(tangents, lin.out_zero, strict=True) if not z]
+    cts = backward_pass(lin.jaxpr, lin.consts, [UndefinedPrimal(v.aval) for v in lin.jaxpr.invars], live)
+    return [instantiate(c) for c in cts]
+
+
+def _lin_program(avals, num_residuals, bwd, out_avals) -> ClosedJaxpr:
+    """The map as ordinary equations, for engines."""
+    return ClosedJaxpr(*trace_to_jaxpr(lambda *xs: _lin_forward(xs, num_residuals, bwd, out_avals), avals))
+
+
+def _lin_jvp(primals, tangents, *, num_residuals, bwd, out_avals, symbolic_zeros):
+    return jvp_flat(lambda *xs: _lin_forward(xs, num_residuals, bwd, out_avals), primals, tangents, current_trace())
+
+
+def _lin_batch(axis, args, dims, *, num_residuals, bwd, out_avals, symbolic_zeros):
+    return batch_flat(lambda *xs: _lin_forward(xs, num_residuals, bwd, out_avals), axis, args, dims, current_trace())
+
+
+custom_lin.transpose = _lin_transpose
+custom_lin.jvp = _lin_jvp
+custom_lin.batch = _lin_batch
+
+
+def expand_call(primitive: Primitive, avals, params) -> ClosedJaxpr | None:
+    """The plain program behind a call-like equation, for engines and inliners; None if it is not a call."""
+    if primitive in (custom_jvp_call, custom_vjp_call):
+        return params["call_jaxpr"]
+    if primitive is custom_lin:
+        return _lin_program(avals, params["num_residuals"], params["bwd"], params["out_avals"])
+    return params["jaxpr"] if primitive.name in ("jit", "remat", "checkpoint", "closed_call") else None
+
+
+__all__ = [
+    "FlatRule",
+    "UnsupportedCapture",
+    "custom_jvp_call",
+    "custom_lin",
+    "custom_vjp_call",
+    "eval_jaxpr",
+    "expand_call",
+]

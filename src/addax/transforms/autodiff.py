@@ -1,0 +1,461 @@
+"""`grad`, `value_and_grad`, `vjp`, `jvp`, `linearize` and their kin: derivatives as functions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from addax.core import dtypes, tree
+from addax.core.avals import get_aval
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.trace import current_trace
+from addax.interpreters.jvp import jvp_flat
+from addax.interpreters.linearize import linearize_flat
+from addax.interpreters.transpose import backward_pass
+from addax.interpreters.values import UndefinedPrimal, Zero, convert, instantiate, zeros
+from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function
+from addax.transforms.vmap import vmap
+
+
+def value_and_grad(
+    fun: Callable,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    reduce_axes: Sequence = (),
+) -> Callable:
+    """A function that returns ``(fun(...), gradient of fun)`` from one forward and one backward pass.
+
+    Args:
+      fun: returns a scalar (with ``has_aux``: a pair of a scalar and any pytree).
+      argnums: which positional arguments to differentiate; the gradient has the structure of that argument (a tuple
+        of them if ``argnums`` is a tuple).
+      holomorphic: promise that ``fun`` is holomorphic; arguments and result must then be complex.
+      allow_int: accept integer arguments; their gradient is of dtype ``float0``.
+
+    Raises:
+      TypeError: if the result is not a real scalar, or an argument is not real (or complex with ``holomorphic``).
+
+    >>> import addax
+    >>> value, slope = addax.value_and_grad(lambda x: x ** 2)(3.0)
+    >>> float(value), float(slope)
+    (9.0, 6.0)
+    """
+    check_callable(fun, "value_and_grad")
+
+    @functools.wraps(fun)
+    def value_and_grad_f(*args, **kwargs):
+        nums = normalise_argnums(fun, argnums, args)
+        inputs = tuple(args[i] for i in (nums if isinstance(nums, tuple) else (nums,)))
+        for x in tree.leaves(inputs):
+            check_input(x, holomorphic, allow_int, "grad")
+        names = nums if isinstance(nums, tuple) else (nums,)
+
+        def partial_fun(*chosen):
+            full = list(args)
+            for i, x in zip(names, chosen, strict=True):
+                full[i] = x
+            return fun(*full, **kwargs)
+
+        functools.update_wrapper(partial_fun, fun)
+        if has_aux:
+            out, pullback, aux = vjp(partial_fun, *inputs, has_aux=True)
+        else:
+            out, pullback = vjp(partial_fun, *inputs)
+            aux = None
+        check_scalar(out, holomorphic, fun)
+        one = np.ones((), get_aval(out).dtype)[()]
+        gradients = pullback(one)
+        gradient = gradients if isinstance(nums, tuple) else gradients[0]
+        return ((out, aux), gradient) if has_aux else (out, gradient)
+
+    return value_and_grad_f
+
+
+def grad(
+    fun: Callable,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    reduce_axes: Sequence = (),
+) -> Callable:
+    """The gradient of a scalar function, as a function of the same arguments. See `value_and_grad`.
+
+    For complex arguments of a real function it is the conjugate of the Wirtinger derivative times two, JAX's
+    convention: ``grad(f)(z) = df/dx - i df/dy``.
+
+    >>> import addax, addax.numpy as jnp
+    >>> f = lambda x: jnp.sin(x) ** 2 + 1.0
+    >>> round(float(addax.grad(f)(0.5)), 4), round(float(addax.grad(addax.grad(f))(0.5)), 4)
+    (0.8415, 1.0806)
+    """
+    both = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int, reduce_axes)
+
+    @functools.wraps(fun)
+    def grad_f(*args, **kwargs):
+        if has_aux:
+            (_, aux), g = both(*args, **kwargs)
+            return g, aux
+        return both(*args, **kwargs)[1]
+
+    return grad_f
+
+
+def vjp(fun: Callable, *primals, has_aux: bool = False, reduce_axes=()):
+    """``(fun(*primals), vjp_fun)``: ``vjp_fun(ct)`` gives the tuple of cotangents of the primals, ``ct @ J``.
+
+    >>> import addax, addax.numpy as jnp
+    >>> y, pull = addax.vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> [float(g) for g in pull(1.0)]
+    [3.0, 2.0]
+    """
+    check_callable(fun, "vjp")
+    leaves, in_tree = tree.flatten((primals, {}))
+    check_leaves(fun, leaves, primals, {}, "vjp")
+    flat = FlatFunction(fun, in_tree, has_aux)
+    lin = linearize_flat(flat, leaves, LazyDebugInfo(fun, primals))
+    out_tree = flat.out_tree
+    input_tree = tree.structure(primals)
+    out_avals = [get_aval(x).to_tangent() for x in lin.outs]
+    in_avals = [get_aval(x).to_tangent() for x in leaves]
+
+    def vjp_fun(*cts):
+        if len(cts) != 1:
+            raise TypeError(
+                f"the function returned by vjp takes one argument, the cotangent of the result; got {len(cts)}"
+            )
+        ct_leaves, ct_tree = tree.flatten(cts[0])
+        if ct_tree != out_tree:
+            raise ValueError(
+                "unexpected tree structure of argument to vjp function: got "
+                f"{ct_tree}, but expected {out_tree}, the structure of the result of {describe_function(fun)}."
+            )
+        checked = [check_cotangent(c, a) for c, a in zip(ct_leaves, out_avals, strict=True)]
+        live = [c for c, z in zip(checked, lin.out_zero, strict=True) if not z]
+        args = [UndefinedPrimal(v.aval) for v in lin.jaxpr.invars]
+        results = iter(backward_pass(lin.jaxpr, lin.consts, args, live))
+        grads = [
+            np.zeros(a.shape, dtypes.float0) if a.dtype == dtypes.float0 else instantiate(next(results))
+            for a in in_avals
+        ]
+        return input_tree.unflatten(grads)
+
+    out = out_tree.unflatten(lin.outs)
+    return (out, vjp_fun, flat.aux) if has_aux else (out, vjp_fun)
+
+
+def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False):
+    """``(fun(*primals), J @ tangents)``: the directional derivative, in one forward pass.
+
+    >>> import addax, addax.numpy as jnp
+    >>> y, dy = addax.jvp(lambda x: x ** 3, (2.0,), (1.0,))
+    >>> float(y), float(dy)
+    (8.0, 12.0)
+    """
+    check_callable(fun, "jvp")
+    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
+        raise TypeError(
+            "primal and tangent arguments to jvp must be tuples or lists; found "
+            f"{type(primals).__name__} and {type(tangents).__name__}. Write jvp(f, (x,), (t,))."
+        )
+    primals, tangents = tuple(primals), tuple(tangents)
+    leaves, in_tree = tree.flatten((primals, {}))
+    t_leaves, t_tree = tree.flatten((tangents, {}))
+    if in_tree != t_tree:
+        raise TypeError(
+            "primal and tangent arguments to jvp must have the same tree structure; primals have tree structure "
+            f"{tree.structure(primals)} whereas tangents have tree structure {tree.structure(tangents)}."
+        )
+    avals = check_leaves(fun, leaves, primals, {}, "jvp")
+    checked = [check_tangent(t, a) for t, a in zip(t_leaves, avals, strict=True)]
+    flat = FlatFunction(fun, in_tree, has_aux)
+    outs, out_tangents = jvp_flat(flat, leaves, checked, current_trace())
+    assert flat.out_tree is not None
+    out = flat.out_tree.unflatten(outs)
+    tangent = flat.out_tree.unflatten([instantiate(t) for t in out_tangents])
+    return (out, tangent, flat.aux) if has_aux else (out, tangent)
+
+
+def linearize(fun: Callable, *primals, has_aux: bool = False):
+    """``(fun(*primals), f_jvp)``: the linear map ``tangents -> J @ tangents`` at this point, to be applied many times.
+
+    >>> import addax
+    >>> y, f_jvp = addax.linearize(lambda x: x ** 2, 3.0)
+    >>> float(f_jvp(1.0))
+    6.0
+    """
+    check_callable(fun, "linearize")
+    leaves, in_tree = tree.flatten((primals, {}))
+    avals = check_leaves(fun, leaves, primals, {}, "linearize")
+    flat = FlatFunction(fun, in_tree, has_aux)
+    lin = linearize_flat(flat, leaves, LazyDebugInfo(fun, primals))
+    out_tree = flat.out_tree
+    out_avals = [get_aval(x) for x in lin.outs]
+
+    def f_jvp(*tangents):
+        t_leaves, t_tree = tree.flatten((tangents, {}))
+        if t_tree != in_tree:
+            raise TypeError(f"linearized function called with tree structure {t_tree}, expected {in_tree}")
+        live = [
+            t for t, a in zip(map(check_tangent, t_leaves, avals), avals, strict=True)
+            if a.to_tangent().dtype != dtypes.float0
+        ]  # fmt: skip
+        outs = iter(eval_jaxpr(lin.jaxpr, lin.consts, *[instantiate(t) for t in live]))
+        flat_out = [zeros(a.to_tangent()) if z else next(outs) for a, z in zip(out_avals, lin.out_zero, strict=True)]
+        return out_tree.unflatten(flat_out)
+
+    f_jvp.jaxpr = ClosedJaxpr(lin.jaxpr, lin.consts)  # type: ignore[attr-defined]
+    out = out_tree.unflatten(lin.outs)
+    return (out, f_jvp, flat.aux) if has_aux else (out, f_jvp)
+
+
+def _std_basis(avals):
+    """One cotangent (or tangent) tree of leaves per input scalar: rows of the identity, stacked."""
+    total = sum(a.size for a in avals)
+    eye = np.eye(total, dtype=np.float32)
+    columns = np.split(eye, np.cumsum([a.size for a in avals])[:-1], axis=1)
+    return [c.reshape(total, *a.shape).astype(a.dtype) for c, a in zip(columns, avals, strict=True)]
+
+
+def jacfwd(fun: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False):
+    """The Jacobian, column by column in forward mode: for output ``y`` and input ``x`` of shape ``y.shape + x.shape``."""
+    return _jacobian(fun, argnums, has_aux, holomorphic, forward=True)
+
+
+def jacrev(
+    fun: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False,
+    allow_int: bool = False,
+):  # fmt: skip
+    """The Jacobian, row by row in reverse mode: for output ``y`` and input ``x`` of shape ``y.shape + x.shape``."""
+    return _jacobian(fun, argnums, has_aux, holomorphic, forward=False, allow_int=allow_int)
+
+
+def hessian(fun: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False):
+    """The matrix of second derivatives, ``jacfwd(jacrev(fun))``.
+
+    >>> import addax, addax.numpy as jnp
+    >>> addax.hessian(lambda x: x[0] ** 2 * x[1])(jnp.array([1.0, 2.0]))
+    Array([[4., 2.],
+           [2., 0.]], dtype=float32)
+    """
+    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+
+
+def _jacobian(fun, argnums, has_aux, holomorphic, forward: bool, allow_int: bool = False):
+    check_callable(fun, "jacfwd" if forward else "jacrev")
+
+    @functools.wraps(fun)
+    def jacobian_f(*args, **kwargs):
+        nums = normalise_argnums(fun, argnums, args)
+        chosen = nums if isinstance(nums, tuple) else (nums,)
+        inputs = tuple(args[i] for i in chosen)
+        for x in tree.leaves(inputs):
+            check_input(x, holomorphic, allow_int, "jacfwd" if forward else "jacrev")
+
+        def partial_fun(*xs):
+            full = list(args)
+            for i, x in zip(chosen, xs, strict=True):
+                full[i] = x
+            return fun(*full, **kwargs)
+
+        in_leaves, in_tree = tree.flatten(inputs)
+        in_avals = [get_aval(x) for x in in_leaves]
+        aux = None
+        if forward:
+            result = linearize(partial_fun, *inputs, has_aux=has_aux)
+            out, apply = result[0], result[1]
+            basis = in_tree.unflatten(_std_basis(in_avals))
+            stacked = vmap(lambda ts: apply(*ts))(basis)
+        else:
+            result = vjp(partial_fun, *inputs, has_aux=has_aux)
+            out, apply = result[0], result[1]
+            out_leaves, out_tree = tree.flatten(out)
+            basis = out_tree.unflatten(_std_basis([get_aval(x) for x in out_leaves]))
+            stacked = vmap(apply)(basis)
+        if has_aux:
+            aux = result[2]
+        jac = _assemble(in_avals, in_tree, out, stacked, forward)
+        if not isinstance(nums, tuple):
+            jac = tree.map(lambda t: t[0], jac, is_leaf=lambda t: isinstance(t, _Inputs))
+        else:
+            jac = tree.map(lambda t: t.value, jac, is_leaf=lambda t: isinstance(t, _Inputs))
+        return (jac, aux) if has_aux else jac
+
+    return jacobian_f
+
+
+class _Inputs:
+    """The blocks of one output with respect to the tuple of inputs, opaque to tree functions."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __getitem__(self, i):
+        return self.value[i]
+
+
+def _assemble(in_avals, in_tree, out, stacked, forward: bool):
+    """Cut the stacked products with basis vectors into blocks ``output leaf x input leaf``."""
+    out_leaves, out_tree = tree.flatten(out)
+    out_avals = [get_aval(x) for x in out_leaves]
+    rows = []
+    if forward:
+        columns = tree.leaves(stacked)  # per output leaf: (total inputs, *out shape)
+        cuts = np.cumsum([0, *(a.size for a in in_avals)])
+        for oa, col in zip(out_avals, columns, strict=True):
+            blocks = []
+            for k, ia in enumerate(in_avals):
+                part = col[int(cuts[k]) : int(cuts[k + 1])]
+                order = (*range(1, oa.ndim + 1), 0)
+                blocks.append(part.transpose(order).reshape(oa.shape + ia.shape))
+            rows.append(_Inputs(in_tree.unflatten(blocks)))
+    else:
+        per_input = tree.leaves(stacked)  # per input leaf: (total outputs, *in shape)
+        cuts = np.cumsum([0, *(a.size for a in out_avals)])
+        for k, oa in enumerate(out_avals):
+            blocks = [
+                g[int(cuts[k]) : int(cuts[k + 1])].reshape(oa.shape + ia.shape)
+                for g, ia in zip(per_input, in_avals, strict=True)
+            ]
+            rows.append(_Inputs(in_tree.unflatten(blocks)))
+    return out_tree.unflatten(rows)
+
+
+# -- checks
+
+
+def check_callable(fun, transform: str) -> None:
+    if not callable(fun):
+        raise TypeError(f"Expected a callable value, got {fun!r:.100}: {transform} takes the function, not its result.")
+
+
+def normalise_argnums(fun, argnums, args) -> int | tuple[int, ...]:
+    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not all(isinstance(i, int) for i in nums):
+        raise TypeError(f"argnums must be an int or a sequence of ints, got {argnums!r}")
+    for i in nums:
+        if not -len(args) <= i < len(args):
+            raise ValueError(
+                f"differentiating {describe_function(fun)} with respect to argnums={argnums} requires at least "
+                f"{(i if i >= 0 else -i - 1) + 1} positional arguments to be passed by the caller, but got only "
+                f"{len(args)} positional arguments. Arguments passed by keyword cannot be differentiated by number."
+            )
+    nums = tuple(i + len(args) if i < 0 else i for i in nums)
+    return nums[0] if isinstance(argnums, int) else nums
+
+
+def check_input(x, holomorphic: bool, allow_int: bool, name: str) -> None:
+    dtype = get_aval(x).dtype
+    if holomorphic and not dtypes.issubdtype(dtype, np.complexfloating):
+        raise TypeError(
+            f"{name} with holomorphic=True requires inputs with complex dtype, but got {dtypes.name(dtype)}."
+        )
+    if dtypes.is_extended(dtype) or dtypes.issubdtype(dtype, np.integer) or dtypes.issubdtype(dtype, np.bool_):
+        if not allow_int:
+            raise TypeError(
+                f"{name} requires real- or complex-valued inputs (input dtype that is a sub-dtype of np.inexact), but "
+                f"got {dtypes.name(dtype)}. If you want to use Boolean- or integer-valued inputs, use vjp or set "
+                "allow_int to True; a Python int becomes differentiable when written as a float (2.0 instead of 2)."
+            )
+    elif not holomorphic and name == "jacfwd" and dtypes.issubdtype(dtype, np.complexfloating):
+        raise TypeError(
+            f"jacfwd requires real-valued inputs (input dtype that is a sub-dtype of np.floating), but got "
+            f"{dtypes.name(dtype)}. For holomorphic differentiation, pass holomorphic=True. For differentiation of "
+            "non-holomorphic functions involving complex inputs, use jvp directly."
+        )
+
+
+def check_scalar(out, holomorphic: bool, fun) -> None:
+    try:
+        aval = get_aval(out)
+    except TypeError:
+        raise TypeError(
+            f"Gradient only defined for scalar-output functions. Output was {_describe_tree(out)}. Return one scalar; "
+            "to return more beside it use has_aux=True and return (value, extras)."
+        ) from None
+    if aval.shape != ():
+        raise TypeError(
+            f"Gradient only defined for scalar-output functions. Output had shape: {aval.shape}. Reduce it to a scalar "
+            "(.sum() or .mean()), or use jacrev or vjp."
+        )
+    if holomorphic:
+        if not dtypes.issubdtype(aval.dtype, np.complexfloating):
+            raise TypeError(
+                f"grad with holomorphic=True requires outputs with complex dtype, but got {dtypes.name(aval.dtype)}."
+            )
+    elif dtypes.issubdtype(aval.dtype, np.complexfloating):
+        raise TypeError(
+            f"grad requires real-valued outputs (output dtype that is a sub-dtype of np.floating), but got "
+            f"{dtypes.name(aval.dtype)}. For holomorphic differentiation, pass holomorphic=True. For differentiation "
+            "of non-holomorphic functions involving complex outputs, use vjp directly."
+        )
+    elif not dtypes.issubdtype(aval.dtype, np.floating):
+        raise TypeError(
+            f"grad requires real-valued outputs (output dtype that is a sub-dtype of np.floating), but got "
+            f"{dtypes.name(aval.dtype)}. For differentiation of functions with integer outputs, use vjp directly."
+        )
+
+
+def _describe_tree(out) -> str:
+    return repr(tree.map(lambda x: get_aval(x).str_short(False) if hasattr(x, "dtype") else type(x).__name__, out))
+
+
+def check_cotangent(ct, aval):
+    """A cotangent of the right type for a result of tangent type ``aval``."""
+    if aval.dtype == dtypes.float0:
+        return Zero(aval)
+    got = get_aval(ct)
+    if got.shape != aval.shape:
+        raise ValueError(
+            f"Shape of cotangent input to vjp pullback function {got.shape} must be the same as the shape of "
+            f"corresponding primal input {aval.shape}."
+        )
+    if got.dtype != aval.dtype and not got.weak_type:
+        raise ValueError(
+            f"Type of cotangent input to vjp pullback function ({dtypes.name(got.dtype)}) is not the expected tangent "
+            f"type ({dtypes.name(aval.dtype)}). Check the dtype of the result, or convert with astype."
+        )
+    return _as_exactly(ct, aval)
+
+
+def check_tangent(t, primal_aval) -> Any:
+    aval = primal_aval.to_tangent()
+    got = get_aval(t) if not (isinstance(t, np.ndarray) and t.dtype == dtypes.float0) else aval
+    if aval.dtype == dtypes.float0:
+        if got.dtype != dtypes.float0:
+            raise TypeError(
+                "primal and tangent arguments to jvp do not match; dtypes must be equal, or in case of int/bool primal "
+                f"dtype the tangent dtype must be float0. Got primal dtype {dtypes.name(primal_aval.dtype)} and so "
+                f"expected tangent dtype float0, but got tangent dtype {dtypes.name(got.dtype)} instead."
+            )
+        return Zero(aval)
+    if got.dtype != aval.dtype and not got.weak_type:
+        raise TypeError(
+            "primal and tangent arguments to jvp do not match; dtypes must be equal, or in case of int/bool primal "
+            f"dtype the tangent dtype must be float0. Got primal dtype {dtypes.name(primal_aval.dtype)} and so "
+            f"expected tangent dtype {dtypes.name(aval.dtype)}, but got tangent dtype {dtypes.name(got.dtype)} instead."
+        )
+    if got.shape != aval.shape:
+        raise ValueError(
+            f"jvp called with different primal and tangent shapes; Got primal shape {aval.shape} and tangent shape as "
+            f"{got.shape}"
+        )
+    return _as_exactly(t, aval)
+
+
+def _as_exactly(x, aval):
+    """``x`` with the dtype of ``aval`` and no weak type."""
+    got = get_aval(x)
+    if got.dtype == aval.dtype and not got.weak_type:
+        return x
+    if type(x) in (bool, int, float, complex):
+        return np.asarray(x, aval.dtype)[()]
+    return convert(x, aval.dtype, False)
+
+
+__all__ = ["grad", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "value_and_grad", "vjp"]

@@ -1,0 +1,328 @@
+"""`custom_jvp`, `custom_vjp`, `custom_gradient`: functions that bring their own derivative."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from addax.core import dtypes, tree
+from addax.core.avals import get_aval
+from addax.core.builder import trace_to_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.trace import base_trace, current_trace
+from addax.interpreters.values import Zero, convert, instantiate
+from addax.ops.custom import FlatRule, custom_jvp_call, custom_vjp_call
+from addax.transforms.flat import FlatFunction, describe_function, function_name, jax_array
+
+
+class SymbolicZero:
+    """A tangent or cotangent known to be zero, as ``symbolic_zeros=True`` rules see it: ``shape`` and ``dtype`` only."""
+
+    def __init__(self, aval):
+        self.aval = aval
+
+    shape = property(lambda self: self.aval.shape)
+    dtype = property(lambda self: self.aval.dtype)
+
+    def __repr__(self) -> str:
+        return f"SymbolicZero({self.aval.str_short()})"
+
+
+class _Custom:
+    """Splits the arguments into differentiable leaves and fixed ones (``nondiff_argnums``)."""
+
+    def __init__(self, fun: Callable, nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()):
+        if not callable(fun):
+            raise TypeError(f"Expected a callable value, got {fun!r:.100}: decorate the function itself.")
+        functools.update_wrapper(self, fun)
+        self.fun = fun
+        self.nondiff_argnums = tuple(nondiff_argnums) + tuple(_positions(fun, nondiff_argnames))
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else functools.partial(self, instance)
+
+    def split(self, args: tuple, kwargs: dict):
+        """``(fun of the differentiable arguments, those, the fixed ones)``"""
+        args = _positional(self.fun, args, kwargs)
+        fixed_at = sorted({i + len(args) if i < 0 else i for i in self.nondiff_argnums})
+        fixed = [args[i] for i in fixed_at]
+        free = tuple(a for i, a in enumerate(args) if i not in fixed_at)
+
+        def call(*xs):
+            rest = iter(xs)
+            known = dict(zip(fixed_at, fixed, strict=True))
+            return self.fun(*(known[i] if i in known else next(rest) for i in range(len(args))))
+
+        return functools.update_wrapper(call, self.fun), free, fixed
+
+
+def _positions(fun, names) -> list[int]:
+    parameters = list(inspect.signature(fun).parameters) if names else []
+    return [parameters.index(n) for n in names]
+
+
+def _positional(fun, args, kwargs) -> tuple:
+    """The call's arguments in order, defaults filled in."""
+    if not kwargs:
+        try:
+            parameters = inspect.signature(fun).parameters.values()
+        except (TypeError, ValueError):
+            return args
+        if all(p.default is p.empty for p in parameters):
+            return args
+    bound = inspect.signature(fun).bind(*args, **kwargs)
+    bound.apply_defaults()
+    if bound.kwargs:
+        raise TypeError(
+            f"{describe_function(fun)} has custom derivative rules and keyword-only arguments {list(bound.kwargs)}, "
+            "which the rules cannot receive: make them positional."
+        )
+    return bound.args
+
+
+class custom_jvp(_Custom):
+    """A function with its own forward-mode rule: ``rule(primals, tangents) -> (out, tangent of out)``.
+
+    The rule must be linear in the tangents and differentiable itself; reverse mode is derived from it.
+
+    >>> import addax, addax.numpy as jnp
+    >>> @addax.custom_jvp
+    ... def f(x):
+    ...     return jnp.sin(x)
+    >>> @f.defjvp
+    ... def f_jvp(primals, tangents):
+    ...     (x,), (t,) = primals, tangents
+    ...     return f(x), 2.0 * jnp.cos(x) * t
+    >>> float(addax.grad(f)(0.0))
+    2.0
+    """
+
+    def __init__(self, fun: Callable, nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()):
+        super().__init__(fun, nondiff_argnums, nondiff_argnames)
+        self.rule: Callable | None = None
+        self.symbolic_zeros = False
+
+    def defjvp(self, jvp: Callable, symbolic_zeros: bool = False) -> Callable:
+        """Declare the rule; use as a decorator. Fixed arguments come first: ``jvp(*fixed, primals, tangents)``."""
+        self.rule, self.symbolic_zeros = jvp, symbolic_zeros
+        return jvp
+
+    def defjvps(self, *jvps: Callable | None) -> None:
+        """Declare one rule per argument, ``(tangent, out, *primals) -> tangent of out``; None for zero."""
+        if self.nondiff_argnums:
+            raise TypeError("Can't use ``defjvps`` with ``nondiff_argnums``: use defjvp.")
+
+        def jvp(primals, tangents):
+            out = self(*primals)
+            terms = [f(t, out, *primals) for f, t in zip(jvps, tangents, strict=True) if f]
+            zero = tree.map(lambda x: instantiate(Zero.of(x)), out)
+            total = functools.reduce(lambda a, b: tree.map(lambda x, y: x + y, a, b), terms, zero)
+            return out, total
+
+        self.defjvp(jvp)
+
+    def __call__(self, *args, **kwargs):
+        if self.rule is None:
+            raise AttributeError(f"No JVP defined for custom_jvp function {function_name(self.fun)} using defjvp.")
+        if current_trace() is base_trace:
+            return self.fun(*args, **kwargs)
+        fun, free, fixed = self.split(args, kwargs)
+        leaves, in_tree = tree.flatten((free, {}))
+        leaves = [jax_array(x) for x in leaves]
+        flat = FlatFunction(fun, in_tree)
+        jaxpr, consts = trace_to_jaxpr(flat, [get_aval(x) for x in leaves])
+        closed = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
+        out_tree, rule, name = flat.out_tree, self.rule, function_name(self.fun)
+        symbolic = self.symbolic_zeros
+
+        def flat_jvp(primals, tangents):
+            if symbolic:
+                tangents = [SymbolicZero(t.aval) if type(t) is Zero else t for t in tangents]
+            ps, _ = in_tree.unflatten(primals)
+            ts, _ = in_tree.unflatten(tangents)
+            result = rule(*fixed, ps, ts)
+            if not isinstance(result, (tuple, list)) or len(result) != 2:
+                raise TypeError(
+                    f"Custom JVP rule {function_name(rule)} for function {name} must produce a pair (list or tuple of "
+                    f"length two) representing primal and tangent outputs, but got {result!r:.200}."
+                )
+            outs, out_t = tree.flatten(result[0])
+            touts, tout_t = tree.flatten(result[1])
+            if out_t != out_tree or tout_t != out_tree:
+                raise TypeError(
+                    f"Custom JVP rule {function_name(rule)} for function {name} must produce primal and tangent outputs "
+                    f"with the tree structure of the function's result {out_tree}, but got {out_t} and {tout_t}."
+                )
+            return outs, [_match_tangent(t, p, rule, name) for t, p in zip(touts, outs, strict=True)]
+
+        outs = custom_jvp_call.bind(
+            *consts, *leaves, call_jaxpr=closed, jvp=FlatRule(flat_jvp, function_name(rule)), num_consts=len(consts),
+            symbolic_zeros=symbolic, name=name,
+        )  # fmt: skip
+        return out_tree.unflatten(outs)
+
+
+def _match_tangent(t, primal, rule, name):
+    if isinstance(t, SymbolicZero):
+        return Zero(t.aval)
+    want, got = get_aval(primal).to_tangent(), get_aval(t)
+    if got.shape != want.shape or (got.dtype != want.dtype and not got.weak_type):
+        raise TypeError(
+            f"Custom JVP rule {function_name(rule)} for function {name} must produce primal and tangent outputs with "
+            f"equal shapes and dtypes, but got primal {get_aval(primal)} and tangent {got}."
+        )
+    return convert(t, want.dtype) if got.dtype != want.dtype or got.weak_type else t
+
+
+class custom_vjp(_Custom):
+    """A function with its own reverse-mode rule.
+
+    ``fwd(*args) -> (out, residuals)`` and ``bwd(residuals, ct) -> tuple of cotangents``, one per differentiable
+    argument; None stands for a zero cotangent.
+
+    >>> import addax, addax.numpy as jnp
+    >>> @addax.custom_vjp
+    ... def clip_gradient(x):
+    ...     return x
+    >>> clip_gradient.defvjp(lambda x: (x, None), lambda _, g: (jnp.clip(g, -1.0, 1.0),))
+    >>> float(addax.grad(lambda x: 5.0 * clip_gradient(x))(2.0))
+    1.0
+    """
+
+    def __init__(self, fun: Callable, nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()):
+        super().__init__(fun, nondiff_argnums, nondiff_argnames)
+        self.fwd: Any = None
+        self.bwd: Any = None
+        self.symbolic_zeros = False
+
+    def defvjp(self, fwd: Callable, bwd: Callable, symbolic_zeros: bool = False, optimize_remat: bool = False) -> None:
+        """Declare the rules. ``fwd`` takes all arguments; ``bwd(*fixed, residuals, ct)``."""
+        self.fwd, self.bwd, self.symbolic_zeros = fwd, bwd, symbolic_zeros
+
+    def __call__(self, *args, **kwargs):
+        if self.fwd is None or self.bwd is None:
+            raise AttributeError(f"No VJP defined for custom_vjp function {function_name(self.fun)} using defvjp.")
+        if current_trace() is base_trace:
+            return self.fun(*args, **kwargs)
+        fun, free, fixed = self.split(args, kwargs)
+        fwd_fun = _Custom(self.fwd, self.nondiff_argnums).split(args, kwargs)[0]
+        leaves, in_tree = tree.flatten((free, {}))
+        leaves = [jax_array(x) for x in leaves]
+        flat = FlatFunction(fun, in_tree)
+        jaxpr, consts = trace_to_jaxpr(flat, [get_aval(x) for x in leaves])
+        closed = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
+        out_tree, name, bwd = flat.out_tree, function_name(self.fun), self.bwd
+        in_avals = [get_aval(x) for x in leaves]
+        free_tree = tree.structure(free)
+        residual_tree: list = []
+
+        def flat_fwd(*primals):
+            ps, _ = in_tree.unflatten(primals)
+            result = fwd_fun(*ps)
+            if not isinstance(result, (tuple, list)) or len(result) != 2:
+                raise TypeError(
+                    f"Custom VJP fwd rule {function_name(self.fwd)} for function {name} must produce a pair (list or "
+                    f"tuple of length two) where the first element represents the primal output and the second element "
+                    f"represents residuals, but got {result!r:.200}."
+                )
+            outs, out_t = tree.flatten(result[0])
+            if out_t != out_tree:
+                raise TypeError(
+                    f"Custom VJP fwd rule {function_name(self.fwd)} for function {name} must produce a primal output "
+                    f"with the structure of the function's result {out_tree}, but got {out_t}."
+                )
+            residuals, res_t = tree.flatten(result[1])
+            residual_tree[:] = [res_t]
+            return residuals, outs
+
+        def flat_bwd(residuals, cts):
+            cts = [SymbolicZero(c.aval) if type(c) is Zero else c for c in cts]
+            grads = bwd(*fixed, residual_tree[0].unflatten(residuals), out_tree.unflatten(cts))
+            if not isinstance(grads, (tuple, list)) or len(grads) != len(free):
+                raise TypeError(
+                    f"Custom VJP bwd rule {function_name(bwd)} must produce a tuple with one cotangent per "
+                    f"differentiable argument ({len(free)}), but got {grads!r:.200}."
+                )
+            try:
+                pieces = tree.broadcast_prefix(tuple(grads), free, is_leaf=lambda x: x is None)
+            except ValueError:
+                raise TypeError(
+                    f"Custom VJP bwd rule {function_name(bwd)} must produce an output with the same structure as the "
+                    f"arguments of {name}, {free_tree}, but got {tree.structure(tuple(grads))}."
+                ) from None
+            return [_match_cotangent(g, a, bwd, name) for g, a in zip(pieces, in_avals, strict=True)]
+
+        outs = custom_vjp_call.bind(
+            *consts, *leaves, call_jaxpr=closed, fwd=FlatRule(flat_fwd, function_name(self.fwd)),
+            bwd=FlatRule(flat_bwd, function_name(bwd)), num_consts=len(consts), symbolic_zeros=self.symbolic_zeros,
+            name=name,
+        )  # fmt: skip
+        return out_tree.unflatten(outs)
+
+
+def _match_cotangent(g, aval, bwd, name):
+    want = aval.to_tangent()
+    if g is None or isinstance(g, (SymbolicZero, Zero)):
+        return Zero(want)
+    got = get_aval(g)
+    if want.dtype == dtypes.float0:
+        return Zero(want)
+    # Shapes are compared without the batch dimensions that an enclosing vmap added, which the rule does not see.
+    if got.shape != want.shape:
+        raise ValueError(
+            f"Shape of cotangent produced by the bwd rule {function_name(bwd)} of {name} must be {want.shape}, the "
+            f"shape of its argument, but is {got.shape}."
+        )
+    return convert(g, want.dtype) if got.dtype != want.dtype or got.weak_type else g
+
+
+def custom_gradient(fun: Callable) -> custom_vjp:
+    """A function that returns its value together with its own vjp: ``fun(*args) -> (out, ct -> cotangents)``.
+
+    >>> import addax
+    >>> f = addax.custom_gradient(lambda x: (x ** 2, lambda g: (g * x,)))
+    >>> float(addax.grad(f)(3.0))
+    3.0
+    """
+
+    @custom_vjp
+    def wrapped(*args, **kwargs):
+        return fun(*args, **kwargs)[0]
+
+    functools.update_wrapper(wrapped, fun)
+
+    def fwd(*args, **kwargs):
+        out, rule = fun(*args, **kwargs)
+        avals = [get_aval(x) for x in tree.leaves(out)]
+        flat = FlatFunction(rule, tree.structure(((out,), {})))
+        jaxpr, consts = trace_to_jaxpr(flat, avals)
+        return out, (consts, _Static((jaxpr, flat)))
+
+    def bwd(residuals, ct):
+        consts, static = residuals
+        jaxpr, flat = static.value
+        grads = flat.out_tree.unflatten(eval_jaxpr(jaxpr, consts, *tree.leaves(ct)))
+        return grads if isinstance(grads, tuple) else (grads,)
+
+    wrapped.defvjp(fwd, bwd)
+    return wrapped
+
+
+class _Static:
+    """A value without leaves, carried in the structure of a pytree."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return isinstance(other, _Static) and self.value == other.value
+
+    def __hash__(self):
+        return id(self.value)
+
+
+tree.register_static(_Static)
+
+__all__ = ["SymbolicZero", "custom_gradient", "custom_jvp", "custom_vjp"]
