@@ -42,7 +42,7 @@ class Notation:
       >>> iota_like = Notation(omit={"shape": Derived(lambda ins, outs: outs[0].shape), "sharding": None})
     """
 
-    __slots__ = ("first", "omit", "call", "open", "functions")
+    __slots__ = ("call", "first", "functions", "omit", "open")
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ param_types: dict[str, Any] = {
 
 
 def register_param_type(cls: Any, name: str | None = None, make: Callable[..., Any] | None = None) -> Any:
-    """Let the parser read values of ``cls``, whose ``repr`` is ``Name(field=value, ...)`` or, for an enum, ``Name.MEMBER``.
+    """Let the parser read values of ``cls``, written ``Name(field=value, ...)`` or, for an enum, ``Name.MEMBER``.
 
     Named tuples, frozen dataclasses and enums need nothing more, so this also serves as a decorator.
 
@@ -127,7 +127,7 @@ SPECIAL_FLOATS = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan"
 
 
 def dtype_named(word: str) -> Any:
-    """The dtype that prints as ``word``, or None: ``float32`` and ``key<fry>`` are dtypes, ``f`` and ``sum`` are not."""
+    """The dtype that prints as ``word``, or None: ``float32`` and ``key<fry>`` are, ``f`` and ``sum`` are not."""
     if word not in _dtype_names:
         try:
             dtype = dtypes.as_dtype(word)
@@ -160,7 +160,7 @@ def is_bare(text: str) -> bool:
 
 
 def write_value(value: Any) -> str:
-    """A parameter value as text: dtypes by name, strings bare where that is clear, everything else as Python shows it."""
+    """A parameter value as text: dtypes by name, strings bare where that is clear, else what Python shows."""
     if isinstance(value, str) and not isinstance(value, enum.Enum):
         return value if is_bare(value) else repr(str(value))
     if isinstance(value, (np.dtype, dtypes.ExtendedDType)):

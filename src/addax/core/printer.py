@@ -19,7 +19,7 @@ from __future__ import annotations
 import html
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,14 +34,13 @@ WIDTH = 80
 _LONGEST_INLINE = 10
 
 
-class _Settings:
-    __slots__ = ("print_shapes", "source_info", "name_stack", "notations", "effects", "color")
-
-    def __init__(
-        self, print_shapes=True, source_info=False, name_stack=False, notations=True, effects=False, color=False
-    ):
-        self.print_shapes, self.source_info, self.name_stack = print_shapes, source_info, name_stack
-        self.notations, self.effects, self.color = notations, effects, color
+class _Settings(NamedTuple):
+    print_shapes: bool = True
+    source_info: bool = False
+    name_stack: bool = False
+    notations: bool = True
+    effects: bool = False
+    color: bool = False
 
 
 _PLAIN_SETTINGS = _Settings()
@@ -108,7 +107,7 @@ def _literal_value(x: Literal) -> str:
     if np.shape(x.val):
         return "[...]"
     dtype = x.aval.dtype
-    if not isinstance(dtype, np.dtype) or dtype.kind == "V" and dtype.names is not None:
+    if not isinstance(dtype, np.dtype) or (dtype.kind == "V" and dtype.names is not None):
         return str(x.val)
     with np.errstate(all="ignore"):
         return str(dtype.type(x.val).item())
@@ -269,7 +268,7 @@ class _Writer:
             self.doc.text(name)
 
     def simple_eqn(self, eqn: Eqn, params: Sequence[str], notes: tuple[str, ...]) -> None:
-        """An equation without jaxprs inside: almost always one line, so it is laid out only if it is too long for one."""
+        """An equation without jaxprs inside: almost always one line, so laid out only if it is too long for one."""
         names = self.names
         typed = self.settings.print_shapes
         left = [f"{names[v]}:{v.aval.str_short(True)}" if typed else names[v] for v in eqn.outvars]
