@@ -200,9 +200,12 @@ def test_other_dtypes_are_taken_without_a_warning(dtype):
 
 
 def test_explicit_x64_dtypes_can_be_refused_or_kept():
-    with config.enable_x64(False), config.explicit_x64_dtypes("error"):
-        with pytest.raises(ValueError, match="Explicitly requested dtype int64 requested in ones is not available"):
-            dtypes.canonicalize_user_dtype("int64", "ones")
+    with (
+        config.enable_x64(False),
+        config.explicit_x64_dtypes("error"),
+        pytest.raises(ValueError, match="Explicitly requested dtype int64 requested in ones is not available"),
+    ):
+        dtypes.canonicalize_user_dtype("int64", "ones")
     with config.enable_x64(False), config.explicit_x64_dtypes("allow"):
         assert dtypes.canonicalize_user_dtype("int64") == np.dtype("int64")
     with config.enable_x64(True):

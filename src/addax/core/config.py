@@ -14,6 +14,7 @@ The scopes (TRACE, DISPATCH, HOST) are explained in `options.py`, the mechanism 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from addax.core.context import (
@@ -222,37 +223,27 @@ array_garbage_collection_guard = declare(
 _GUARD_LEVELS = ("allow", "log", "disallow", "log_explicit", "disallow_explicit")
 _GUARDED = "What to do about implicit {} transfers: allow, log or refuse them (`*_explicit`: device_put too)."
 
-transfer_guard = declare(
-    choice("transfer_guard", _GUARD_LEVELS, None, _GUARDED.format("cross-device"), DISPATCH, optional=True)
-)
 transfer_guard_host_to_device = declare(
     choice(
-        "transfer_guard_host_to_device",
-        _GUARD_LEVELS,
-        None,
-        _GUARDED.format("host-to-device"),
-        DISPATCH,
-        optional=True,
+        "transfer_guard_host_to_device", _GUARD_LEVELS, None, _GUARDED.format("host-to-device"), DISPATCH, optional=True
     )
 )
 transfer_guard_device_to_host = declare(
     choice(
-        "transfer_guard_device_to_host",
-        _GUARD_LEVELS,
-        None,
-        _GUARDED.format("device-to-host"),
-        DISPATCH,
-        optional=True,
+        "transfer_guard_device_to_host", _GUARD_LEVELS, None, _GUARDED.format("device-to-host"), DISPATCH, optional=True
     )
 )
 transfer_guard_device_to_device = declare(
     choice(
-        "transfer_guard_device_to_device",
-        _GUARD_LEVELS,
-        None,
-        _GUARDED.format("device-to-device"),
-        DISPATCH,
+        *("transfer_guard_device_to_device", _GUARD_LEVELS, None, _GUARDED.format("device-to-device"), DISPATCH),
         optional=True,
+    )
+)
+transfer_guard = declare(
+    dataclasses.replace(
+        choice("transfer_guard", _GUARD_LEVELS, None, _GUARDED.format("all"), DISPATCH, optional=True),
+        # Set as one, so that the innermost `with` decides whichever of the four it names.
+        also_sets=tuple(f"transfer_guard_{way}" for way in ("host_to_device", "device_to_host", "device_to_device")),
     )
 )
 

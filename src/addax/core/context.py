@@ -17,6 +17,7 @@ block: then it sees the new value when it next enters or leaves one.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 import os
@@ -91,9 +92,11 @@ def _show_items(items: frozenset[tuple[str, type, Any]]) -> str:
     return ", ".join(f"{name}={value!r}" for name, _, value in sorted(items, key=lambda item: item[0]))
 
 
-# Weak: a context lives as long as a thread runs under it or a cache entry names it.
+# Weak: a context lives as long as a thread runs under it or a cache entry names it. The newest few are kept anyway, so
+# that a `with` block in a loop does not build its context anew each time (15 us against 4).
 _contexts: weakref.WeakValueDictionary[frozenset, Context] = weakref.WeakValueDictionary()
 _trace_keys: weakref.WeakValueDictionary[frozenset, TraceKey] = weakref.WeakValueDictionary()
+_newest_contexts: collections.deque[Context] = collections.deque(maxlen=32)
 _intern_lock = threading.Lock()
 
 
@@ -106,13 +109,14 @@ class _Overrides(threading.local):
 
 _options: dict[str, Option] = {}
 _base: dict[str, Any] = {}
+_base_in_context: dict[str, Any] = {}  # the part of _base that a Context holds: of trace or dispatch scope, not default
 _overrides = _Overrides()
 _hooks: dict[str, list[Callable[[Any], None]]] = {}
 _update_lock = threading.RLock()
 
 
 def _intern(values: Mapping[str, Any]) -> Context:
-    """The context for these option values (only those of trace and dispatch scope count)."""
+    """The context for these option values; those of host scope do not count."""
     items = frozenset(
         (name, type(value), value)
         for name, value in values.items()
@@ -133,6 +137,7 @@ def _intern(values: Mapping[str, Any]) -> Context:
                 _trace_keys[traced] = key
             context.__dict__.update({name: value for name, _, value in items}, trace_key=key)
             _contexts[items] = context
+            _newest_contexts.append(context)
     return context
 
 
@@ -144,11 +149,18 @@ def _is_default(name: str, value: Any) -> bool:
 def _install_thread_context() -> None:
     """Make this thread's context match its overrides; without overrides it follows the base."""
     overrides = _overrides.values
-    swap_context(_intern({**_base, **overrides}) if overrides else None)
+    swap_context(_intern(_base_in_context | overrides) if overrides else None)
 
 
 def install_base_context() -> None:
-    set_base_context(_intern(_base))
+    """Make the process-wide option values the context of every thread without overrides."""
+    global _base_in_context
+    _base_in_context = {
+        name: value
+        for name, value in _base.items()
+        if _options[name].scope is not HOST and not _is_default(name, value)
+    }
+    set_base_context(_intern(_base_in_context))
     _install_thread_context()
 
 
@@ -203,7 +215,7 @@ class OptionManager:
             if option.when_called_bare is None:
                 raise TypeError(f"{option.name}() needs a value: {option.expects}")
             value = option.when_called_bare
-        return _OptionSetting(option.name, _checked(option, value))
+        return _OptionSetting(option, _checked(option, value))
 
     def __repr__(self) -> str:
         return f"<option addax_{self._option.name} = {self.value!r}>"
@@ -215,26 +227,29 @@ _ABSENT: Any = object()
 class _OptionSetting(contextlib.ContextDecorator):
     """One `with` block's worth of an option; may be entered again, also while it is active."""
 
-    def __init__(self, name: str, value: Any) -> None:
-        self._name = name
+    def __init__(self, option: Option, value: Any) -> None:
+        self._option = option
         self._value = value
-        self._previous: list[Any] = []
+        self._previous: list[dict[str, Any]] = []
 
     def __enter__(self) -> None:
-        values = _overrides.values
-        self._previous.append(values.get(self._name, _ABSENT))
-        self._set(self._value)
+        overrides = _overrides.values
+        names = (self._option.name, *self._option.also_sets)
+        self._previous.append({name: overrides.get(name, _ABSENT) for name in names})
+        overrides.update(dict.fromkeys(names, self._value))
+        self._install()
 
     def __exit__(self, *exc_info: object) -> None:
-        self._set(self._previous.pop())
+        overrides = _overrides.values
+        for name, value in self._previous.pop().items():
+            if value is _ABSENT:
+                overrides.pop(name, None)
+            else:
+                overrides[name] = value
+        self._install()
 
-    def _set(self, value: Any) -> None:
-        values = _overrides.values
-        if value is _ABSENT:
-            values.pop(self._name, None)
-        else:
-            values[self._name] = value
-        if _options[self._name].scope is not HOST:
+    def _install(self) -> None:
+        if self._option.scope is not HOST:
             _install_thread_context()
 
 
@@ -262,7 +277,9 @@ def declare(option: Option) -> OptionManager:
         _options[option.name] = option
         if option.scope is not HOST:
             setattr(Context, option.name, option.default)
-        _base[option.name] = _from_environment(option)
+        _base[option.name] = value = _from_environment(option)
+        if value is not option.default:
+            _base.update(dict.fromkeys(option.also_sets, value))
     return OptionManager(option)
 
 
@@ -316,7 +333,8 @@ class _Config:
         with _update_lock:
             for hook in _hooks.get(short, ()):
                 hook(value)
-            _base[short] = value
+            for changed in (short, *option.also_sets):
+                _base[changed] = value
             if option.scope is not HOST:
                 install_base_context()
 
@@ -326,6 +344,11 @@ class _Config:
         if short not in _options:
             raise AttributeError(_unknown(name))
         return _read(short)
+
+    @property
+    def x64_enabled(self) -> bool:
+        """Whether 64-bit dtypes are kept, for this thread."""
+        return _read("enable_x64")
 
     @property
     def values(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ An option has one of three scopes:
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,8 @@ class Option:
     env: bool = True
     when_called_bare: Any = None
     """The value `option()` stands for, e.g. ``enable_x64()`` means ``enable_x64(True)``."""
+    also_sets: tuple[str, ...] = ()
+    """Options that are given the same value whenever this one is set."""
 
 
 def parse_bool(text: str) -> bool:
@@ -68,7 +71,8 @@ def choice(
     expects = "one of " + ", ".join(map(repr, choices)) + (" or None" if optional else "")
 
     def check(value: Any) -> str | None:
-        value = getattr(value, "value", value)  # enum members, as JAX's own options use, stand for their value
+        if isinstance(value, enum.Enum):  # JAX has enums for some of these words
+            value = value.value if isinstance(value.value, str) else value.name.lower()
         if value is None and optional:
             return None
         if not isinstance(value, str) or value not in choices:
@@ -88,7 +92,13 @@ def number(name: str, kind: type, default: Any, doc: str, scope: str) -> Option:
             raise ValueError(f"expected {expects}, got {value!r} of type {type(value).__name__}")
         return kind(value)
 
-    return Option(name, default, doc, scope, expects, check, kind)
+    def parse(raw: str) -> Any:
+        try:
+            return kind(raw)
+        except ValueError:
+            raise ValueError(f"expected {expects}, got {raw!r}") from None
+
+    return Option(name, default, doc, scope, expects, check, parse)
 
 
 def text(name: str, default: str | None, doc: str, scope: str) -> Option:

@@ -177,12 +177,19 @@ def _node(dtype: DType, weak: bool) -> Node:
 
 
 _STANDARD = _standard_edges()
-_LATTICES: dict[tuple[bool, str], Lattice] = {
-    (True, "standard"): Lattice(_STANDARD, strict=False, x64=True),
-    (False, "standard"): Lattice(_without_x64(_STANDARD), strict=False, x64=False),
-    (True, "strict"): Lattice(_strict_edges(), strict=True, x64=True),
-    (False, "strict"): Lattice(_strict_edges(), strict=True, x64=False),
-}
+
+
+class _Lattices(dict[tuple[bool, str], Lattice]):
+    """The lattice of each (enable_x64, numpy_dtype_promotion), built when first used."""
+
+    def __missing__(self, mode: tuple[bool, str]) -> Lattice:
+        x64, promotion = mode
+        strict = promotion == "strict"
+        edges = _strict_edges() if strict else _STANDARD if x64 else _without_x64(_STANDARD)
+        return self.setdefault(mode, Lattice(edges, strict=strict, x64=x64))
+
+
+_LATTICES = _Lattices()
 
 
 def result_type_of(pairs: tuple[Pair, ...]) -> Pair:
