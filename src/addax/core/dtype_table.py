@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 
 
 def _declare_dtypes() -> dict[np.dtype, Kind]:
-    table = {np.dtype(bool): Kind(8, "bool")}
+    table: dict[np.dtype, Kind] = {np.dtype(bool): Kind(8, "bool")}
     for kind in ("int", "uint"):
         for bits in (1, 2, 4, 8, 16, 32, 64):
             scalar = getattr(np, f"{kind}{bits}", None) or getattr(ml_dtypes, f"{kind}{bits}", None)
