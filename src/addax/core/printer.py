@@ -130,37 +130,68 @@ def _jaxprs_of(value: Any) -> tuple[Jaxpr, ...]:
     return (value,) if isinstance(value, Jaxpr) else ()
 
 
+class _Use:
+    """What is known of a jaxpr inside the program: how often it stands there, and the jaxprs in it."""
+
+    __slots__ = ("inner", "jaxpr", "name", "repeated")
+
+    def __init__(self, jaxpr: Jaxpr):
+        self.jaxpr, self.name = jaxpr, None
+        self.repeated = False
+        self.inner: list[_Use] = []
+
+
 def _written_apart(top: Jaxpr) -> dict[int, tuple[str, Jaxpr]]:
-    """Jaxprs to write under a name: id -> (name, jaxpr), nearest to the surface first."""
-    uses: dict[int, int] = {}
-    found: dict[int, tuple[str, Jaxpr]] = {}
-    queue = deque([top])
+    """Jaxprs to write under a name: id -> (name, jaxpr), nearest to the surface first.
+
+    Those in a jaxpr that is used twice are themselves used twice.
+    """
+    found: dict[int, _Use] = {}
+    queue = deque([_Use(top)])
     while queue:
-        for eqn in queue.popleft().eqns:
+        outer = queue.popleft()
+        for eqn in outer.jaxpr.eqns:
             for value in eqn.params.values():
                 for jaxpr in _jaxprs_of(value):
-                    key = id(jaxpr)
-                    uses[key] = uses.get(key, 0) + 1
-                    if key not in found:
-                        name = eqn.params.get("name")
-                        found[key] = (name if isinstance(name, str) else "jaxpr", jaxpr)
-                        queue.append(jaxpr)
-    apart = {}
-    taken: set[str] = set()
-    clashes: dict[str, int] = {}
-    for key, (wanted, jaxpr) in found.items():
-        if uses[key] == 1 and len(jaxpr.eqns) <= _LONGEST_INLINE:
-            continue
-        wanted = wanted.strip("<>")
-        if not notation.is_bare(wanted):
-            wanted = "jaxpr"
-        name = wanted
-        while name in taken:
-            clashes[wanted] = n = clashes.get(wanted, 0) + 1
+                    use = found.get(id(jaxpr))
+                    if use is None:
+                        use = found[id(jaxpr)] = _Use(jaxpr)
+                        queue.append(use)
+                    else:
+                        use.repeated = True
+                    outer.inner.append(use)
+                    name = eqn.params.get("name")
+                    if use.name is None and isinstance(name, str):
+                        use.name = name
+    todo = [use for use in found.values() if use.repeated]
+    while todo:
+        for use in todo.pop().inner:
+            if not use.repeated:
+                use.repeated = True
+                todo.append(use)
+    names = _Distinct()
+    return {
+        key: (names.new(use.name), use.jaxpr)
+        for key, use in found.items()
+        if use.repeated or len(use.jaxpr.eqns) > _LONGEST_INLINE
+    }
+
+
+class _Distinct:
+    """Names for jaxprs: ``f``, ``f1``, ``f2``, ..."""
+
+    def __init__(self):
+        self.taken: set[str] = set()
+        self.clashes: dict[str, int] = {}
+
+    def new(self, wanted: str | None) -> str:
+        wanted = (wanted or "jaxpr").strip("<>")
+        name = wanted = wanted if notation.is_bare(wanted) else "jaxpr"
+        while name in self.taken:
+            self.clashes[wanted] = n = self.clashes.get(wanted, 0) + 1
             name = f"{wanted}{n}"
-        taken.add(name)
-        apart[key] = (name, jaxpr)
-    return apart
+        self.taken.add(name)
+        return name
 
 
 class _Writer:
