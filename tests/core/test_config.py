@@ -121,8 +121,8 @@ def test_every_option_of_jax_that_is_a_context_manager_is_one_here():
     names = """
     enable_x64 debug_nans debug_infs numpy_dtype_promotion numpy_rank_promotion default_matmul_precision log_compiles
     check_tracer_leaks default_device transfer_guard transfer_guard_host_to_device legacy_prng_key
-    threefry_partitionable default_prng_impl softmax_custom_jvp explain_cache_misses debug_key_reuse enable_checks allow_f16_reductions
-    no_tracing no_execution enable_custom_prng thread_guard array_garbage_collection_guard
+    threefry_partitionable default_prng_impl softmax_custom_jvp explain_cache_misses debug_key_reuse enable_checks
+    allow_f16_reductions no_tracing no_execution enable_custom_prng thread_guard array_garbage_collection_guard
     """
     for name in names.split():
         assert hasattr(jax, name)

@@ -1,6 +1,7 @@
 """The text, bases and documentation of the error classes, and the helpers messages are made from."""
 
 import inspect
+import pickle
 import re
 
 import jax
@@ -110,11 +111,15 @@ MESSAGES = [
 
 @pytest.mark.parametrize("error, text", MESSAGES, ids=lambda x: type(x).__name__ if isinstance(x, Exception) else "")
 def test_messages(error, text):
+    if not isinstance(error, errors.KeyReuseError) and text != "a message of your own":
+        text += f"\nWith examples: help(addax.errors.{type(error).__name__})"
     assert str(error) == text
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), text)
 
 
 def test_messages_print_no_numbers():
-    assert len(str(errors.TracerArrayConversionError(Tracer("float32", (100, 100))))) < 700
+    assert len(str(errors.TracerArrayConversionError(Tracer("float32", (100, 100))))) < 800
 
 
 @pytest.mark.parametrize("name", PUBLIC)

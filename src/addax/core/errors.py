@@ -110,11 +110,29 @@ def _origin(tracer: TracerLike) -> str:
 # --- Base classes ---
 
 
-class AddaxTypeError(TypeError):
+def _restore(cls: type[BaseException], args: tuple, state: dict[str, Any]) -> BaseException:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class _Documented:
+    """Errors that survive pickling (to another process, say), although they are built from a tracer, not from a text."""
+
+    args: tuple
+
+    def __reduce__(self):
+        return _restore, (type(self), self.args, self.__dict__)
+
+    def _help(self) -> str:
+        return f"With examples: help(addax.errors.{type(self).__name__})"
+
+
+class AddaxTypeError(_Documented, TypeError):
     """An operation was given a value of a kind it cannot work with. Base of most errors here; a `TypeError`."""
 
 
-class AddaxIndexError(IndexError):
+class AddaxIndexError(_Documented, IndexError):
     """An array was indexed in a way that cannot be compiled. An `IndexError`."""
 
 
@@ -169,6 +187,7 @@ class ConcretizationTypeError(AddaxTypeError):
                 context,
                 _origin(tracer),
                 self._advice(),
+                self._help(),
             )
         )
 
@@ -243,6 +262,7 @@ class TracerBoolConversionError(ConcretizationTypeError):
                 "function runs.",
                 _origin(tracer),
                 advice,
+                self._help(),
             ),
         )
 
@@ -288,6 +308,7 @@ class TracerArrayConversionError(AddaxTypeError):
                 _origin(tracer),
                 "Use addax.numpy instead of numpy here (jnp.sin for np.sin, jnp.asarray(table)[i] for table[i]), or "
                 "call the NumPy code from inside the program with addax.pure_callback.",
+                self._help(),
             )
         )
 
@@ -331,6 +352,7 @@ class TracerIntegerConversionError(AddaxTypeError):
                 "To index a Python or NumPy sequence with it, make the sequence an array: jnp.asarray(sequence)[i]. "
                 "To loop over range(n), use lax.fori_loop. If it is a size, an axis or a choice of code, make the "
                 "argument static: jit(f, static_argnums=...).",
+                self._help(),
             )
         )
 
@@ -366,6 +388,7 @@ class NonConcreteBooleanIndexError(AddaxIndexError):
                 _origin(tracer),
                 "Write jnp.where(mask, x, fill_value) to keep the shape, a reduction with where=mask, "
                 "x.at[mask].set(value) to assign, or x[jnp.nonzero(mask, size=n)] if at most n entries are true.",
+                self._help(),
             )
         )
 
@@ -415,6 +438,7 @@ class UnexpectedTracerError(AddaxTypeError):
                 "Return the value from the function instead of storing it. To find where it escapes, run the program "
                 "under `with addax.checking_leaks():` or with ADDAX_CHECK_TRACER_LEAKS=1. To look at values, use "
                 "addax.debug.print.",
+                self._help(),
             )
         )
 
