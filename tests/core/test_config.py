@@ -184,8 +184,11 @@ def test_one_setting_may_be_entered_again_and_decorate():
 
 
 def test_flags_may_be_called_bare_and_others_may_not():
-    with options.enable_x64(), options.disable_jit():
+    with options.enable_x64(), options.disable_jit(), options.checking_leaks():
         assert current_context().enable_x64 and current_context().disable_jit
+        assert current_context().check_tracer_leaks
+        with options.disable_jit(disable=False), options.enable_x64(new_val=False):
+            assert not current_context().disable_jit
     with pytest.raises(TypeError, match=r"numpy_rank_promotion\(\) needs a value: one of 'allow', 'warn', 'raise'"):
         options.numpy_rank_promotion()
 

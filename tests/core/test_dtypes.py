@@ -169,6 +169,21 @@ def test_no_arguments():
         dtypes.result_type()
 
 
+@pytest.mark.parametrize("x64", [False, True])
+def test_safe_to_cast_is_that_of_jax(x64):
+    # JAX shows it in a warning: a scatter whose updates do not safely become the operand's dtype.
+    with both(x64):
+        available = [d for d in dtypes.ALL_DTYPES if dtypes.itemsize_bits(d) >= 8 and (x64 or d not in WIDE)]
+        available = [d for d in available if not d.name.startswith("float8")]
+        for source, target in itertools.product([*available, 1, 1.0, 1j, True], available):
+            value = source if not isinstance(source, np.dtype) else jnp.zeros((), source)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                jax.eval_shape(lambda x, v: x.at[0].set(v), jax.ShapeDtypeStruct((1,), target), value)
+            complained = any("scatter inputs have incompatible types" in str(w.message) for w in caught)
+            assert dtypes.safe_to_cast(source, target) == (not complained), (source, target)
+
+
 # --- Narrowing ---
 
 

@@ -149,6 +149,7 @@ high_dynamic_range_gumbel = declare(
 check_tracer_leaks = declare(
     flag("check_tracer_leaks", False, "After each transformation, fail if one of its tracers is still alive.", TRACE)
 )
+checking_leaks = check_tracer_leaks
 enable_checks = declare(flag("enable_checks", False, "Type-check every jaxpr that is built.", TRACE))
 no_tracing = declare(flag("no_tracing", False, "Raise an error where a function would be traced again.", TRACE))
 remove_size_one_mesh_axis_from_type = declare(
@@ -184,9 +185,22 @@ error_checking_behavior_oob = declare(
 
 # --- Running ---
 
-disable_jit = declare(
+_disable_jit = declare(
     flag("disable_jit", False, "Run jitted functions operation by operation, so print and pdb see values.", DISPATCH)
 )
+
+
+def disable_jit(disable: bool = True):
+    """Context manager: run jitted functions operation by operation, so that print, pdb and profilers see real values.
+
+    Control-flow functions (scan, cond, while_loop) run as Python loops and branches too.
+
+    Args:
+      disable: False switches compilation back on inside a block that switched it off.
+    """
+    return _disable_jit(disable)
+
+
 debug_nans = declare(
     flag("debug_nans", False, "Raise FloatingPointError at the operation that first yields a NaN.", DISPATCH)
 )

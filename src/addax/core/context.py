@@ -209,13 +209,13 @@ class OptionManager:
     def value(self) -> Any:
         return _read(self._option.name)
 
-    def __call__(self, value: Any = ...) -> _OptionSetting:
+    def __call__(self, new_val: Any = ...) -> _OptionSetting:
         option = self._option
-        if value is ...:
+        if new_val is ...:
             if option.when_called_bare is None:
                 raise TypeError(f"{option.name}() needs a value: {option.expects}")
-            value = option.when_called_bare
-        return _OptionSetting(option, _checked(option, value))
+            new_val = option.when_called_bare
+        return _OptionSetting(option, _checked(option, new_val))
 
     def __repr__(self) -> str:
         return f"<option addax_{self._option.name} = {self.value!r}>"

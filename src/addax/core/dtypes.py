@@ -62,12 +62,13 @@ __all__ = [  # noqa: RUF022 (grouped by meaning)
     "bfloat16", "float16", "float32", "float64", "complex64", "complex128",
     "float0", "extended", "prng_key", "key_fry", "key_rbg", "key_urbg",
     "as_dtype", "dtype", "dtype_name", "short_name", "dtype_from_short_name", "typed",
+    "SMALL_INTS", "SMALL_FLOATS", "INTS", "FLOATS", "COMPLEXES",
     "canonicalize_dtype", "canonicalize_user_dtype", "check_user_dtype_supported", "is_supported", "is_extended",
     "issubdtype", "isdtype", "itemsize_bits", "supports_inf", "finfo", "iinfo",
     "default_int_dtype", "default_uint_dtype", "default_float_dtype", "default_complex_dtype",
     "to_numeric_dtype", "to_inexact_dtype", "to_floating_dtype", "to_complex_dtype",
     "is_python_scalar", "is_weakly_typed", "scalar_type_of",
-    "result_type_of", "lattice_result_type", "result_type", "promote_types",
+    "result_type_of", "lattice_result_type", "result_type", "promote_types", "safe_to_cast",
 ]
 # fmt: on
 
@@ -376,3 +377,18 @@ def result_type(*args: Any, return_weak_type_flag: bool = False) -> Any:
     """
     dtype, weak = lattice_result_type(*args)
     return (dtype, weak) if return_weak_type_flag else dtype
+
+
+def safe_to_cast(source: Any, target: Any) -> bool:
+    """Whether converting `source` to the dtype of `target` is what promotion would do: a widening, or a scalar bending.
+
+    Args:
+      source, target: arrays, Python scalars, dtypes or dtype names.
+
+    Raises TypePromotionError if the two differ and do not combine.
+
+    >>> safe_to_cast("int16", "float32"), safe_to_cast("float32", "int16"), safe_to_cast(1, "int8")
+    (True, False, True)
+    """
+    pair, (target_dtype, weak) = typed(source), typed(target)
+    return pair[0] == target_dtype or result_type_of((pair, (target_dtype, weak)))[0] == target_dtype

@@ -117,7 +117,7 @@ def _restore(cls: type[BaseException], args: tuple, state: dict[str, Any]) -> Ba
 
 
 class _Documented:
-    """Errors that survive pickling (to another process, say), although they are built from a tracer, not from a text."""
+    """Errors that survive pickling, to another process say, although a tracer and not a text makes them."""
 
     args: tuple
 
