@@ -166,17 +166,17 @@ class ConcretizationTypeError(AddaxTypeError):
     The same error arises where an argument must be known while tracing because a *shape* depends on it::
 
         @addax.jit
-        def first(x, n):
-            return x[:1] * jnp.ones(n)     # how large is the result?
+        def count_from(x, n):
+            return x + jnp.arange(n)       # ConcretizationTypeError: how large is the result?
 
     Name the argument static. Each new value of it is then compiled anew::
 
         >>> import functools
         >>> @functools.partial(addax.jit, static_argnums=1)
-        ... def first(x, n):
-        ...     return x[:1] * jnp.ones(n)
-        >>> first(jnp.arange(3.0), 2).shape
-        (2,)
+        ... def count_from(x, n):
+        ...     return x + jnp.arange(n)
+        >>> count_from(10, 3).tolist()
+        [10, 11, 12]
     """
 
     def __init__(self, tracer: TracerLike, context: str = "") -> None:
