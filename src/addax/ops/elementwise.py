@@ -1,0 +1,83 @@
+"""The elementwise primitives, gathered for those who need many. Each is defined in the file of its concept."""
+# ruff: noqa: F401
+
+from addax.ops.arithmetic import (
+    abs_,
+    add,
+    ceil,
+    complex_,
+    conj,
+    div,
+    floor,
+    imag,
+    integer_pow,
+    is_finite,
+    max_,
+    min_,
+    mul,
+    neg,
+    nextafter,
+    pow_,
+    real,
+    rem,
+    round_,
+    sign,
+    square,
+    sub,
+)
+from addax.ops.bits import (
+    and_,
+    clz,
+    mulhi,
+    not_,
+    or_,
+    population_count,
+    shift_left,
+    shift_right_arithmetic,
+    shift_right_logical,
+    xor,
+)
+from addax.ops.comparison import add_any, clamp, eq, eq_to, ge, gt, le, le_to, lt, lt_to, ne, select_n
+from addax.ops.convert import bitcast_convert_type, convert_element_type, copy, reduce_precision, stop_gradient
+from addax.ops.special import (
+    bessel_i0e,
+    bessel_i1e,
+    digamma,
+    erf,
+    erf_inv,
+    erfc,
+    igamma,
+    igamma_grad_a,
+    igammac,
+    lgamma,
+    polygamma,
+    random_gamma_grad,
+    regularized_incomplete_beta,
+    zeta,
+)
+from addax.ops.transcendental import (
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cbrt,
+    cos,
+    cosh,
+    exp,
+    exp2,
+    expm1,
+    log,
+    log1p,
+    logistic,
+    rsqrt,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
+
+__all__ = [name for name in dir() if not name.startswith("__")]
