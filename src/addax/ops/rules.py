@@ -42,12 +42,12 @@ from addax.interpreters.values import (
 BOOL, SIGNED, UNSIGNED, FLOATING, COMPLEX = (
     np.bool_, np.signedinteger, np.unsignedinteger, np.floating, np.complexfloating,
 )  # fmt: skip
-INTEGER = (SIGNED, UNSIGNED)
-REAL = (SIGNED, UNSIGNED, FLOATING)
+INTEGER = (np.integer,)
+REAL = (np.integer, FLOATING)
 INEXACT = (FLOATING, COMPLEX)
-NUMERIC = (SIGNED, UNSIGNED, FLOATING, COMPLEX)
-ANY = (BOOL, *NUMERIC)
-BITS = (BOOL, *INTEGER)
+NUMERIC = (np.integer, FLOATING, COMPLEX)
+ANY = (*NUMERIC, BOOL)
+BITS = (np.integer, BOOL)
 
 
 def broadcast_shapes(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -76,11 +76,20 @@ class Elementwise(Primitive):
     Args:
       accepts: per operand the kinds of dtype it takes, or one tuple of kinds for all, which must then agree.
       result: ``(*dtypes, **params) -> dtype``; by default the dtype of the first operand.
+      numpy_name: the function of ``addax.numpy`` that promotes its arguments, for the error message; None if there is none.
     """
 
-    def __init__(self, name: str, accepts: tuple, arity: int = 1, result: Callable[..., Any] | None = None):
+    def __init__(
+        self,
+        name: str,
+        accepts: tuple,
+        arity: int = 1,
+        result: Callable[..., Any] | None = None,
+        numpy_name: str | None = "",
+    ):
         super().__init__(name)
         self.accepts, self.arity, self.result = accepts, arity, result
+        self.numpy_name = name if numpy_name == "" else numpy_name
         self.abstract_eval = self._type
         self.batch = self._batch
         self.lowerings["cpu"] = name
@@ -102,14 +111,18 @@ class Elementwise(Primitive):
                 names = ", ".join(k.__name__ for k in accepted)
                 where = f" at position {i}" if self.arity > 1 else ""
                 raise TypeError(
-                    f"{self.name} does not accept dtype {dtypes.name(aval.dtype)}{where}. "
+                    f"{self.name} does not accept dtype {dtypes.dtype_name(aval.dtype)}{where}. "
                     f"Accepted dtypes{where} are subtypes of {names}."
                 )
         if not per_operand and any(a.dtype != avals[0].dtype for a in avals):
+            tip = (
+                f" (Tip: addax.numpy.{self.numpy_name} is a similar function that does automatic type promotion on inputs)."
+                if self.numpy_name
+                else ""
+            )
             raise TypeError(
                 f"lax.{self.name} requires arguments to have the same dtypes, got "
-                f"{', '.join(dtypes.name(a.dtype) for a in avals)}. (Tip: addax.numpy.{self.name} is a similar function "
-                "that does automatic type promotion on inputs)."
+                f"{', '.join(dtypes.dtype_name(a.dtype) for a in avals)}.{tip}"
             )
         shape = broadcast_shapes(self.name, [a.shape for a in avals])
         dtype = avals[0].dtype if self.result is None else self.result(*(a.dtype for a in avals), **params)
@@ -179,8 +192,8 @@ def to_bool(*_, **__):
     return np.dtype(np.bool_)
 
 
-def elementwise(name: str, accepts: tuple, arity: int = 1, result=None) -> Elementwise:
-    return Elementwise(name, accepts, arity, result)
+def elementwise(name: str, accepts: tuple, arity: int = 1, result=None, numpy_name: str | None = "") -> Elementwise:
+    return Elementwise(name, accepts, arity, result, numpy_name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
