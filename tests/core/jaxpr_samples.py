@@ -1,6 +1,7 @@
-"""Primitives and random programs for the tests of the printer, the parser and the checker, and their JAX counterparts."""
+"""Primitives and random programs for the tests of jaxprs' printer, parser and checker, and their JAX counterparts."""
 
 import random
+import warnings
 
 import numpy as np
 
@@ -217,7 +218,9 @@ def to_jax(jaxpr):
         )
         return done[id(jaxpr)]
 
-    return convert(jaxpr)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # these jaxprs have no debug info
+        return convert(jaxpr)
 
 
 def jit_results_all_read(jaxpr):
@@ -228,7 +231,7 @@ def jit_results_all_read(jaxpr):
         if id(program) in seen:
             continue
         seen.add(id(program))
-        read = {x for x in program.outvars} | {x for eqn in program.eqns for x in eqn.invars}
+        read = set(program.outvars) | {x for eqn in program.eqns for x in eqn.invars}
         for eqn in program.eqns:
             if eqn.primitive.name == "jit" and not all(v in read for v in eqn.outvars):
                 return False

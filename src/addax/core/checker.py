@@ -16,7 +16,7 @@ from typing import Any
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.config import enable_checks
 from addax.core.errors import JaxprTypeError
-from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, subjaxprs
+from addax.core.jaxpr import ClosedJaxpr, DropVar, Eqn, Jaxpr, Literal, Var, subjaxprs
 from addax.core.primitive import Primitive
 from addax.core.printer import Names, write_eqn
 from addax.core.source_info import SourceInfo
@@ -119,10 +119,14 @@ class _Check:
     def atom(self, i: int, x: Any, what: str) -> None:
         if isinstance(x, Literal):
             found = get_aval(x.val) if isinstance(x.aval, ShapedArray) else x.aval
-            if isinstance(found, ShapedArray) and found.shape != x.aval.shape:
-                self.fail(i, f"{what} is a literal of type {_show(x.aval)}, but its value has the shape {found.shape}")
+            # A Python number takes whatever type the literal has; a NumPy scalar or an array has its own.
+            typed = isinstance(found, ShapedArray) and type(x.val) not in (bool, int, float, complex)
+            if typed and not same_type(found, x.aval):
+                self.fail(i, f"{what} is a literal: expected a value of type {_show(x.aval)}, found {_show(found)}")
         elif not isinstance(x, Var):
             self.fail(i, f"{what} is {x!r}; expected a variable or a literal")
+        elif type(x) is DropVar:
+            self.fail(i, f"{what} is a DropVar, which stands for a result that nobody reads")
         elif x not in self.bound:
             self.fail(i, f"{what} is a variable that is not bound before this place", unbound=x)
 

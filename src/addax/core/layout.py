@@ -92,9 +92,8 @@ class _Layout:
         flat, outer = False, []
         for kind, text, extra in tokens:
             if kind == _TEXT:
-                if self.use_color and extra is not self.color:
-                    self.line.append((self.color[1] if self.color else "") + (extra[0] if extra else ""))
-                    self.color = extra
+                if self.use_color:
+                    self._set_color(extra)
                 self.line.append(text)
                 self.column += len(text)
             elif kind == _LEAF:
@@ -110,6 +109,7 @@ class _Layout:
                     self._write(document.tokens, indent)
             elif kind == _BREAK:
                 if flat:
+                    self._set_color(None)
                     self.line.append(text)
                     self.column += len(text)
                 else:
@@ -125,6 +125,11 @@ class _Layout:
                 indent -= 2
             else:
                 self._note(extra)
+
+    def _set_color(self, color: tuple[str, str] | None) -> None:
+        if color is not self.color:
+            self.line.append((self.color[1] if self.color else "") + (color[0] if color else ""))
+            self.color = color
 
     def _end_line(self, indent: int) -> None:
         self.lines.append("".join(self.line))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
+from addax.core.dtype_table import BY_NAME
 
 
 class Derived:
@@ -128,22 +129,13 @@ SPECIAL_FLOATS = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan"
 
 def dtype_named(word: str) -> Any:
     """The dtype that prints as ``word``, or None: ``float32`` and ``key<fry>`` are, ``f`` and ``sum`` are not."""
-    if word not in _dtype_names:
+    dtype = BY_NAME.get(word)
+    if dtype is None and ("<" in word or word == "float0"):
         try:
-            dtype = dtypes.as_dtype(word)
-            found = dtype if dtypes.is_supported(dtype) and dtypes.dtype_name(dtype) == word else None
-        except (TypeError, ValueError):
-            try:
-                found = dtypes.dtype_from_short_name(word) if "<" in word or word == "float0" else None
-            except ValueError:
-                found = None
-        if len(_dtype_names) > 4096:
-            _dtype_names.clear()
-        _dtype_names[word] = found
-    return _dtype_names[word]
-
-
-_dtype_names: dict[str, Any] = {}
+            dtype = dtypes.dtype_from_short_name(word)
+        except ValueError:
+            return None
+    return dtype
 
 
 def is_bare(text: str) -> bool:

@@ -61,7 +61,10 @@ def parse(text: str) -> Jaxpr:
       { lambda ; a:f32[]. let b:f32[] = sin a in (b,) }
     """
     parser = _Parser(text)
-    jaxpr = parser.program()
+    try:
+        jaxpr = parser.program()
+    except RecursionError:
+        parser.fail("the jaxprs here are nested too deeply to be read")
     if not parser.at_end():
         parser.fail("expected the end of the text")
     return jaxpr
@@ -84,6 +87,10 @@ _ENUM_REPR = re.compile(r"<([A-Za-z_]\w*)\.(\w+): [^<>]*>")
 _BRACES = re.compile(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|#[^\n]*|[{}]""")
 _RESULTS = re.compile(r"in\s*\((?![+-]?[\w.+-]*j\))")
 _ARRAY_LITERAL = re.compile(r"\[\.\.\.\]:")
+
+
+# Kind of dtype -> kinds of numbers it holds.
+_LITERAL_KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf", "c": "iufc"}
 
 
 class _Let:
@@ -317,7 +324,7 @@ class _Parser:
         at = found.start()
         aval = self.type()
         word = found.group(1)
-        value = KEYWORDS.get(word)
+        value: Any = KEYWORDS.get(word)
         if value is None:
             try:
                 value = int(word)
@@ -328,6 +335,9 @@ class _Parser:
                     self.fail(f"{word!r} is not a number", at)
         if not isinstance(aval, ShapedArray) or not isinstance(aval.dtype, np.dtype):
             self.fail(f"a literal cannot have the type {aval.str_short(True)}", at)
+        narrowest = np.min_scalar_type(value).kind  # NumPy itself would convert with a loss
+        if narrowest not in _LITERAL_KINDS.get(aval.dtype.kind, "biufc"):
+            self.fail(f"{word} is not a value of type {aval.str_short(True)}", at)
         try:
             # A NumPy scalar has exactly this type, where a Python number would be weakly typed.
             return Literal(aval.dtype.type(value), aval)
