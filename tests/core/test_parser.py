@@ -1,6 +1,7 @@
 """Reading jaxprs back: ``parse`` is the inverse of printing, and its errors point at the place."""
 
 import math
+import pickle
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
@@ -165,11 +166,9 @@ def test_words_that_are_also_names_of_variables(p):
 
 
 def test_jaxprs_inside_are_closed_unless_the_notation_says_open(p):
-    assert type(
-        parse(f"{{ lambda ; a:f32[]. let b:f32[] = jit[name=f jaxpr={SIN}] a in (b,) }}").eqns[0].params["jaxpr"]
-    )
-    p.jit.notation = Notation(first=("name",), call="jaxpr", open=("jaxpr",))
     text = f"{{ lambda ; a:f32[]. let b:f32[] = jit[name=f jaxpr={SIN}] a in (b,) }}"
+    assert type(parse(text).eqns[0].params["jaxpr"]) is ClosedJaxpr
+    p.jit.notation = Notation(first=("name",), call="jaxpr", open=("jaxpr",))
     assert type(parse(text).eqns[0].params["jaxpr"]) is Jaxpr
 
 
@@ -247,6 +246,13 @@ def test_errors_show_the_place(p):
     with pytest.raises(JaxprSyntaxError) as caught:
         parse("{ lambda ; a:f32[]. let\n    b:f32[] = sin ?\n  in (b,) }")
     assert str(caught.value).split("\n")[1:] == ["      b:f32[] = sin ?", "                    ^"]
+
+
+def test_errors_can_be_pickled(p):
+    with pytest.raises(JaxprSyntaxError) as caught:
+        parse("{ lambda")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.line, again.column) == (str(caught.value), 1, 9)
 
 
 def test_functions_cannot_be_read(p):

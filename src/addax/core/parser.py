@@ -22,23 +22,7 @@ from addax.core.errors import near_miss
 from addax.core.jaxpr import ClosedJaxpr, DropVar, Eqn, Jaxpr, Literal, Var
 from addax.core.notation import KEYWORDS, NUMBER, SPECIAL_FLOATS, param_types
 from addax.core.primitive import no_effects, registry
-
-
-class JaxprSyntaxError(ValueError):
-    """The text is not a jaxpr. `line` and `column`, counted from 1, say where reading stopped."""
-
-    def __init__(self, message: str, text: str, position: int):
-        self.line = text.count("\n", 0, position) + 1
-        start = text.rfind("\n", 0, position) + 1
-        end = text.find("\n", position)
-        self.column = position - start + 1
-        shown = text[start : end if end >= 0 else len(text)]
-        # A window around the place, because programs may be printed on very long lines.
-        left = max(0, self.column - 61)
-        pointer = " " * (self.column - 1 - left) + "^"
-        super().__init__(
-            f"jaxpr text, line {self.line}, column {self.column}: {message}\n  {shown[left : left + 100]}\n  {pointer}"
-        )
+from addax.core.reader import JaxprSyntaxError, Reader
 
 
 def parse(text: str) -> Jaxpr:
@@ -70,8 +54,6 @@ def parse(text: str) -> Jaxpr:
     return jaxpr
 
 
-# Blank space and margin notes.
-_BLANK = re.compile(r"(?:\s+|#[^\n]*)*")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TYPE = re.compile(r"(\w+(?:<\w+>)?)\[((?:\d+(?:,\d+)*)?)\]|Token(?:\[\])?")
 _BINDER = re.compile(r"(\w+):(?=[A-Za-z])")
@@ -99,52 +81,16 @@ class _Let:
     __slots__ = ("position", "reading", "value")
 
     def __init__(self, position: int):
-        self.position, self.value, self.reading = position, None, False
+        self.position = position
+        self.value: Jaxpr | None = None
+        self.reading = False
 
 
-class _Parser:
+class _Parser(Reader):
     def __init__(self, text: str):
-        self.text, self.pos = text, 0
+        super().__init__(text)
         self.lets: dict[str, _Let] = {}
         self.types: dict[str, Any] = {}
-
-    # --- Reading ---
-
-    def fail(self, message: str, position: int | None = None) -> NoReturn:
-        position = self.pos if position is None else position
-        found = re.compile(r"[\w.]+|\S|$").search(self.text, position)
-        word = found.group() if found is not None and found.start() == position else ""
-        if message.startswith("expected"):
-            message += f", found {word!r}" if word else ", found the end of the line"
-        raise JaxprSyntaxError(message, self.text, position)
-
-    def skip(self) -> None:
-        self.pos = _BLANK.match(self.text, self.pos).end()
-
-    def at_end(self) -> bool:
-        self.skip()
-        return self.pos == len(self.text)
-
-    def next_is(self, literal: str) -> bool:
-        self.skip()
-        return self.text.startswith(literal, self.pos)
-
-    def take(self, literal: str) -> bool:
-        if self.next_is(literal):
-            self.pos += len(literal)
-            return True
-        return False
-
-    def expect(self, literal: str, where: str = "") -> None:
-        if not self.take(literal):
-            self.fail(f"expected {literal!r}{where}")
-
-    def match(self, pattern: re.Pattern) -> re.Match | None:
-        self.skip()
-        found = pattern.match(self.text, self.pos)
-        if found is not None:
-            self.pos = found.end()
-        return found
 
     # --- Programs ---
 
@@ -535,3 +481,6 @@ class _Parser:
             self.expect(":")
             result[key] = self.value(closed)
         return result
+
+
+__all__ = ["JaxprSyntaxError", "parse"]

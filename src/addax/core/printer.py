@@ -136,7 +136,8 @@ class _Use:
     __slots__ = ("inner", "jaxpr", "name", "repeated")
 
     def __init__(self, jaxpr: Jaxpr):
-        self.jaxpr, self.name = jaxpr, None
+        self.jaxpr = jaxpr
+        self.name: str | None = None
         self.repeated = False
         self.inner: list[_Use] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from addax.core.jaxpr import ClosedJaxpr
+from addax.core.notation import Notation
 from addax.core.primitive import Primitive
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -11,6 +12,7 @@ from addax.interpreters.transpose import transpose_jaxpr
 from addax.interpreters.values import Zero, is_linear, move_axis
 
 jit_p = Primitive("jit", multiple_results=True, cache_types=False)
+jit_p.notation = Notation(first=("name",), call="jaxpr")
 
 
 def check_call(name: str, jaxpr: ClosedJaxpr, avals) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.notation import Notation
 from addax.core.primitive import Primitive
 from addax.core.trace import current_trace
 from addax.interpreters.batching import batch_flat, batch_jaxpr
@@ -50,6 +51,7 @@ def _move(args, dims):
 # custom_jvp_call: ``num_consts`` leading arguments are captured values, which the rule does not see.
 
 custom_jvp_call = Primitive("custom_jvp_call", multiple_results=True, cache_types=False)
+custom_jvp_call.notation = Notation(first=("name",), omit={"num_consts": 0}, functions=("jvp",))
 custom_jvp_call.abstract_eval = _call_type
 custom_jvp_call.effects = lambda *_, call_jaxpr, **__: call_jaxpr.effects
 
@@ -105,6 +107,7 @@ custom_jvp_call.batch = _custom_jvp_batch
 # custom_vjp_call: ``fwd(*args) -> (residuals, outs)``, ``bwd(residuals, cts) -> cts of args``, all flat.
 
 custom_vjp_call = Primitive("custom_vjp_call", multiple_results=True, cache_types=False)
+custom_vjp_call.notation = Notation(first=("name",), omit={"num_consts": 0}, functions=("fwd", "bwd"))
 custom_vjp_call.abstract_eval = _call_type
 custom_vjp_call.effects = lambda *_, call_jaxpr, **__: call_jaxpr.effects
 
