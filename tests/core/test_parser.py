@@ -248,6 +248,13 @@ def test_errors_show_the_place(p):
     assert str(caught.value).split("\n")[1:] == ["      b:f32[] = sin ?", "                    ^"]
 
 
+def test_nesting_too_deep_for_the_stack_is_said(p):
+    text = "{ lambda ; . let jit[name=f jaxpr=" * 1000 + "{ lambda ; . let  in () }" + "]  in () }" * 1000
+    with pytest.raises(JaxprSyntaxError, match="nested too deeply") as caught:
+        parse(text)
+    assert caught.value.__suppress_context__
+
+
 def test_errors_can_be_pickled(p):
     with pytest.raises(JaxprSyntaxError) as caught:
         parse("{ lambda")

@@ -48,7 +48,7 @@ def parse(text: str) -> Jaxpr:
     try:
         jaxpr = parser.program()
     except RecursionError:
-        parser.fail("the jaxprs here are nested too deeply to be read")
+        raise JaxprSyntaxError("the jaxprs here are nested too deeply to be read", text, parser.pos) from None
     if not parser.at_end():
         parser.fail("expected the end of the text")
     return jaxpr
