@@ -194,7 +194,7 @@ class Parser {
     for (Py_ssize_t i = 0; i < items.size(); ++i) {
       if (!PyTuple_Check(items[i]) || PyTuple_GET_SIZE(items[i]) == 0 || !PyUnicode_Check(PyTuple_GET_ITEM(items[i], 0)))
         fail(PyExc_TypeError, "Program: step %s%zd must be a tuple that starts with its kind, got %R", path.c_str(), i, items[i]);
-      step(block, items[i], path + std::to_string(i));
+      step(block, items[i], std::string(path).append(std::to_string(i)));
     }
   }
 
@@ -233,12 +233,12 @@ class Parser {
   Block* new_blocks(size_t n) { return body_.blocks.emplace_back(n).data(); }
 
   void step(Block& block, PyObject* tuple, const std::string& path) {
-    where_ = "step " + path;
+    where_ = std::string("step ").append(path);
     const char* kind = PyUnicode_AsUTF8(PyTuple_GET_ITEM(tuple, 0));
     require(kind != nullptr);
     Step step{};
     step.id = static_cast<uint32_t>(body_.paths.size());
-    body_.paths.push_back(path + ":" + kind);
+    body_.paths.push_back(std::string(path).append(":").append(kind));
     double ns = 0;
     if (std::strcmp(kind, "kernel") == 0) {
       ns = kernel(step, tuple);
@@ -261,9 +261,10 @@ class Parser {
       long long pred;
       require(PyArg_ParseTuple(tuple, "sOLO;('while', cond_steps, pred_slot, body_steps)", &kind, &cond, &pred, &body));
       step.op = Op::kWhile;
+      body_.has_loop = true;
       step.a = checked_slot(pred, 1), step.blocks = new_blocks(2), step.n_blocks = 2;
-      this->block(step.blocks[0], cond, path + ".cond.");
-      this->block(step.blocks[1], body, path + ".body.");
+      this->block(step.blocks[0], cond, std::string(path).append(".cond."));
+      this->block(step.blocks[1], body, std::string(path).append(".body."));
       double turn = step.blocks[0].estimated_ns + step.blocks[1].estimated_ns;
       step.check_every = check_every(turn);
       ns = turn * kUnknownTrips;
@@ -277,7 +278,7 @@ class Parser {
       step.a = checked_slot(index, 4);
       step.blocks = new_blocks(items.size()), step.n_blocks = static_cast<uint32_t>(items.size());
       for (Py_ssize_t i = 0; i < items.size(); ++i) {
-        this->block(step.blocks[i], items[i], path + ".branch" + std::to_string(i) + ".");
+        this->block(step.blocks[i], items[i], std::string(path).append(".branch").append(std::to_string(i)).append("."));
         ns = std::max(ns, step.blocks[i].estimated_ns);
       }
     } else if (std::strcmp(kind, "loop") == 0) {
@@ -324,7 +325,7 @@ class Parser {
     step.estimated_ns = ns * static_cast<double>(extent);
     step.split = ns > 0 && extent > 1 && step.estimated_ns > kSplitBreakEvenNs;
     step.align = extent >= 4096 ? 64 : 1;  // many items: they are elements, keep cuts on vector and cache-line bounds
-    if (const char* name = kernel_name(step.kernel)) body_.paths[step.id] += std::string(" ") + name;
+    if (const char* name = kernel_name(step.kernel)) body_.paths[step.id] += std::string(" ").append(name);
     return ns == 0 ? kUnknownKernelNs : std::abs(step.estimated_ns);
   }
 
@@ -366,6 +367,7 @@ class Parser {
     require(PyArg_ParseTuple(tuple, "sOOppO;('loop', trip_count or ('slot', s), counter_slot, counter_is_64, reverse, steps)",
                              &kind, &trips, &counter, &wide, &reverse, &body));
     step.op = Op::kLoop;
+    body_.has_loop = true;
     step.wide = wide, step.reverse = reverse;
     int64_t width = wide ? 8 : 4;
     step.a = counter == Py_None ? kNoSlot : writable_slot(as_int(counter, "loop counter slot"), width);
@@ -379,7 +381,7 @@ class Parser {
       step.extent = std::max<int64_t>(0, as_int(trips, "loop trip count"));
     }
     step.blocks = new_blocks(1), step.n_blocks = 1;
-    block(step.blocks[0], body, path + ".body.");
+    block(step.blocks[0], body, std::string(path).append(".body."));
     double turn = step.blocks[0].estimated_ns;
     step.check_every = check_every(turn);
     return turn * (step.extent >= 0 ? static_cast<double>(step.extent) : kUnknownTrips);

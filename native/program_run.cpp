@@ -29,10 +29,12 @@ int check_signals(Run& run) {
   bool first = run.next_check_ns == 0;
   run.next_check_ns = now + kSignalIntervalNs;
   if (first) return 0;
-  if (!run.released) return PyErr_CheckSignals();
-  PyEval_RestoreThread(run.released);
+  // A program that kept the GIL because it looked short gives other threads a turn here.
+  bool was_released = run.released != nullptr;
+  PyEval_RestoreThread(was_released ? run.released : PyEval_SaveThread());
+  run.released = nullptr;
   int rc = PyErr_CheckSignals();
-  run.released = PyEval_SaveThread();
+  if (was_released) run.released = PyEval_SaveThread();
   return rc;
 }
 
@@ -292,7 +294,7 @@ int run_with(Program::Body& p, ArrayObject** in, size_t n_in, PyObject** out, co
 
   Run run{p, ptr, in, donated, nullptr, nullptr, 0, profile};
   int rc;
-  if (ADDAX_UNLIKELY(p.release_gil || p.has_host)) {
+  if (ADDAX_UNLIKELY(p.release_gil || p.has_host || p.has_loop)) {
     HeldInputs held(in, n_in);
     if (p.release_gil) run.released = PyEval_SaveThread();
     rc = execute(run);

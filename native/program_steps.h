@@ -109,7 +109,7 @@ struct Program {
     PyObject* keep = nullptr;        // whatever owns the machine code
     int64_t arena_bytes = 0;
     uint32_t max_args = 0;
-    bool has_host = false, has_swap = false, may_donate = false, release_gil = false, on_stack = false;
+    bool has_host = false, has_loop = false, has_swap = false, may_donate = false, release_gil = false, on_stack = false;
     std::atomic<Workspace*> cached{nullptr};
   };
   Body* body;

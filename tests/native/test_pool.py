@@ -1,0 +1,88 @@
+"""The thread pool: settings, survival of fork, jobs from several threads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from native_programs import add_f32, array, program
+
+from addax import _native
+
+F4 = np.dtype(np.float32)
+
+
+def doubled(n):
+    shape = ((n,), F4)
+    slots = [("in", 0, 4 * n), ("out", 0, 4 * n)]
+    return program([shape], [shape], slots, 0, [], [("kernel", add_f32(), (0, 0, 1), b"", n, 1.0)], [("slot", 1)])
+
+
+def test_settings():
+    before = _native.get_num_threads()
+    try:
+        _native.set_num_threads(3)
+        assert _native.get_num_threads() == 3
+        with pytest.raises(ValueError, match=">= 1, got 0"):
+            _native.set_num_threads(0)
+    finally:
+        _native.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("3", 3), ("nonsense", None), ("0", None)])
+def test_environment(value, expected):
+    path = os.path.dirname(_native.__file__)
+    code = f"import sys; sys.path.insert(0, {path!r}); import _native; print(_native.get_num_threads())"
+    run = subprocess.run([sys.executable, "-c", code], env=os.environ | {"ADDAX_NUM_THREADS": value}, capture_output=True, text=True)
+    assert int(run.stdout) == (expected or len(os.sched_getaffinity(0))), run.stderr
+
+
+def test_random_jobs_on_many_threads():
+    rng = np.random.default_rng(0)
+    before = _native.get_num_threads()
+    programs = {n: doubled(n) for n in (7, 900, 5000, 20_000, 60_000)}
+    inputs = {n: rng.random(n, F4) for n in programs}
+    try:
+        for _ in range(400):
+            n = int(rng.choice(list(programs)))
+            _native.set_num_threads(int(rng.integers(1, 6)))
+            np.testing.assert_array_equal(np.asarray(programs[n]([array(inputs[n])])[0]), 2 * inputs[n])
+    finally:
+        _native.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_fork():
+    n = 50_000
+    p, x = doubled(n), array(np.ones(n, F4))
+    p([x])
+    child = os.fork()
+    if child == 0:
+        ok = False
+        try:
+            ok = all(np.array_equal(np.asarray(p([x])[0]), np.full(n, 2)) for _ in range(20))
+        finally:
+            os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    np.testing.assert_array_equal(np.asarray(p([x])[0]), 2)
+
+
+def test_threads_share_the_pool():
+    n, wrong = 40_000, []
+    p = doubled(n)
+
+    def worker(k):
+        x = np.full(n, k, F4)
+        for _ in range(200):
+            if not np.array_equal(np.asarray(p([array(x)])[0]), 2 * x):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=worker, args=(k,)) for k in range(3)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not wrong
