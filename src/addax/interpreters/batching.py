@@ -11,7 +11,7 @@ from typing import Any
 
 from addax.core.avals import get_aval
 from addax.core.builder import JaxprTrace
-from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr, subjaxprs
 from addax.core.trace import Trace, Tracer, check_alive, swap_trace
 from addax.interpreters.values import Axis, move_axis, to_front
 
@@ -54,6 +54,13 @@ class BatchTrace(Trace):
     def pack(self, val, dim: int | None):
         return val if dim is None else BatchTracer(self, val, dim)
 
+    def inside(self, params) -> bool:
+        """Whether a called program has collectives over this axis, so that it must be batched whatever its arguments."""
+        name = self.axis.name
+        return name is not None and any(
+            getattr(e, "name", None) == name for jaxpr in subjaxprs(params) for e in jaxpr.effects
+        )
+
     def process(self, primitive, args, params):
         vals, dims, active = [], [], False
         for x in args:
@@ -66,7 +73,7 @@ class BatchTrace(Trace):
             axis_rule = primitive.axis_rule
             if axis_rule is not None and self.axis.name is not None and axis_rule.uses(self.axis.name, params):
                 out, dim = axis_rule(self.axis, vals, dims, **params)
-            elif not active:
+            elif not active and not self.inside(params):
                 return self.parent.process(primitive, tuple(vals), params)
             else:
                 out, dim = primitive.batch(self.axis, vals, dims, **params)

@@ -353,19 +353,19 @@ def check_input(x, holomorphic: bool, allow_int: bool, name: str) -> None:
     dtype = get_aval(x).dtype
     if holomorphic and not dtypes.issubdtype(dtype, np.complexfloating):
         raise TypeError(
-            f"{name} with holomorphic=True requires inputs with complex dtype, but got {dtypes.name(dtype)}."
+            f"{name} with holomorphic=True requires inputs with complex dtype, but got {dtypes.dtype_name(dtype)}."
         )
     if dtypes.is_extended(dtype) or dtypes.issubdtype(dtype, np.integer) or dtypes.issubdtype(dtype, np.bool_):
         if not allow_int:
             raise TypeError(
                 f"{name} requires real- or complex-valued inputs (input dtype that is a sub-dtype of np.inexact), but "
-                f"got {dtypes.name(dtype)}. If you want to use Boolean- or integer-valued inputs, use vjp or set "
+                f"got {dtypes.dtype_name(dtype)}. If you want to use Boolean- or integer-valued inputs, use vjp or set "
                 "allow_int to True; a Python int becomes differentiable when written as a float (2.0 instead of 2)."
             )
     elif not holomorphic and name == "jacfwd" and dtypes.issubdtype(dtype, np.complexfloating):
         raise TypeError(
             f"jacfwd requires real-valued inputs (input dtype that is a sub-dtype of np.floating), but got "
-            f"{dtypes.name(dtype)}. For holomorphic differentiation, pass holomorphic=True. For differentiation of "
+            f"{dtypes.dtype_name(dtype)}. For holomorphic differentiation, pass holomorphic=True. For differentiation of "
             "non-holomorphic functions involving complex inputs, use jvp directly."
         )
 
@@ -386,18 +386,18 @@ def check_scalar(out, holomorphic: bool, fun) -> None:
     if holomorphic:
         if not dtypes.issubdtype(aval.dtype, np.complexfloating):
             raise TypeError(
-                f"grad with holomorphic=True requires outputs with complex dtype, but got {dtypes.name(aval.dtype)}."
+                f"grad with holomorphic=True requires outputs with complex dtype, but got {dtypes.dtype_name(aval.dtype)}."
             )
     elif dtypes.issubdtype(aval.dtype, np.complexfloating):
         raise TypeError(
             f"grad requires real-valued outputs (output dtype that is a sub-dtype of np.floating), but got "
-            f"{dtypes.name(aval.dtype)}. For holomorphic differentiation, pass holomorphic=True. For differentiation "
+            f"{dtypes.dtype_name(aval.dtype)}. For holomorphic differentiation, pass holomorphic=True. For differentiation "
             "of non-holomorphic functions involving complex outputs, use vjp directly."
         )
     elif not dtypes.issubdtype(aval.dtype, np.floating):
         raise TypeError(
             f"grad requires real-valued outputs (output dtype that is a sub-dtype of np.floating), but got "
-            f"{dtypes.name(aval.dtype)}. For differentiation of functions with integer outputs, use vjp directly."
+            f"{dtypes.dtype_name(aval.dtype)}. For differentiation of functions with integer outputs, use vjp directly."
         )
 
 
@@ -417,8 +417,8 @@ def check_cotangent(ct, aval):
         )
     if got.dtype != aval.dtype and not got.weak_type:
         raise ValueError(
-            f"Type of cotangent input to vjp pullback function ({dtypes.name(got.dtype)}) is not the expected tangent "
-            f"type ({dtypes.name(aval.dtype)}). Check the dtype of the result, or convert with astype."
+            f"Type of cotangent input to vjp pullback function ({dtypes.dtype_name(got.dtype)}) is not the expected tangent "
+            f"type ({dtypes.dtype_name(aval.dtype)}). Check the dtype of the result, or convert with astype."
         )
     return _as_exactly(ct, aval)
 
@@ -430,15 +430,15 @@ def check_tangent(t, primal_aval) -> Any:
         if got.dtype != dtypes.float0:
             raise TypeError(
                 "primal and tangent arguments to jvp do not match; dtypes must be equal, or in case of int/bool primal "
-                f"dtype the tangent dtype must be float0. Got primal dtype {dtypes.name(primal_aval.dtype)} and so "
-                f"expected tangent dtype float0, but got tangent dtype {dtypes.name(got.dtype)} instead."
+                f"dtype the tangent dtype must be float0. Got primal dtype {dtypes.dtype_name(primal_aval.dtype)} and so "
+                f"expected tangent dtype float0, but got tangent dtype {dtypes.dtype_name(got.dtype)} instead."
             )
         return Zero(aval)
     if got.dtype != aval.dtype and not got.weak_type:
         raise TypeError(
             "primal and tangent arguments to jvp do not match; dtypes must be equal, or in case of int/bool primal "
-            f"dtype the tangent dtype must be float0. Got primal dtype {dtypes.name(primal_aval.dtype)} and so "
-            f"expected tangent dtype {dtypes.name(aval.dtype)}, but got tangent dtype {dtypes.name(got.dtype)} instead."
+            f"dtype the tangent dtype must be float0. Got primal dtype {dtypes.dtype_name(primal_aval.dtype)} and so "
+            f"expected tangent dtype {dtypes.dtype_name(aval.dtype)}, but got tangent dtype {dtypes.dtype_name(got.dtype)} instead."
         )
     if got.shape != aval.shape:
         raise ValueError(

@@ -150,7 +150,7 @@ class _Jitted:
             avals = [aval_of_spec(x) for x in leaves]
         else:
             avals = check_leaves(self.fun, leaves, dynamic, dynamic_kwargs, "jit")
-        key = (in_tree, tuple(avals), static_key, current_context())
+        key = (in_tree, tuple(avals), static_key, current_context().trace_key)
         found = self.traces.get(key)
         if found is None:
             found = trace_to_closed(fun, in_tree, avals, LazyDebugInfo(fun, dynamic, dynamic_kwargs))

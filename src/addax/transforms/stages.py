@@ -45,7 +45,7 @@ class ShapeDtypeStruct:
     def __repr__(self) -> str:
         sharding = f", sharding={self.sharding}" if self.sharding is not None else ""
         weak = ", weak_type=True" if self.weak_type else ""
-        return f"ShapeDtypeStruct(shape={self.shape}, dtype={dtypes.name(self.dtype)}{sharding}{weak})"
+        return f"ShapeDtypeStruct(shape={self.shape}, dtype={dtypes.dtype_name(self.dtype)}{sharding}{weak})"
 
     def __eq__(self, other) -> bool:
         return isinstance(other, ShapeDtypeStruct) and all(

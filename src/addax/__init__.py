@@ -1,0 +1,77 @@
+"""addax: trace a pure NumPy-style function, transform it, compile it to native code, run it.
+
+>>> import addax, addax.numpy as jnp
+>>> f = addax.jit(addax.grad(lambda x: jnp.sin(x) ** 2))
+>>> round(float(f(0.5)), 4)
+0.8415
+"""
+
+from addax import core as core  # isort: skip  (the floors load from the ground up)
+from addax import dtypes as dtypes
+from addax import engines as _engines
+from addax import errors as errors
+from addax import tree as tree
+from addax import tree_util as tree_util
+from addax.array import Array as Array
+from addax.core.config import config as config
+from addax.core.config import (
+    check_tracer_leaks as check_tracer_leaks,
+    checking_leaks as checking_leaks,
+    debug_infs as debug_infs,
+    debug_nans as debug_nans,
+    default_device as default_device,
+    default_matmul_precision as default_matmul_precision,
+    default_prng_impl as default_prng_impl,
+    disable_jit as disable_jit,
+    enable_x64 as enable_x64,
+    log_compiles as log_compiles,
+    numpy_dtype_promotion as numpy_dtype_promotion,
+    numpy_rank_promotion as numpy_rank_promotion,
+)
+from addax.transforms.autodiff import (
+    grad as grad,
+    hessian as hessian,
+    jacfwd as jacfwd,
+    jacrev as jacrev,
+    jvp as jvp,
+    linearize as linearize,
+    value_and_grad as value_and_grad,
+    vjp as vjp,
+)
+from addax.transforms.custom import custom_gradient as custom_gradient
+from addax.transforms.custom import custom_jvp as custom_jvp
+from addax.transforms.custom import custom_vjp as custom_vjp
+from addax.transforms.inspect import eval_shape as eval_shape
+from addax.transforms.inspect import make_jaxpr as make_jaxpr
+from addax.transforms.inspect import typeof as typeof
+from addax.transforms.jit import jit as jit
+from addax.transforms.stages import ShapeDtypeStruct as ShapeDtypeStruct
+from addax.transforms.vmap import vmap as vmap
+
+from addax import numpy as numpy  # isort: skip
+from addax import debug as debug
+from addax import lax as lax
+from addax import nn as nn
+from addax import random as random
+from addax.api import (
+    block_until_ready as block_until_ready,
+    clear_caches as clear_caches,
+    default_backend as default_backend,
+    device_count as device_count,
+    device_get as device_get,
+    device_put as device_put,
+    devices as devices,
+    io_callback as io_callback,
+    live_arrays as live_arrays,
+    local_device_count as local_device_count,
+    local_devices as local_devices,
+    named_call as named_call,
+    named_scope as named_scope,
+    process_count as process_count,
+    process_index as process_index,
+    pure_callback as pure_callback,
+    set_num_threads as set_num_threads,
+)
+
+jacobian = jacrev
+__version__ = "0.1.0"

@@ -1,0 +1,185 @@
+"""Devices, transfers and callbacks: the parts of the top-level API that are not transformations."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from addax import _native
+from addax import numpy as jnp
+from addax.core import tree
+from addax.core.avals import ShapedArray
+from addax.core.trace import Tracer
+from addax.engines.devices import cpu_device
+from addax.ops import callback as _callback
+from addax.transforms.flat import function_name
+from addax.transforms.stages import aval_of_spec
+
+
+def devices(backend: str | None = None) -> list:
+    """The devices programs can run on. The embedded engine has one: the CPU with all its cores."""
+    if backend not in (None, "cpu"):
+        raise RuntimeError(
+            f"Unknown backend {backend!r}: this build runs on 'cpu'. Accelerators come with the XLA engine "
+            "(pip install 'addax[xla]')."
+        )
+    return [cpu_device]
+
+
+def local_devices(process_index: int | None = None, backend: str | None = None, host_id=None) -> list:
+    """The devices of this process."""
+    return devices(backend)
+
+
+def device_count(backend: str | None = None) -> int:
+    """How many devices there are in all processes."""
+    return len(devices(backend))
+
+
+def local_device_count(backend: str | None = None) -> int:
+    """How many devices this process has."""
+    return len(local_devices(backend=backend))
+
+
+def process_index(backend: str | None = None) -> int:
+    """The number of this process: 0 unless several processes were set up to work together."""
+    return 0
+
+
+def process_count(backend: str | None = None) -> int:
+    """How many processes work together."""
+    return 1
+
+
+def default_backend() -> str:
+    """The platform that programs run on by default."""
+    return "cpu"
+
+
+def device_put(x, device: Any = None, *, src=None, donate: bool = False, may_alias: bool | None = None):
+    """The arrays of a pytree on a device: NumPy arrays and scalars become arrays.
+
+    >>> import addax, numpy as np
+    >>> addax.device_put({"w": np.zeros(2, np.float32)})["w"].device
+    CpuDevice(id=0)
+    """
+    for d in tree.leaves(device):
+        target = getattr(d, "device", d)
+        if target is not cpu_device and getattr(d, "_device", None) is not cpu_device:
+            raise ValueError(f"device_put: {d!r} is not a device of this process; there is {cpu_device!r}.")
+
+    def put(leaf):
+        if isinstance(leaf, (_native.Array, Tracer)):
+            return leaf
+        return jnp.array(leaf)
+
+    return tree.map(put, x)
+
+
+def device_get(x):
+    """The arrays of a pytree as NumPy arrays."""
+    return tree.map(lambda a: np.asarray(a) if isinstance(a, _native.Array) else a, x)
+
+
+def block_until_ready(x):
+    """Wait for all arrays of a pytree. The embedded engine is synchronous, so they are ready; returns ``x``."""
+    for leaf in tree.leaves(x):
+        if hasattr(leaf, "block_until_ready"):
+            leaf.block_until_ready()
+    return x
+
+
+def live_arrays(platform: str | None = None) -> list:
+    """The arrays that are alive, found through the garbage collector."""
+    import gc  # noqa: PLC0415
+
+    return [x for x in gc.get_objects() if isinstance(x, _native.Array) and not x.is_deleted()]
+
+
+def clear_caches() -> None:
+    """Forget compiled eager programs. Jitted functions keep theirs: use their ``clear_cache``."""
+    from addax.core.primitive import registry  # noqa: PLC0415
+
+    for primitive in registry.values():
+        primitive.eager_cache.clear()
+
+
+def set_num_threads(n: int) -> None:
+    """How many threads compiled programs may use (default: the usable cores, or ``ADDAX_NUM_THREADS``)."""
+    _native.set_num_threads(n)
+
+
+def _result_avals(result_shape_dtypes) -> tuple[tuple[ShapedArray, ...], Any]:
+    leaves, treedef = tree.flatten(result_shape_dtypes)
+    return tuple(aval_of_spec(x).strip_weak_type() for x in leaves), treedef
+
+
+def _host_function(fun: Callable, in_tree, out_tree, kwargs: dict) -> _callback.HostFunction:
+    def host(*arrays):
+        args, kw = in_tree.unflatten(arrays)
+        out, got = tree.flatten(fun(*args, **kw))
+        if got != out_tree:
+            raise RuntimeError(f"callback {function_name(fun)} promised results {out_tree} but returned {got}")
+        return out
+
+    return _callback.HostFunction(host, function_name(fun))
+
+
+def pure_callback(
+    callback: Callable, result_shape_dtypes, *args, sharding=None, vmap_method: str | None = None, **kwargs
+):
+    """Call a pure Python function of NumPy arrays from a traced program.
+
+    Args:
+      callback: returns arrays of the promised shapes and dtypes; must have no side effects.
+      result_shape_dtypes: a pytree of `ShapeDtypeStruct` (or arrays) describing the result.
+      vmap_method: how to batch: "sequential", "expand_dims" or "broadcast_all".
+
+    >>> import addax, numpy as np
+    >>> f = addax.jit(lambda x: addax.pure_callback(np.sin, addax.ShapeDtypeStruct((), np.float32), x))
+    >>> float(f(0.0))
+    0.0
+    """
+    avals, out_tree = _result_avals(result_shape_dtypes)
+    leaves, in_tree = tree.flatten((args, kwargs))
+    outs = _callback.pure_callback.bind(
+        *leaves, callback=_host_function(callback, in_tree, out_tree, kwargs), result_avals=avals,
+        vmap_method=vmap_method,
+    )  # fmt: skip
+    return out_tree.unflatten(outs)
+
+
+def io_callback(callback: Callable, result_shape_dtypes, *args, sharding=None, ordered: bool = False, **kwargs):
+    """Call an impure Python function of NumPy arrays, exactly once per execution."""
+    avals, out_tree = _result_avals(result_shape_dtypes)
+    leaves, in_tree = tree.flatten((args, kwargs))
+    outs = _callback.io_callback.bind(
+        *leaves, callback=_host_function(callback, in_tree, out_tree, kwargs), result_avals=avals, ordered=ordered
+    )
+    return out_tree.unflatten(outs)
+
+
+@contextlib.contextmanager
+def named_scope(name: str):
+    """A name for a part of a program, for people who read it; it changes nothing."""
+    if not isinstance(name, str):
+        raise TypeError(f"named_scope: name must be a string, got {type(name).__name__}")
+    yield
+
+
+def named_call(fun: Callable, *, name: str | None = None) -> Callable:
+    """``fun`` under `named_scope`."""
+
+    @functools.wraps(fun)
+    def named(*args, **kwargs):
+        with named_scope(name or function_name(fun)):
+            return fun(*args, **kwargs)
+
+    return named
+
+
+__all__: Sequence[str] = [n for n in dir() if not n.startswith("_")]

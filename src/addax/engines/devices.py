@@ -1,0 +1,34 @@
+"""The device of the embedded engine: this machine's CPU, all its cores together."""
+
+from __future__ import annotations
+
+import os
+
+
+class CpuDevice:
+    """The CPU. Attributes as JAX's devices have them: ``id``, ``platform``, ``device_kind``, ``process_index``."""
+
+    id = 0
+    platform = "cpu"
+    device_kind = "cpu"
+    process_index = 0
+    host_id = 0
+    local_hardware_id = 0
+
+    def __repr__(self) -> str:
+        return f"CpuDevice(id={self.id})"
+
+    __str__ = __repr__
+
+    def memory_stats(self) -> dict[str, int]:
+        """Bytes in use, the peak, and what the allocator keeps for reuse."""
+        from addax import _native  # noqa: PLC0415
+
+        return _native.memory_stats()
+
+    @property
+    def num_cores(self) -> int:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cpu_device = CpuDevice()

@@ -1,0 +1,519 @@
+"""Structured control flow: `cond`, `switch`, `while_loop`, `fori_loop`, `scan`, `map`, `associative_scan`.
+
+Each traces the functions it is given to programs and binds one primitive. Mistakes are found here, with the user's
+functions named; the primitives of ``ops/control_flow`` see only consistent programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from addax.core import dtypes, tree
+from addax.core.avals import get_aval, is_valid_type
+from addax.core.builder import trace_to_jaxpr
+from addax.core.config import current_context
+from addax.core.jaxpr import ClosedJaxpr
+from addax.core.trace import Tracer
+from addax.interpreters.values import convert, expand_dims, move_axis, reshape
+from addax.ops.control_flow import cond_p, scan_p, while_p
+from addax.transforms.flat import FlatFunction, LazyDebugInfo, describe_function, jax_array
+
+
+def _flatten(value) -> tuple[list, Any]:
+    leaves, treedef = tree.flatten(value)
+    leaves = [jax_array(x) for x in leaves]
+    for x in leaves:
+        if not is_valid_type(x):
+            get_aval(x)  # raises, naming the value
+    return leaves, treedef
+
+
+def _trace(fun: Callable, in_tree, avals) -> tuple[ClosedJaxpr, list, Any]:
+    """Trace ``fun(*args)``: the program with captured values as leading arguments, those values, and the result tree."""
+    flat = FlatFunction(fun, in_tree)
+    jaxpr, consts = trace_to_jaxpr(flat, avals, LazyDebugInfo(fun))
+    closed = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
+    return closed, consts, flat.out_tree
+
+
+def _args_tree(*args):
+    return tree.structure((args, {}))
+
+
+def _concrete(x):
+    """The value of ``x`` if it is known, else None."""
+    return x.concrete() if isinstance(x, Tracer) else x
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def cond(pred, true_fun: Callable, false_fun: Callable, *operands, operand: Any = None, linear=None):
+    """``true_fun(*operands)`` if ``pred`` else ``false_fun(*operands)``; only one of them runs.
+
+    Both functions are traced, and must return the same structure, shapes and dtypes. Under `vmap` with a batched
+    ``pred`` both run and the results are selected.
+
+    Args:
+      pred: a boolean scalar (numbers count as ``pred != 0``).
+      operands: pytrees of arrays passed to either function.
+
+    Raises:
+      TypeError: if ``pred`` is not a scalar, or the results of the functions differ in type.
+
+    >>> import addax
+    >>> f = addax.jit(lambda x: addax.lax.cond(x > 0, lambda x: x, lambda x: -x, x))
+    >>> float(f(-3.0))
+    3.0
+    """
+    if not (callable(true_fun) and callable(false_fun)):
+        raise TypeError(
+            "lax.cond: true_fun and false_fun arguments should be callable: cond(pred, true_fun, false_fun, *operands), "
+            f"got {type(true_fun).__name__} and {type(false_fun).__name__}."
+        )
+    if operand is not None:
+        if operands:
+            raise TypeError("lax.cond: if 'operand' keyword is passed then no positional operands can be passed")
+        operands = (operand,)
+    if pred is None:
+        raise TypeError("cond predicate is None")
+    pred_aval = get_aval(jax_array(pred))
+    if pred_aval.shape != ():
+        raise TypeError(
+            f"Pred must be a scalar, got {pred} of shape {pred_aval.shape}. To choose element by element use "
+            "addax.numpy.where."
+        )
+    if dtypes.issubdtype(pred_aval.dtype, np.complexfloating) or dtypes.is_extended(pred_aval.dtype):
+        raise TypeError(f"Pred type must be either boolean or number, got {pred_aval.str_short(False)}.")
+    if current_context().disable_jit:
+        value = _concrete(pred)
+        if value is not None:
+            return true_fun(*operands) if value else false_fun(*operands)
+    if pred_aval.dtype != np.bool_:
+        pred = _ne_zero(pred)
+    return _branches("cond", convert(pred, np.dtype(np.int32)), [false_fun, true_fun], operands,
+                     ["false_fun", "true_fun"])  # fmt: skip
+
+
+def _ne_zero(x):
+    from addax.ops.comparison import ne  # noqa: PLC0415
+
+    return ne(x, np.zeros((), get_aval(x).dtype)[()])
+
+
+def switch(index, branches: Sequence[Callable], *operands, operand: Any = None):
+    """``branches[clip(index, 0, len(branches) - 1)](*operands)``; only that branch runs.
+
+    >>> import addax
+    >>> float(addax.lax.switch(1, [lambda x: x, lambda x: x * 10.0], 2.0))
+    20.0
+    """
+    if not all(callable(b) for b in branches):
+        raise TypeError("lax.switch: branches argument should be a sequence of callables.")
+    if operand is not None:
+        operands = (operand,)
+    aval = get_aval(jax_array(index))
+    if aval.shape != ():
+        raise TypeError(f"Branch index must be scalar, got {index} of shape {aval.shape}.")
+    if not dtypes.issubdtype(aval.dtype, np.integer):
+        raise TypeError(f"Index type must be an integer, got {aval.str_short(False)}.")
+    branches = tuple(branches)
+    if not branches:
+        raise ValueError("Empty branch sequence")
+    if len(branches) == 1:
+        return branches[0](*operands)
+    if current_context().disable_jit:
+        value = _concrete(index)
+        if value is not None:
+            return branches[min(max(int(value), 0), len(branches) - 1)](*operands)
+    from addax.lax import clamp  # noqa: PLC0415
+
+    index = clamp(np.int32(0), convert(index, np.dtype(np.int32)), np.int32(len(branches) - 1))
+    return _branches("switch", index, branches, operands, [f"branch {i}" for i in range(len(branches))])
+
+
+def _branches(what, index, functions, operands, labels):
+    leaves, ops_tree = _flatten((operands, {}))
+    avals = [get_aval(x) for x in leaves]
+    traced = [_trace(f, ops_tree, avals) for f in functions]
+    out_tree = traced[0][2]
+    first = traced[-1] if what == "cond" else traced[0]
+    for (closed, _, t), label, f in zip(traced, labels, functions, strict=True):
+        if t != out_tree:
+            _different_trees(what, functions, labels, traced)
+        for i, (a, b) in enumerate(zip(closed.out_avals, first[0].out_avals, strict=True)):
+            if (a.shape, a.dtype) != (b.shape, b.dtype):
+                path = tree.keystr(tree.flatten_with_path(out_tree.unflatten(range(out_tree.num_leaves)))[0][i][0])
+                raise TypeError(
+                    f"{what} branches must have equal output types but they differ: the output of "
+                    f"{labels[-1] if what == 'cond' else labels[0]}{path} has type {b.str_short(False)}, but that of "
+                    f"{label} ({describe_function(f)}) has type {a.str_short(False)}. Convert one of them (astype), or "
+                    "broadcast it to the common shape."
+                )
+    # All branches take the constants of all.
+    counts = [len(consts) for _, consts, _ in traced]
+    all_consts = [c for _, consts, _ in traced for c in consts]
+    programs = []
+    for k, (closed, consts, _) in enumerate(traced):
+        before, after = sum(counts[:k]), sum(counts[k + 1 :])
+        programs.append(_pad_inputs(closed, before, len(consts), after, [get_aval(c) for c in all_consts]))
+    outs = cond_p.bind(index, *all_consts, *leaves, branches=tuple(programs))
+    return out_tree.unflatten(outs)
+
+
+def _pad_inputs(closed: ClosedJaxpr, before: int, own: int, after: int, const_avals) -> ClosedJaxpr:
+    from addax.core.jaxpr import Var  # noqa: PLC0415
+
+    jaxpr = closed.jaxpr
+    front = [Var(a) for a in const_avals[:before]]
+    back = [Var(a) for a in const_avals[before + own :]]
+    assert len(back) == after
+    return ClosedJaxpr(jaxpr.replace(invars=[*front, *jaxpr.invars[:own], *back, *jaxpr.invars[own:]]), closed.consts)
+
+
+def _different_trees(what, functions, labels, traced):
+    lines = [f"  {label} ({describe_function(f)}) returns {t}"
+             for label, f, (_, _, t) in zip(labels, functions, traced, strict=True)]  # fmt: skip
+    raise TypeError(
+        f"{what} branch outputs must have the same pytree structure, but they differ:\n" + "\n".join(lines)
+        + f"\nRevise {' and/or '.join(labels)} so that they have the same pytree structure."
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _promote_carry(what: str, fun, trace: Callable, leaves: list, in_tree):
+    """Trace a loop body, after making weakly typed initial values as strong as the body makes them.
+
+    Returns:
+      ``(traced, leaves)``: what ``trace`` gave, and the initial values, converted.
+    """
+    for _ in range(4):
+        avals = [get_aval(x) for x in leaves]
+        traced = trace(avals)
+        outs = traced[0].out_avals[: len(leaves)]
+        out_tree = traced[-1]
+        if out_tree != in_tree:
+            raise TypeError(
+                f"{what} function carry input and carry output must have the same pytree structure, but they differ: "
+                f"the input carry is {in_tree} but {describe_function(fun)} returns the carry {out_tree}. Revise the "
+                "function so that the carry keeps its structure."
+            )
+        promote = [
+            a.weak_type and not b.weak_type and a.shape == b.shape and a.dtype != b.dtype
+            and dtypes.promote_types(a.dtype, b.dtype) == b.dtype or (a.weak_type and not b.weak_type and a.dtype == b.dtype)
+            for a, b in zip(avals, outs, strict=True)
+        ]  # fmt: skip
+        if not any(promote):
+            break
+        leaves = [convert(x, b.dtype, False) if p else x for x, b, p in zip(leaves, outs, promote, strict=True)]
+    for i, (a, b) in enumerate(zip(avals, outs, strict=True)):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            path = tree.keystr(tree.flatten_with_path(in_tree.unflatten(range(in_tree.num_leaves)))[0][i][0])
+            fix = (
+                f"convert it (astype({dtypes.dtype_name(a.dtype)})) or start from an array of dtype {dtypes.dtype_name(b.dtype)}"
+                if a.shape == b.shape else "start from an array of the shape that the loop keeps"
+            )  # fmt: skip
+            raise TypeError(
+                f"{what} function carry input and carry output must have equal types, but they differ: the input carry"
+                f"{path} has type {a.str_short(False)} but the corresponding output carry component of "
+                f"{describe_function(fun)} has type {b.str_short(False)}. Revise the function so that the types agree: "
+                f"{fix}."
+            )
+    return traced, leaves
+
+
+def while_loop(cond_fun: Callable, body_fun: Callable, init_val):
+    """``val = init_val; while cond_fun(val): val = body_fun(val)``, compiled to a loop.
+
+    The value may be any pytree; its structure, shapes and dtypes must not change from turn to turn. Forward-mode
+    derivatives work; for reverse mode use `scan` or `fori_loop` with a static length.
+
+    >>> import addax
+    >>> int(addax.lax.while_loop(lambda x: x < 100, lambda x: x * 2, 3))
+    192
+    """
+    if not (callable(body_fun) and callable(cond_fun)):
+        raise TypeError("lax.while_loop: body_fun and cond_fun arguments should be callable.")
+    if current_context().disable_jit:
+        val = init_val
+        while bool(cond_fun(val)):
+            val = body_fun(val)
+        return val
+    leaves, in_tree = _flatten(init_val)
+    args_tree = _args_tree(init_val)
+    (body, body_consts, _), leaves = _promote_carry(
+        "while_loop body", body_fun, lambda avals: _trace(body_fun, args_tree, avals), leaves, in_tree
+    )
+    condition, cond_consts, cond_tree = _trace(cond_fun, args_tree, [get_aval(x) for x in leaves])
+    if cond_tree.num_leaves != 1 or cond_tree != tree.structure(0):
+        raise TypeError(f"cond_fun must return a boolean scalar, but got pytree {cond_tree}.")
+    (pred,) = condition.out_avals
+    if pred.shape != () or pred.dtype != np.bool_:
+        raise TypeError(
+            f"cond_fun must return a boolean scalar, but {describe_function(cond_fun)} got output type(s) "
+            f"[{pred.str_short(False)}]. Compare (`x > 0`) or reduce with .any() or .all()."
+        )
+    outs = while_p.bind(
+        *cond_consts, *body_consts, *leaves, cond_jaxpr=condition, cond_nconsts=len(cond_consts), body_jaxpr=body,
+        body_nconsts=len(body_consts),
+    )  # fmt: skip
+    return in_tree.unflatten(outs)
+
+
+def fori_loop(lower, upper, body_fun: Callable, init_val, *, unroll: int | bool | None = None):
+    """``val = init_val; for i in range(lower, upper): val = body_fun(i, val)``, compiled to a loop.
+
+    With bounds known at trace time it is a `scan`, so reverse-mode derivatives work; otherwise a `while_loop`.
+
+    >>> import addax
+    >>> float(addax.lax.fori_loop(0, 10, lambda i, x: x + i, 0.0))
+    45.0
+    """
+    if not callable(body_fun):
+        raise TypeError("lax.fori_loop: body_fun argument should be callable.")
+    for name, bound in (("lower", lower), ("upper", upper)):
+        aval = get_aval(jax_array(bound))
+        if aval.shape != () or not dtypes.issubdtype(aval.dtype, np.integer):
+            raise TypeError(f"lower and upper arguments to fori_loop must be integers, got {name} of type {aval}")
+    dtype = dtypes.result_type(lower, upper)
+    low, high = _static_int(lower), _static_int(upper)
+    if current_context().disable_jit and low is not None and high is not None:
+        for i in range(low, high):
+            init_val = body_fun(np.asarray(i, dtype)[()], init_val)
+        return init_val
+    if low is not None and high is not None:
+
+        def scan_body(carry, _):
+            i, x = carry
+            return (i + 1, body_fun(i, x)), None
+
+        start = np.asarray(low, dtype)[()] if not isinstance(lower, int) else low
+        (_, result), _ = scan(scan_body, (start, init_val), None, length=max(high - low, 0), unroll=unroll or 1)
+        return result
+    lower, upper = convert(jax_array(lower), dtype), convert(jax_array(upper), dtype)
+    _, _, result = while_loop(
+        lambda c: c[0] < c[1], lambda c: (c[0] + 1, c[1], body_fun(c[0], c[2])), (lower, upper, init_val)
+    )
+    return result
+
+
+def _static_int(x) -> int | None:
+    if isinstance(x, Tracer):
+        return None
+    return int(x)
+
+
+def scan(
+    f: Callable, init, xs=None, length: int | None = None, reverse: bool = False, unroll: int | bool = 1,
+    _split_transpose: bool = False,
+):  # fmt: skip
+    """A loop with a carry over the leading axis of ``xs``, stacking what each turn returns.
+
+    ::
+
+        carry, ys = init, []
+        for x in xs:
+            carry, y = f(carry, x)
+            ys.append(y)
+        return carry, stack(ys)
+
+    Args:
+      f: ``(carry, x) -> (carry, y)``; the carry keeps its structure, shapes and dtypes.
+      xs: a pytree of arrays with equal leading size, or None (give ``length``).
+      reverse: run from the last slice to the first; ``ys`` stay aligned with ``xs``.
+      unroll: how many turns to write out per iteration of the compiled loop (True: all).
+
+    Raises:
+      ValueError: if the lengths differ or are unknown.
+      TypeError: if ``f`` does not return a pair, or changes the type of the carry.
+
+    >>> import addax, addax.numpy as jnp
+    >>> total, partial = addax.lax.scan(lambda c, x: (c + x, c + x), 0.0, jnp.arange(4.0))
+    >>> float(total), partial.tolist()
+    (6.0, [0.0, 1.0, 3.0, 6.0])
+    """
+    if not callable(f):
+        raise TypeError("lax.scan: f argument should be a callable.")
+    x_leaves, xs_tree = _flatten(xs)
+    lengths = set()
+    for x in x_leaves:
+        aval = get_aval(x)
+        if aval.ndim == 0:
+            raise ValueError(
+                "scan got value with no leading axis to scan over: every array in xs needs one; use length= to repeat "
+                "without arrays, and capture constants in the function."
+            )
+        lengths.add(aval.shape[0])
+    if length is not None:
+        try:
+            length = int(length)
+        except Exception:
+            raise TypeError(
+                f"The `length` argument to `scan` expects a static int, got {length!r}. For a length known only at run "
+                "time use while_loop or fori_loop."
+            ) from None
+        if lengths - {length}:
+            raise ValueError(
+                f"scan got `length` argument of {length} which disagrees with leading axis sizes {sorted(lengths)}."
+            )
+    elif not lengths:
+        raise ValueError("scan got no values to scan over and `length` not provided.")
+    elif len(lengths) > 1:
+        raise ValueError(f"scan got values with different leading axis sizes: {', '.join(map(str, sorted(lengths)))}.")
+    else:
+        length = lengths.pop()
+    if current_context().disable_jit:
+        return _scan_eagerly(f, init, x_leaves, xs_tree, length, reverse)
+
+    leaves, in_tree = _flatten(init)
+    x_avals = [_slice_aval(get_aval(x)) for x in x_leaves]
+    args_tree = tree.structure(((in_tree.unflatten(leaves), xs_tree.unflatten(x_leaves)), {}))
+
+    def trace(avals):
+        closed, consts, out_tree = _trace(f, args_tree, [*avals, *x_avals])
+        children = out_tree.children()
+        if len(children) != 2 or not _is_pair(out_tree):
+            raise TypeError(f"scan body output must be a pair, but {describe_function(f)} returned {out_tree}.")
+        return closed, consts, children[1], children[0]
+
+    (body, consts, ys_tree, _), leaves = _promote_carry("scan body", f, trace, leaves, in_tree)
+    unroll = (length or 1) if unroll is True else int(unroll) or 1
+    if unroll < 1:
+        raise ValueError(f"`unroll` must be a positive integer or a bool, got {unroll}.")
+    outs = scan_p.bind(
+        *consts, *leaves, *x_leaves, jaxpr=body, length=length, reverse=bool(reverse), unroll=unroll,
+        num_consts=len(consts), num_carry=len(leaves),
+    )  # fmt: skip
+    n = len(leaves)
+    return in_tree.unflatten(outs[:n]), ys_tree.unflatten(outs[n:])
+
+
+def _is_pair(out_tree) -> bool:
+    return isinstance(out_tree.unflatten([0] * out_tree.num_leaves), (tuple, list))
+
+
+def _slice_aval(aval):
+    return aval.update(shape=aval.shape[1:])
+
+
+def _scan_eagerly(f, init, x_leaves, xs_tree, length, reverse):
+    from addax import numpy as jnp  # noqa: PLC0415
+
+    if length == 0:
+        raise ValueError("zero-length scan is not supported in disable_jit() mode because the output type is unknown.")
+    carry, ys = init, []
+    order = range(length - 1, -1, -1) if reverse else range(length)
+    for i in order:
+        carry, y = f(carry, xs_tree.unflatten([x[i] for x in x_leaves]))
+        ys.append(y)
+    if reverse:
+        ys.reverse()
+    return carry, tree.map(lambda *ls: jnp.stack(ls), *ys)
+
+
+def map(f: Callable, xs, *, batch_size: int | None = None):  # noqa: A001
+    """``stack([f(x) for x in xs])`` over the leading axis, one after the other (or in batches, with ``batch_size``).
+
+    >>> import addax, addax.numpy as jnp
+    >>> addax.lax.map(lambda x: x * 2.0, jnp.arange(3.0)).tolist()
+    [0.0, 2.0, 4.0]
+    """
+    if batch_size is None:
+        return scan(lambda _, x: ((), f(x)), (), xs)[1]
+    from addax.transforms.vmap import vmap  # noqa: PLC0415
+
+    leaves, treedef = _flatten(xs)
+    n = get_aval(leaves[0]).shape[0]
+    whole = n // batch_size
+    head = [reshape(x[: whole * batch_size], (whole, batch_size, *x.shape[1:])) for x in leaves]
+    g = vmap(f)
+    parts = []
+    if whole:
+        out = map(g, treedef.unflatten(head))
+        parts.append(tree.map(lambda y: reshape(y, (whole * batch_size, *y.shape[2:])), out))
+    if n - whole * batch_size or not whole:
+        parts.append(g(treedef.unflatten([x[whole * batch_size :] for x in leaves])))
+    if len(parts) == 1:
+        return parts[0]
+    from addax.lax import concatenate  # noqa: PLC0415
+
+    return tree.map(lambda *ys: concatenate(ys, 0), *parts)
+
+
+def associative_scan(fn: Callable, elems, reverse: bool = False, axis: int = 0):
+    """All prefix combinations ``fn(...fn(fn(x0, x1), x2)..., xi)`` in logarithmic depth.
+
+    ``fn`` must be associative and elementwise along ``axis`` (it is given whole slices).
+
+    Source: G. Blelloch, "Prefix sums and their applications", 1990 (odd-even recursion).
+
+    >>> import addax, addax.numpy as jnp
+    >>> addax.lax.associative_scan(jnp.add, jnp.arange(5)).tolist()
+    [0, 1, 3, 6, 10]
+    """
+    if not callable(fn):
+        raise TypeError("lax.associative_scan: fn argument should be callable.")
+    leaves, treedef = _flatten(elems)
+    ndim = leaves[0].ndim
+    axis = axis + ndim if axis < 0 else axis
+    sizes = {x.shape[axis] for x in leaves}
+    if len(sizes) != 1:
+        raise ValueError(
+            "Array inputs to associative_scan must have the same first dimension. (saw: "
+            f"{[x.shape for x in leaves]})"
+        )
+    leaves = [move_axis(x, axis, 0) for x in leaves]
+    if reverse:
+        leaves = [x[::-1] for x in leaves]
+
+    def combine(a, b):
+        a = [move_axis(x, 0, axis) for x in a]
+        b = [move_axis(x, 0, axis) for x in b]
+        out = tree.leaves(fn(treedef.unflatten(a), treedef.unflatten(b)))
+        return [move_axis(jax_array(x), axis, 0) for x in out]
+
+    def prefixes(xs):
+        n = xs[0].shape[0]
+        if n < 2:
+            return xs
+        pairs = combine([x[: n - n % 2 : 2] for x in xs], [x[1::2] for x in xs])
+        odd = prefixes(pairs)
+        if n % 2 == 0:
+            even = combine([x[:-1] for x in odd], [x[2::2] for x in xs])
+        else:
+            even = combine(odd, [x[2::2] for x in xs])
+        even = [_concat0([x[:1], e]) for x, e in zip(xs, even, strict=True)]
+        return [_interleave(e, o) for e, o in zip(even, odd, strict=True)]
+
+    out = prefixes(leaves)
+    if reverse:
+        out = [x[::-1] for x in out]
+    return treedef.unflatten([move_axis(x, 0, axis) for x in out])
+
+
+def _concat0(parts):
+    from addax.lax import concatenate  # noqa: PLC0415
+
+    return concatenate(parts, 0)
+
+
+def _interleave(even, odd):
+    """``[e0, o0, e1, o1, ...]`` where ``even`` may be one longer."""
+    n, m = even.shape[0], odd.shape[0]
+    stacked = _concat_pairs(even[:m], odd)
+    return stacked if n == m else _concat0([stacked, even[m:]])
+
+
+def _concat_pairs(a, b):
+    from addax.lax import concatenate  # noqa: PLC0415
+
+    pairs = concatenate([expand_dims(a, (1,)), expand_dims(b, (1,))], 1)
+    return reshape(pairs, (a.shape[0] * 2, *a.shape[1:]))
+
+
+__all__ = ["associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop"]

@@ -1,0 +1,175 @@
+"""Calls back into Python from traced programs: ``debug_callback``, ``pure_callback``, ``io_callback``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from addax.core.primitive import Primitive, Refusal
+from addax.interpreters.values import Zero, move_axis, to_front
+
+
+class Effect:
+    """A side effect that keeps an equation alive, and in order if ``ordered``."""
+
+    def __init__(self, name: str, ordered: bool = False):
+        self.name, self.ordered = name, ordered
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+debug_effect = Effect("Debug")
+ordered_debug_effect = Effect("OrderedDebug", ordered=True)
+io_effect = Effect("IO")
+ordered_io_effect = Effect("OrderedIO", ordered=True)
+
+
+class HostFunction:
+    """A Python function called with NumPy arrays. Compared by identity, printed by name."""
+
+    __slots__ = ("fun", "name")
+
+    def __init__(self, fun: Callable[..., Any], name: str):
+        self.fun, self.name = fun, name
+
+    def __call__(self, *args):
+        return self.fun(*args)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# debug_callback: no results; it sees primal values, and each example of a batch on its own.
+
+debug_callback = Primitive("debug_callback", multiple_results=True, cache_types=False)
+debug_callback.abstract_eval = lambda *_, **__: []
+debug_callback.effects = lambda *_, ordered, **__: frozenset({ordered_debug_effect if ordered else debug_effect})
+
+
+def _debug_jvp(primals, tangents, **params):
+    return debug_callback.bind(*primals, **params), []
+
+
+def _debug_batch(axis, args, dims, *, callback, **params):
+    moved = [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    batched = [d is not None for d in dims]
+
+    def each(*arrays):
+        for i in range(axis.size):
+            callback(*(a[i] if b else a for a, b in zip(arrays, batched, strict=True)))
+        return ()
+
+    outs = debug_callback.bind(*moved, callback=HostFunction(each, f"vmap({callback})"), **params)
+    return outs, []
+
+
+def _debug_reference(*arrays, callback, **_):
+    callback(*arrays)
+    return []
+
+
+debug_callback.jvp = _debug_jvp
+debug_callback.batch = _debug_batch
+debug_callback.reference = _debug_reference
+debug_callback.transpose = Refusal("debug_callback sees values, and a linear program has none yet")
+
+# ---------------------------------------------------------------------------------------------------------------------
+# pure_callback: results of declared types; may be called any number of times, or never.
+
+pure_callback = Primitive("pure_callback", multiple_results=True, cache_types=False)
+pure_callback.abstract_eval = lambda *_, result_avals, **__: list(result_avals)
+pure_callback.jvp = Refusal(
+    "Pure callbacks do not support JVP. Please use `addax.custom_jvp` to use callbacks while taking gradients."
+)
+
+
+def _call_host(callback, arrays, result_avals):
+    outs = callback(*arrays)
+    for i, (out, aval) in enumerate(zip(outs, result_avals, strict=True)):
+        out = np.asarray(out)
+        if out.shape != aval.shape:
+            raise RuntimeError(
+                f"callback {callback} promised result {i} of shape {aval.shape} but returned shape {out.shape}"
+            )
+    return [np.asarray(o, a.dtype) for o, a in zip(outs, result_avals, strict=True)]
+
+
+def _callback_reference(*arrays, callback, result_avals, **_):
+    return _call_host(callback, arrays, result_avals)
+
+
+def _pure_batch(axis, args, dims, *, callback, result_avals, vmap_method):
+    batched = [d is not None for d in dims]
+    moved = [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    avals = tuple(a.update(shape=(axis.size, *a.shape)) for a in result_avals)
+    if vmap_method is None:
+        raise NotImplementedError(
+            "vmap is only supported for pure_callback when vmap_method is given: 'sequential' calls once per example, "
+            "'expand_dims' and 'broadcast_all' call once with the whole batch."
+        )
+    if vmap_method in ("sequential", "sequential_unrolled"):
+
+        def host(*arrays):
+            rows = [
+                callback(*(a[i] if b else a for a, b in zip(arrays, batched, strict=True))) for i in range(axis.size)
+            ]
+            return [np.stack([np.asarray(r[k]) for r in rows]) for k in range(len(result_avals))]
+
+        function = HostFunction(host, f"vmap({callback})")
+    elif vmap_method in ("expand_dims", "broadcast_all", "legacy_vectorized"):
+        if vmap_method == "broadcast_all":
+            moved = [x if b else to_front(x, None, axis.size) for x, b in zip(moved, batched, strict=True)]
+        elif vmap_method == "expand_dims":
+            moved = [x if b else to_front(x, None, 1) for x, b in zip(moved, batched, strict=True)]
+        function = callback
+    else:
+        raise ValueError(
+            f"vmap_method must be 'sequential', 'sequential_unrolled', 'expand_dims' or 'broadcast_all', got "
+            f"{vmap_method!r}"
+        )
+    outs = pure_callback.bind(*moved, callback=function, result_avals=avals, vmap_method=vmap_method)
+    return outs, [0] * len(outs)
+
+
+pure_callback.reference = _callback_reference
+pure_callback.batch = _pure_batch
+
+# ---------------------------------------------------------------------------------------------------------------------
+# io_callback: like pure_callback, but called exactly once per execution.
+
+io_callback = Primitive("io_callback", multiple_results=True, cache_types=False)
+io_callback.abstract_eval = lambda *_, result_avals, **__: list(result_avals)
+io_callback.effects = lambda *_, ordered, **__: frozenset({ordered_io_effect if ordered else io_effect})
+io_callback.reference = _callback_reference
+
+
+def _io_jvp(primals, tangents, **params):
+    if all(type(t) is Zero for t in tangents):
+        outs = io_callback.bind(*primals, **params)
+        return outs, [Zero.of(x) for x in outs]
+    raise ValueError("IO callbacks do not support JVP.")
+
+
+def _io_batch(axis, args, dims, *, callback, result_avals, ordered):
+    if ordered:
+        raise ValueError("Cannot `vmap` ordered IO callbacks: the examples of a batch have no order.")
+    batched = [d is not None for d in dims]
+    moved = [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    avals = tuple(a.update(shape=(axis.size, *a.shape)) for a in result_avals)
+
+    def host(*arrays):
+        rows = [callback(*(a[i] if b else a for a, b in zip(arrays, batched, strict=True))) for i in range(axis.size)]
+        return [np.stack([np.asarray(r[k]) for r in rows]) for k in range(len(result_avals))]
+
+    outs = io_callback.bind(
+        *moved, callback=HostFunction(host, f"vmap({callback})"), result_avals=avals, ordered=ordered
+    )
+    return outs, [0] * len(outs)
+
+
+io_callback.jvp = _io_jvp
+io_callback.batch = _io_batch

@@ -1,0 +1,62 @@
+"""Looking at programs without running them: `make_jaxpr`, `eval_shape`, `typeof`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from addax.core import tree
+from addax.core.avals import get_aval
+from addax.transforms.flat import LazyDebugInfo
+from addax.transforms.jit import _Jitted, trace_to_closed
+from addax.transforms.stages import ShapeDtypeStruct, aval_of_spec
+
+
+def make_jaxpr(
+    fun: Callable, static_argnums: int | Sequence[int] = (), axis_env=None, return_shape: bool = False, abstracted_axes=None
+) -> Callable:
+    """A function that returns the jaxpr of ``fun`` for given arguments (arrays or `ShapeDtypeStruct`).
+
+    >>> import addax, addax.numpy as jnp
+    >>> addax.make_jaxpr(lambda x: jnp.sin(x) + 1.0)(2.0)
+    { lambda ; a:f32[]. let b:f32[] = sin a; c:f32[] = add b 1.0:f32[] in (c,) }
+    """
+    if not callable(fun):
+        raise TypeError(f"Expected a callable value, got {fun!r:.100}: make_jaxpr takes the function, not its result.")
+    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+
+    @functools.wraps(fun)
+    def make_jaxpr_f(*args, **kwargs):
+        fixed = {i + len(args) if i < 0 else i: args[i] for i in static}
+        dynamic = tuple(a for i, a in enumerate(args) if i not in fixed)
+
+        def call(*xs, **kw):
+            rest = iter(xs)
+            return fun(*(fixed[i] if i in fixed else next(rest) for i in range(len(args))), **kw)
+
+        functools.update_wrapper(call, fun)
+        leaves, in_tree = tree.flatten((dynamic, kwargs))
+        closed, out_tree = trace_to_closed(
+            call, in_tree, [aval_of_spec(x) for x in leaves], LazyDebugInfo(fun, dynamic, kwargs)
+        )
+        if return_shape:
+            specs = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in closed.out_avals]
+            return closed, out_tree.unflatten(specs)
+        return closed
+
+    return make_jaxpr_f
+
+
+def eval_shape(fun: Callable, *args, **kwargs):
+    """Shapes and dtypes of ``fun(*args, **kwargs)`` as `ShapeDtypeStruct`, by tracing only: nothing is computed.
+
+    >>> import addax, addax.numpy as jnp
+    >>> addax.eval_shape(jnp.dot, addax.ShapeDtypeStruct((2, 3), "float32"), addax.ShapeDtypeStruct((3,), "float32"))
+    ShapeDtypeStruct(shape=(2,), dtype=float32)
+    """
+    return _Jitted(fun, None, None, None, None, True, None, False, {}).eval_shape(*args, **kwargs)
+
+
+def typeof(x):
+    """The aval of a value: ``float32[3,4]``."""
+    return get_aval(x)
