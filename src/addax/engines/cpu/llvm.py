@@ -1,0 +1,160 @@
+"""From LLVM IR text to object code: the host's target machine, and llvmlite loaded on first use.
+
+Importing llvmlite takes some 50 ms, so nothing here touches it until something has to be compiled: ``fingerprint`` (what the
+disk cache is keyed by) reads the CPU's description from the system, and ``host_target`` its features from the same place.
+Objects are ELF on every system: ``elf.py`` links them, not the system's linker.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import platform
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+OPT_LEVEL = 1
+"""Code generation effort. 0 runs 1.3-3.5 times slower; 2 and 3 give the same code as 1."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the emitter needs to know of the machine.
+
+    ``vector_bytes`` is the width of a register; ``masked`` says that loads and stores of any element type take lane masks (AVX-512BW/VL, SVE).
+    ``cpu`` and ``features`` are LLVM's names; empty strings mean "ask the host when compiling".
+    """
+
+    arch: str
+    vector_bytes: int
+    masked: bool
+    cpu: str = ""
+    features: str = ""
+
+    @property
+    def avx512(self) -> bool:
+        return self.arch == "x86_64" and self.masked
+
+    def __str__(self) -> str:
+        return f"{self.arch}/{self.vector_bytes}{'m' if self.masked else ''}/{self.cpu}/{self.features}"
+
+
+AVX512 = Target("x86_64", 64, True)
+AVX2 = Target("x86_64", 32, False, "haswell", "")
+NEON = Target("aarch64", 16, False, "generic", "+neon")
+SSE = Target("x86_64", 16, False, "x86-64-v2", "")
+
+
+def _cpu_description() -> str:
+    """A stable text that changes with the CPU's model and features (not with its clock or load)."""
+    try:
+        with open("/proc/cpuinfo") as f:
+            head = f.read(16384).split("\n\n", 1)[0]
+        skip = ("cpu MHz", "bogomips", "processor", "core id", "apicid", "initial apicid", "physical id")
+        return "\n".join(line for line in head.splitlines() if not line.startswith(skip))
+    except OSError:
+        pass
+    return f"{platform.machine()} {platform.processor()} {_llvm_host()}"
+
+
+def _llvm_host() -> tuple[str, str]:
+    binding = _binding()
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+
+
+@functools.cache
+def host_target() -> Target:
+    """The machine this process runs on."""
+    arch = platform.machine().lower()
+    arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(arch, arch)
+    if arch == "aarch64":
+        return Target("aarch64", 16, False)
+    if arch != "x86_64":
+        raise RuntimeError(f"addax compiles for x86-64 and arm64 CPUs; this machine is {arch!r}")
+    words = set(_cpu_description().replace("+", " ").replace(",", " ").split())
+    if {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= words:
+        return Target("x86_64", 64, True)
+    if {"avx2", "fma"} <= words:
+        return Target("x86_64", 32, False)
+    return Target("x86_64", 16, False)
+
+
+@functools.cache
+def fingerprint() -> str:
+    """Identifies this CPU and this LLVM, without loading LLVM."""
+    spec = importlib.util.find_spec("llvmlite")
+    parts = [platform.machine(), platform.system(), _cpu_description(), str(OPT_LEVEL)]
+    if spec is not None and spec.submodule_search_locations:
+        for library in sorted(Path(spec.submodule_search_locations[0], "binding").glob("*llvmlite.*")):
+            stat = os.stat(library)
+            parts.append(f"{library.name} {stat.st_size}")
+        version = Path(spec.submodule_search_locations[0], "_version.py")
+        parts.append(version.read_text() if version.exists() else "")
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+_lock = threading.RLock()
+
+
+@functools.cache
+def _binding():
+    import llvmlite.binding as binding  # 50 ms: only when something is compiled
+
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    return binding
+
+
+@functools.cache
+def _machine(target: Target):
+    binding = _binding()
+    cpu, features = target.cpu, target.features
+    if not cpu:
+        cpu, features = _llvm_host()
+    triple = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}[target.arch]
+    if platform.system() == "Windows":  # the object format stays ELF, the calling convention is Windows'
+        triple = f"{target.arch}-pc-windows-msvc-elf"
+    return binding.Target.from_triple(triple).create_target_machine(
+        cpu=cpu, features=features, opt=OPT_LEVEL, reloc="pic", codemodel="small"
+    )
+
+
+class CompileError(RuntimeError):
+    """LLVM refused our IR: a bug of the emitter. The message holds LLVM's and the text's neighbourhood."""
+
+
+def _parse(text: str):
+    binding = _binding()
+    try:
+        return binding.parse_assembly(text, binding.create_context())
+    except RuntimeError as error:
+        raise CompileError(f"{error}\n{_excerpt(text, str(error))}") from None
+
+
+def _excerpt(text: str, message: str) -> str:
+    import re
+
+    found = re.search(r":(\d+):", message)
+    lines = text.splitlines()
+    line = int(found.group(1)) - 1 if found else 0
+    return "\n".join(lines[max(0, line - 5) : line + 3])
+
+
+def emit_object(text: str, target: Target | None = None) -> bytes:
+    """Compile IR text to a relocatable ELF object."""
+    with _lock:
+        return _machine(target or host_target()).emit_object(_parse(text))
+
+
+def emit_assembly(text: str, target: Target | None = None) -> str:
+    with _lock:
+        return _machine(target or host_target()).emit_assembly(_parse(text))
+
+
+def verify(text: str) -> None:
+    """Run LLVM's own checker over IR text (tests do)."""
+    with _lock:
+        _parse(text).verify()
