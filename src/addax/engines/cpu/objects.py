@@ -1,0 +1,266 @@
+"""The kernel cache: nests in, addresses out. In memory, on disk, and only then through LLVM.
+
+``compile_nests`` is the whole interface. A kernel's identity is the structure of its nest (``Nest.key``) together with everything that decides
+the machine code: this package's emitter, LLVM, the CPU. A warm start therefore neither writes IR nor loads LLVM: it reads a file per
+kernel, verifies its checksum and copies the image into executable memory, about 0.05 ms each.
+
+On disk: ``$ADDAX_CACHE_DIR``, else ``$XDG_CACHE_HOME/addax``, else ``~/.cache/addax``; ``ADDAX_CACHE_DIR=off`` turns it off. The files hold code that
+will run, so a directory that belongs to somebody else, or that others may write to, is not used. Entries are written to a temporary file and renamed;
+truncated or altered ones are ignored and written again; the least recently used go when the total exceeds ``$ADDAX_CACHE_SIZE`` bytes (1 GB).
+Trouble with the disk is never an error: the cache does without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import stat
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from addax.engines.cpu import llvm, memory
+from addax.engines.cpu.elf import Image, link
+from addax.engines.cpu.llvm import Target
+from addax.engines.cpu.loops import Nest, print_nest, validate
+
+MAGIC = b"ADDAXK1\n"
+HEADER = struct.Struct("<8s16sIQ")  # magic, checksum of the rest, alignment, offset of the kernel
+DEFAULT_SIZE = 1 << 30
+TOUCH_AFTER = 3600.0  # seconds: how stale a use time may get before it is renewed
+
+
+@dataclass
+class Statistics:
+    """What ``compile_nests`` did so far in this process."""
+
+    memory_hits: int = 0
+    disk_hits: int = 0
+    compiled: int = 0
+    seconds: float = 0.0
+    per_kernel: dict[str, float] = field(default_factory=dict)
+
+
+statistics = Statistics()
+_addresses: dict[tuple[str, Target | None], int] = {}
+_lock = threading.RLock()
+
+
+def compile_nests(nests: Iterable[Nest], target: Target | None = None) -> dict[str, int]:
+    """Machine code for each nest: its name to its address.
+
+    Each function is ``void k(void** args, const int64_t* table, int64_t lo, int64_t hi)``. Equal structures are compiled once, whatever
+    their names. ``target`` (for tests) picks another instruction set that this machine can run.
+
+    Raises:
+      NestError: a nest breaks the rules of the IR (checked only when it has to be compiled).
+      ValueError: two different nests have the same name.
+    """
+    out: dict[str, int] = {}
+    keys: dict[str, str] = {}
+    with _lock:
+        for nest in nests:
+            key = nest.key
+            if keys.setdefault(nest.name, key) != key:
+                raise ValueError(f"two different nests are named {nest.name!r}")
+            address = _addresses.get((key, target))
+            if address is None:
+                address = _addresses[key, target] = _obtain(nest, target)
+            else:
+                statistics.memory_hits += 1
+            out[nest.name] = address
+    return out
+
+
+def _obtain(nest: Nest, target: Target | None) -> int:
+    name = hashlib.blake2b(f"{nest.key} {_environment()} {target or ''}".encode(), digest_size=20).hexdigest()
+    image = disk.read(name)
+    if image is not None:
+        statistics.disk_hits += 1
+    else:
+        start = time.perf_counter()
+        validate(nest)
+        symbol = kernel_name(nest)
+        image = link(llvm.emit_object(_emit_module([(symbol, nest)], target), target))
+        disk.write(name, image, symbol)
+        took = time.perf_counter() - start
+        statistics.compiled += 1
+        statistics.seconds += took
+        statistics.per_kernel[nest.name] = took
+    base = memory.load(image.code, image.align)
+    return base + next(iter(image.symbols.values()))
+
+
+def kernel_name(nest: Nest) -> str:
+    return f"k_{nest.key[:16]}"
+
+
+def text(nests: Iterable[Nest], stage: str, target: Target | None = None) -> str:
+    """The nests as ``"loops"`` (our IR), ``"llvm"`` (LLVM IR) or ``"asm"`` (assembly of the machine that runs)."""
+    nests = list({n.key: n for n in nests}.values())
+    if stage == "loops":
+        return "\n\n".join([print_nest(n) for n in nests])
+    if stage not in ("llvm", "asm"):
+        raise ValueError(f"unknown stage {stage!r}; expected 'loops', 'llvm' or 'asm'")
+    ir = _emit_module([(kernel_name(n), n) for n in nests], target)
+    return ir if stage == "llvm" else llvm.emit_assembly(ir, target)
+
+
+def _emit_module(named: list[tuple[str, Nest]], target: Target | None) -> str:
+    from addax.engines.cpu.emit import emit_module  # the emitter and its tables load on the first compilation only
+
+    return emit_module(named, target)
+
+
+def clear_memory() -> None:
+    """Forget what is compiled (tests; the code itself stays mapped)."""
+    with _lock:
+        _addresses.clear()
+
+
+@functools.cache
+def _environment() -> str:
+    """Hash of what, besides the nest, decides the code: the sources of the emitter, LLVM, the CPU."""
+    h = hashlib.blake2b(llvm.fingerprint().encode(), digest_size=16)
+    here = Path(__file__).parent
+    for pattern in ("emit*.py", "vecmath*.py", "loop_ops.py", "llvm.py", "elf.py"):
+        for path in sorted(here.glob(pattern)):
+            h.update(path.read_bytes())
+    return h.hexdigest()
+
+
+# ---- disk ----
+
+
+class DiskCache:
+    """Files named by hash, two levels deep. ``directory`` None means off."""
+
+    def __init__(self, directory: Path | None, max_bytes: int = DEFAULT_SIZE):
+        self.directory, self.max_bytes = directory, max_bytes
+        self._usable: bool | None = None
+        self._size: int | None = None
+
+    def usable(self) -> bool:
+        """Whether the directory exists (or could be made), is ours, and closed to writers other than us."""
+        if self._usable is None:
+            self._usable = self.directory is not None and _private(self.directory)
+        return self._usable
+
+    def path(self, name: str) -> Path:
+        assert self.directory is not None
+        return self.directory / name[:2] / name[2:]
+
+    def read(self, name: str) -> Image | None:
+        if not self.usable():
+            return None
+        path = self.path(name)
+        try:
+            with open(path, "rb") as f:
+                data = f.read()
+                if time.time() - os.fstat(f.fileno()).st_mtime > TOUCH_AFTER:
+                    os.utime(path)
+        except OSError:
+            return None
+        if len(data) < HEADER.size:
+            return None
+        magic, checksum, align, offset = HEADER.unpack_from(data)
+        if magic != MAGIC or _checksum(data) != checksum:
+            return None
+        return Image(data[HEADER.size :], align, {name: offset})
+
+    def write(self, name: str, image: Image, symbol: str) -> None:
+        if not self.usable():
+            return
+        body = HEADER.pack(MAGIC, b"", image.align, image.symbols[symbol]) + image.code
+        data = body[:8] + _checksum(body) + body[24:]
+        path = self.path(name)
+        temporary = None
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            fd, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
+            with os.fdopen(fd, "wb") as f:
+                f.write(data)
+            os.replace(temporary, path)
+        except OSError:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+            return
+        self._grow(len(data))
+
+    def _grow(self, size: int) -> None:
+        if self._size is None:
+            self._size = sum(s for _, s, _ in self._entries())
+        else:
+            self._size += size
+        if self._size > self.max_bytes:
+            self._evict()
+
+    def _entries(self) -> list[tuple[float, int, str]]:
+        """(last use, size, path) of every entry."""
+        found = []
+        try:
+            for folder in os.scandir(self.directory):
+                if folder.is_dir(follow_symlinks=False):
+                    for entry in os.scandir(folder.path):
+                        with contextlib.suppress(OSError):  # another process may remove it meanwhile
+                            info = entry.stat(follow_symlinks=False)
+                            found.append((info.st_mtime, info.st_size, entry.path))
+        except OSError:
+            pass
+        return found
+
+    def _evict(self) -> None:
+        """Remove the least recently used entries until a tenth of the room is free."""
+        entries = sorted(self._entries())
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in entries:
+            if total <= self.max_bytes * 0.9:
+                break
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            total -= size
+        self._size = total
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data[24:], digest_size=16).digest()
+
+
+def _private(directory: Path) -> bool:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = os.stat(directory)
+    except OSError:
+        return False
+    if not hasattr(os, "getuid"):  # Windows: the profile directory is the user's own
+        return True
+    return info.st_uid == os.getuid() and not stat.S_IMODE(info.st_mode) & 0o022 and os.access(directory, os.W_OK)
+
+
+def _default_directory(environ: Callable[[str], str | None] = os.environ.get) -> Path | None:
+    named = environ("ADDAX_CACHE_DIR")
+    if named is not None:
+        return None if named.lower() in ("", "off", "0", "none") else Path(named) / "kernels"
+    base = environ("XDG_CACHE_HOME") or ""
+    try:
+        root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    except RuntimeError:  # no home directory
+        return None
+    return root / "addax" / "kernels"
+
+
+def _default_size() -> int:
+    try:
+        return int(os.environ.get("ADDAX_CACHE_SIZE", DEFAULT_SIZE))
+    except ValueError:
+        return DEFAULT_SIZE
+
+
+disk = DiskCache(_default_directory(), _default_size())
