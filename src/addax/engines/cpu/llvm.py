@@ -13,15 +13,13 @@ import importlib.util
 import os
 import platform
 import threading
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 OPT_LEVEL = 1
 """Code generation effort. 0 runs 1.3-3.5 times slower; 2 and 3 give the same code as 1."""
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What the emitter needs to know of the machine.
 
     ``vector_bytes`` is the width of a register; ``masked`` says that loads and stores of any element type take lane masks (AVX-512BW/VL, SVE).
@@ -88,11 +86,12 @@ def fingerprint() -> str:
     spec = importlib.util.find_spec("llvmlite")
     parts = [platform.machine(), platform.system(), _cpu_description(), str(OPT_LEVEL)]
     if spec is not None and spec.submodule_search_locations:
-        for library in sorted(Path(spec.submodule_search_locations[0], "binding").glob("*llvmlite.*")):
-            stat = os.stat(library)
-            parts.append(f"{library.name} {stat.st_size}")
-        version = Path(spec.submodule_search_locations[0], "_version.py")
-        parts.append(version.read_text() if version.exists() else "")
+        folder = os.path.join(spec.submodule_search_locations[0], "binding")
+        for name in sorted(os.listdir(folder)):
+            if "llvmlite." in name:  # the library itself: libllvmlite.so, .dylib, llvmlite.dll
+                parts.append(f"{name} {os.path.getsize(os.path.join(folder, name))}")
+        with open(os.path.join(folder, "..", "_version.py")) as f:
+            parts.append(f.read())
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 

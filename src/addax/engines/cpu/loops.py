@@ -55,169 +55,202 @@ nest scale(x: in float32, y: out float32) table 1
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
-from typing import Union
 
 from addax.engines.cpu.loop_ops import DTYPES, OPS, check_types
 
 
-@dataclass(frozen=True, slots=True)
-class Sym:
+class Node:
+    """Base of the IR's records: compared and hashed by their fields, printed as their constructor call, never changed.
+
+    Written by hand instead of with ``dataclass``: twelve of those add 10 ms to the import, and each construction costs three times as much.
+    """
+
+    __slots__ = ()
+
+    def _fields(self) -> tuple:
+        return tuple([getattr(self, name) for name in self.__slots__ if name[0] != "_"])
+
+    def __eq__(self, other) -> bool:
+        return type(self) is type(other) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self._fields()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join([repr(f) for f in self._fields()])})"
+
+
+class Sym(Node):
     """Entry ``k`` of the run-time table: an int64, the same for the whole call."""
 
-    k: int
+    __slots__ = ("k",)
+
+    def __init__(self, k: int):
+        self.k = k
 
     def __str__(self) -> str:
         return f"s{self.k}"
 
 
-@dataclass(frozen=True, slots=True)
-class Lit:
+class Lit(Node):
     """A constant operand. ``value`` is a Python bool, int, float or complex; it is rounded to ``dtype``."""
 
-    value: bool | int | float | complex
-    dtype: str
+    __slots__ = ("value", "dtype")
+
+    def __init__(self, value: bool | int | float | complex, dtype: str):
+        self.value, self.dtype = value, dtype
 
     def __str__(self) -> str:
         return f"{self.value!r}:{self.dtype}"
 
 
-Operand = Union[str, Lit, Sym]
+Operand = str | Lit | Sym
 """What an op reads: the name of a value, a literal, or a table entry (as an int64)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Affine:
+class Affine(Node):
     """An element index: ``offset + sum(name * stride)``. Names are loop variables or integer values."""
 
-    offset: int | Sym = 0
-    terms: tuple[tuple[str, int | Sym], ...] = ()
+    __slots__ = ("offset", "terms")
+
+    def __init__(self, offset: int | Sym = 0, terms: tuple[tuple[str, int | Sym], ...] = ()):
+        self.offset, self.terms = offset, terms
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Node):
     """A pointer argument. Role ``in`` is only read; ``out`` and ``inout`` may be stored to and loaded from."""
 
-    name: str
-    dtype: str
-    role: str = "in"
+    __slots__ = ("name", "dtype", "role")
+
+    def __init__(self, name: str, dtype: str, role: str = "in"):
+        self.name, self.dtype, self.role = name, dtype, role
 
 
-class Let:
+class Let(Node):
     """``name = op(*args)`` with static ``attrs``, e.g. ``Let("y", "integer_pow", ("x",), "float32", y=3)``."""
 
     __slots__ = ("name", "op", "args", "dtype", "attrs")
 
     def __init__(self, name: str, op: str, args: tuple[Operand, ...], dtype: str, **attrs):
-        self.name, self.op, self.args, self.dtype = name, op, tuple(args), dtype
-        self.attrs: dict = attrs
-
-    def __repr__(self) -> str:
-        return f"Let({self.name!r}, {self.op!r}, {self.args!r}, {self.dtype!r}, **{self.attrs!r})"
-
-    def __eq__(self, other) -> bool:
-        return isinstance(other, Let) and all(getattr(self, s) == getattr(other, s) for s in self.__slots__)
+        self.name, self.op, self.args, self.dtype, self.attrs = name, op, tuple(args), dtype, attrs
 
     def __hash__(self) -> int:
         return hash((self.name, self.op, self.args, self.dtype, tuple(sorted(self.attrs.items()))))
 
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    name: str
-    param: str
-    index: Affine
-    dtype: str
-    mask: str | None = None
-    fill: Operand | None = None
+    def __repr__(self) -> str:
+        return f"Let({self.name!r}, {self.op!r}, {self.args!r}, {self.dtype!r}, **{self.attrs!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
-    param: str
-    index: Affine
-    value: Operand
-    mask: str | None = None
+class Load(Node):
+    """``name = param[index]``, or ``fill`` where ``mask`` is false."""
+
+    __slots__ = ("name", "param", "index", "dtype", "mask", "fill")
+
+    def __init__(
+        self, name: str, param: str, index: Affine, dtype: str, mask: str | None = None, fill: Operand | None = None
+    ):
+        self.name, self.param, self.index, self.dtype, self.mask, self.fill = name, param, index, dtype, mask, fill
 
 
-@dataclass(frozen=True, slots=True)
-class Acc:
+class Store(Node):
+    """``param[index] = value``, where ``mask`` is true."""
+
+    __slots__ = ("param", "index", "value", "mask")
+
+    def __init__(self, param: str, index: Affine, value: Operand, mask: str | None = None):
+        self.param, self.index, self.value, self.mask = param, index, value, mask
+
+
+class Acc(Node):
     """An accumulator. ``init`` is an operand, or None for the identity of ``op`` (see ``ACC_OPS``).
 
-    For ``argmax`` and ``argmin``, ``index`` names the reduced index, of dtype ``index_dtype``; with ``init`` None at least one update must come.
+    For ``argmax`` and ``argmin``, ``index`` names the reduced index, of dtype ``index_dtype``. They take no ``init``, at least one update must
+    come, and indices must not be negative and grow from update to update: the first of equals wins.
     """
 
-    name: str
-    op: str
-    dtype: str
-    init: Operand | None = None
-    index: str | None = None
-    index_dtype: str = "int32"
+    __slots__ = ("name", "op", "dtype", "init", "index", "index_dtype")
+
+    def __init__(
+        self,
+        name: str,
+        op: str,
+        dtype: str,
+        init: Operand | None = None,
+        index: str | None = None,
+        index_dtype: str = "int32",
+    ):
+        self.name, self.op, self.dtype = name, op, dtype
+        self.init, self.index, self.index_dtype = init, index, index_dtype
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Node):
     """Fold ``value`` (and ``index``, for argmax/argmin) into the accumulator ``acc``, where ``mask`` is true."""
 
-    acc: str
-    value: Operand
-    index: Operand | None = None
-    mask: str | None = None
+    __slots__ = ("acc", "value", "index", "mask")
+
+    def __init__(self, acc: str, value: Operand, index: Operand | None = None, mask: str | None = None):
+        self.acc, self.value, self.index, self.mask = acc, value, index, mask
 
 
-@dataclass(frozen=True, slots=True)
-class Phi:
-    name: str
-    init: Operand
-    next: str
-    dtype: str
+class Phi(Node):
+    """A carried value: ``init`` in the first iteration, then what ``next`` was in the one before."""
+
+    __slots__ = ("name", "init", "next", "dtype")
+
+    def __init__(self, name: str, init: Operand, next: str, dtype: str):
+        self.name, self.init, self.next, self.dtype = name, init, next, dtype
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(Node):
     """A stack array of ``size`` elements, uninitialised, private to the call."""
 
-    name: str
-    dtype: str
-    size: int
+    __slots__ = ("name", "dtype", "size")
+
+    def __init__(self, name: str, dtype: str, size: int):
+        self.name, self.dtype, self.size = name, dtype, size
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Node):
     """Run ``body`` for ``var`` = 0 .. extent-1 (``lo``..``hi``-1 if parallel). ``extent``: int, Sym, or the name of an integer scalar.
 
     ``unroll`` (vector loops) overrides the emitter's choice of how many vectors one iteration handles.
     """
 
-    var: str
-    extent: int | Sym | str
-    body: tuple[Stmt, ...]
-    kind: str = "serial"
-    parallel: bool = False
-    unroll: int | None = None
+    __slots__ = ("var", "extent", "body", "kind", "parallel", "unroll")
+
+    def __init__(
+        self,
+        var: str,
+        extent: int | Sym | str,
+        body: tuple[Stmt, ...],
+        kind: str = "serial",
+        parallel: bool = False,
+        unroll: int | None = None,
+    ):
+        self.var, self.extent, self.body, self.kind = var, extent, tuple(body), kind
+        self.parallel, self.unroll = parallel, unroll
 
 
-@dataclass(frozen=True, slots=True)
-class While:
+class While(Node):
     """Repeat { ``head``; stop if not ``test``; ``body`` }. Not inside vector loops. Phis stand first in ``head``."""
 
-    head: tuple[Stmt, ...]
-    test: str
-    body: tuple[Stmt, ...]
+    __slots__ = ("head", "test", "body")
+
+    def __init__(self, head: tuple[Stmt, ...], test: str, body: tuple[Stmt, ...]):
+        self.head, self.test, self.body = tuple(head), test, tuple(body)
 
 
-Stmt = Union[Let, Load, Store, Acc, Update, Phi, Local, Loop, While]
+Stmt = Let | Load | Store | Acc | Update | Phi | Local | Loop | While
 
 
-@dataclass(frozen=True, slots=True)
-class Nest:
+class Nest(Node):
     """One kernel. ``name`` is for people: equal nests of different names are the same kernel (see ``key``)."""
 
-    name: str
-    params: tuple[Param, ...]
-    n_table: int
-    body: tuple[Stmt, ...]
-    _key: list = field(default_factory=list, compare=False, repr=False)
+    __slots__ = ("name", "params", "n_table", "body", "_key")
+
+    def __init__(self, name: str, params: tuple[Param, ...], n_table: int, body: tuple[Stmt, ...]):
+        self.name, self.params, self.n_table, self.body = name, tuple(params), n_table, tuple(body)
+        self._key: str | None = None
 
     def __str__(self) -> str:
         return print_nest(self)
@@ -225,9 +258,10 @@ class Nest:
     @property
     def key(self) -> str:
         """A hash of the structure: everything but the names."""
-        if not self._key:
-            self._key.append(hashlib.blake2b(print_nest(self, canonical=True).encode(), digest_size=16).hexdigest())
-        return self._key[0]
+        if self._key is None:
+            text = print_nest(self, canonical=True)
+            self._key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return self._key
 
 
 ACC_OPS = ("add", "mul", "max", "min", "and", "or", "xor", "argmax", "argmin")
@@ -535,9 +569,13 @@ class _Checker:
                 self.values[acc.index] = acc.index_dtype
 
 
-@dataclass(frozen=True, slots=True)
-class _Test:
-    name: str
+class _Test(Node):
+    """The test of a ``While``, as a statement between its head and its body (inside the checker only)."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
 
 
 def updated_accs(loop: Loop | While) -> set[str]:
@@ -556,8 +594,10 @@ def updated_accs(loop: Loop | While) -> set[str]:
 
 
 def _headline(s) -> str:
-    if type(s) is Loop or type(s) is While:
-        s = replace(s, body=())
     if type(s) is _Test:
         return f"while {s.name}"
+    if type(s) is While:
+        return f"while ... do if {s.test}"
+    if type(s) is Loop:
+        s = Loop(s.var, s.extent, (), s.kind, s.parallel, s.unroll)
     return print_nest(Nest("", (), 0, (s,))).split("\n", 1)[1].strip()

@@ -18,12 +18,9 @@ import hashlib
 import os
 import stat
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from addax.engines.cpu import llvm, memory
 from addax.engines.cpu.elf import Image, link
@@ -36,15 +33,13 @@ DEFAULT_SIZE = 1 << 30
 TOUCH_AFTER = 3600.0  # seconds: how stale a use time may get before it is renewed
 
 
-@dataclass
 class Statistics:
-    """What ``compile_nests`` did so far in this process."""
+    """What ``compile_nests`` did so far in this process; ``per_kernel`` maps names to seconds of compilation."""
 
-    memory_hits: int = 0
-    disk_hits: int = 0
-    compiled: int = 0
-    seconds: float = 0.0
-    per_kernel: dict[str, float] = field(default_factory=dict)
+    def __init__(self):
+        self.memory_hits = self.disk_hits = self.compiled = 0
+        self.seconds = 0.0
+        self.per_kernel: dict[str, float] = {}
 
 
 statistics = Statistics()
@@ -128,10 +123,11 @@ def clear_memory() -> None:
 def _environment() -> str:
     """Hash of what, besides the nest, decides the code: the sources of the emitter, LLVM, the CPU."""
     h = hashlib.blake2b(llvm.fingerprint().encode(), digest_size=16)
-    here = Path(__file__).parent
-    for pattern in ("emit*.py", "vecmath*.py", "loop_ops.py", "llvm.py", "elf.py"):
-        for path in sorted(here.glob(pattern)):
-            h.update(path.read_bytes())
+    here = os.path.dirname(__file__)
+    for name in sorted(os.listdir(here)):
+        if name.endswith(".py") and name.startswith(("emit", "vecmath", "loop_ops", "llvm", "elf")):
+            with open(os.path.join(here, name), "rb") as f:
+                h.update(f.read())
     return h.hexdigest()
 
 
@@ -141,7 +137,7 @@ def _environment() -> str:
 class DiskCache:
     """Files named by hash, two levels deep. ``directory`` None means off."""
 
-    def __init__(self, directory: Path | None, max_bytes: int = DEFAULT_SIZE):
+    def __init__(self, directory: str | None, max_bytes: int = DEFAULT_SIZE):
         self.directory, self.max_bytes = directory, max_bytes
         self._usable: bool | None = None
         self._size: int | None = None
@@ -152,9 +148,9 @@ class DiskCache:
             self._usable = self.directory is not None and _private(self.directory)
         return self._usable
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str) -> str:
         assert self.directory is not None
-        return self.directory / name[:2] / name[2:]
+        return os.path.join(self.directory, name[:2], name[2:])
 
     def read(self, name: str) -> Image | None:
         if not self.usable():
@@ -180,17 +176,16 @@ class DiskCache:
         body = HEADER.pack(MAGIC, b"", image.align, image.symbols[symbol]) + image.code
         data = body[:8] + _checksum(body) + body[24:]
         path = self.path(name)
-        temporary = None
+        temporary = f"{path}.{os.getpid()}.{threading.get_ident()}"
         try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            fd, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
-            with os.fdopen(fd, "wb") as f:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.dirname(path), 0o700)
+            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as f:
                 f.write(data)
             os.replace(temporary, path)
         except OSError:
-            if temporary is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
             return
         self._grow(len(data))
 
@@ -233,9 +228,9 @@ def _checksum(data: bytes) -> bytes:
     return hashlib.blake2b(data[24:], digest_size=16).digest()
 
 
-def _private(directory: Path) -> bool:
+def _private(directory: str) -> bool:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(directory, 0o700, exist_ok=True)
         info = os.stat(directory)
     except OSError:
         return False
@@ -244,16 +239,13 @@ def _private(directory: Path) -> bool:
     return info.st_uid == os.getuid() and not stat.S_IMODE(info.st_mode) & 0o022 and os.access(directory, os.W_OK)
 
 
-def _default_directory(environ: Callable[[str], str | None] = os.environ.get) -> Path | None:
+def _default_directory(environ: Callable[[str], str | None] = os.environ.get) -> str | None:
     named = environ("ADDAX_CACHE_DIR")
     if named is not None:
-        return None if named.lower() in ("", "off", "0", "none") else Path(named) / "kernels"
+        return None if named.lower() in ("", "off", "0", "none") else os.path.join(named, "kernels")
     base = environ("XDG_CACHE_HOME") or ""
-    try:
-        root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    except RuntimeError:  # no home directory
-        return None
-    return root / "addax" / "kernels"
+    root = base if os.path.isabs(base) else os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(root, "addax", "kernels") if os.path.isabs(root) else None
 
 
 def _default_size() -> int:
