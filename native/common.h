@@ -28,6 +28,7 @@ namespace addax {
 int init_array(PyObject* module);
 int init_pytree(PyObject* module);
 int init_dispatch(PyObject* module);
+int init_context(PyObject* module);
 int init_frames(PyObject* module);
 int init_pool(PyObject* module);
 int init_program(PyObject* module);

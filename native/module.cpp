@@ -7,7 +7,7 @@ namespace {
 int exec(PyObject* m) {
   using namespace addax;
   import_array1(-1);
-  if (init_array(m) < 0 || init_pytree(m) < 0 || init_dispatch(m) < 0 || init_frames(m) < 0) return -1;
+  if (init_array(m) < 0 || init_pytree(m) < 0 || init_context(m) < 0 || init_dispatch(m) < 0 || init_frames(m) < 0) return -1;
 #if __has_include("pool.h")
   if (init_pool(m) < 0) return -1;
 #endif
