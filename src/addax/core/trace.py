@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from addax import _native
-from addax.core.avals import ShapedArray, aval_rules
+from addax.core.avals import ShapedArray, aval_rules, get_aval
 from addax.core.errors import UnexpectedTracerError
 
 current_trace = _native.current_trace
@@ -102,6 +102,7 @@ class Tracer:
 
 
 _native.set_tracer_type(Tracer)
+_native.set_aval_of(get_aval)
 aval_rules[Tracer] = lambda x: x.aval
 aval_rules[_native.Array] = lambda x: x.aval
 
