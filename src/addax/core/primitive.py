@@ -42,6 +42,7 @@ class Primitive:
         the equation can run now and which belongs to the linear program. Others are entirely one or the other.
       transpose: ``(cotangent(s), *args, **params) -> cotangents of args``; linear args arrive as `UndefinedPrimal`.
       batch: ``(axis, args, dims, **params) -> (outs, out_dims)``.
+      expand: ``(*avals, **params) -> ClosedJaxpr``, the plain program behind a call-like primitive, for engines.
       reference: ``(*ndarrays, **params) -> ndarray`` in NumPy: the living definition.
       lowerings: engine name -> what that engine should do, in the engine's own vocabulary.
       notation: how its equations are written, a `core.notation.Notation`.
@@ -56,6 +57,7 @@ class Primitive:
         self.partial_eval: Callable[..., Any] | None = None
         self.transpose: Callable[..., Any] = Refusal(f"{name} is not linear, so it has no transpose")
         self.batch: Callable[..., Any] = Refusal(f"{name} has no batching rule")
+        self.expand: Callable[..., Any] | None = None
         self.reference: Callable[..., Any] = Refusal(f"{name} has no reference implementation")
         self.axis_rule: Any = None  # how a collective over a named batch axis batches
         self.lowerings: dict[str, Any] = {}

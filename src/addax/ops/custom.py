@@ -11,7 +11,7 @@ from typing import Any
 
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.jaxpr import ClosedJaxpr
 from addax.core.notation import Notation
 from addax.core.primitive import Primitive
 from addax.core.trace import current_trace
@@ -100,6 +100,7 @@ def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp, num_consts, symbolic
 
 
 custom_jvp_call.jvp = _custom_jvp_jvp
+custom_jvp_call.expand = lambda *_, call_jaxpr, **__: call_jaxpr
 custom_jvp_call.batch = _custom_jvp_batch
 
 
@@ -170,6 +171,7 @@ def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, sym
 
 
 custom_vjp_call.jvp = _custom_vjp_jvp
+custom_vjp_call.expand = lambda *_, call_jaxpr, **__: call_jaxpr
 custom_vjp_call.batch = _custom_vjp_batch
 
 
@@ -213,15 +215,7 @@ def _lin_batch(axis, args, dims, *, num_residuals, bwd, out_avals, symbolic_zero
 custom_lin.transpose = _lin_transpose
 custom_lin.jvp = _lin_jvp
 custom_lin.batch = _lin_batch
-
-
-def expand_call(primitive: Primitive, avals, params) -> ClosedJaxpr | None:
-    """The plain program behind a call-like equation, for engines and inliners; None if it is not a call."""
-    if primitive in (custom_jvp_call, custom_vjp_call):
-        return params["call_jaxpr"]
-    if primitive is custom_lin:
-        return _lin_program(avals, params["num_residuals"], params["bwd"], params["out_avals"])
-    return params["jaxpr"] if primitive.name in ("jit", "remat", "checkpoint", "closed_call") else None
+custom_lin.expand = lambda *avals, num_residuals, bwd, out_avals, **_: _lin_program(avals, num_residuals, bwd, out_avals)
 
 
 __all__ = [
@@ -230,6 +224,4 @@ __all__ = [
     "custom_jvp_call",
     "custom_lin",
     "custom_vjp_call",
-    "eval_jaxpr",
-    "expand_call",
 ]
