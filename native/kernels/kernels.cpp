@@ -38,6 +38,7 @@ KernelList kernels_for(Isa isa) {
   KernelList list;
   add_copy_kernels(isa, list);
   add_random_kernels(isa, list);
+  add_gemm_kernels(isa, list);
   return list;
 }
 
