@@ -8,7 +8,7 @@ from addax.core import dtypes
 from addax.core.avals import ShapedArray
 from addax.core.primitive import registry
 from addax.ops.comparison import eq, ge, select_n
-from addax.ops.reference_tools import component, formula, predicate
+from addax.ops.reference_tools import component, formula, maximum, minimum, predicate
 from addax.ops.rules import (
     ANY,
     COMPLEX,
@@ -111,7 +111,7 @@ rem.derivative(
 )
 rem.lower(stablehlo="remainder", reference=formula(_remainder))
 
-# --- max and min: NaN wins over numbers; complex numbers are ordered by real, then imaginary part ---
+# --- max and min: NaN wins over numbers, -0 < 0, and complex numbers go by the real part first, then the imaginary ---
 
 
 def _share(x, out, y):
@@ -122,11 +122,11 @@ def _share(x, out, y):
 
 max_ = elementwise("max", ANY, 2, numpy_name="maximum")
 max_.derivative(lambda t, out, x, y: mul(t, _share(x, out, y)), lambda t, out, x, y: mul(t, _share(y, out, x)))
-max_.lower(stablehlo="maximum", reference=formula(np.maximum))
+max_.lower(stablehlo="maximum", reference=formula(maximum))
 
 min_ = elementwise("min", ANY, 2, numpy_name="minimum")
 min_.derivative(lambda t, out, x, y: mul(t, _share(x, out, y)), lambda t, out, x, y: mul(t, _share(y, out, x)))
-min_.lower(stablehlo="minimum", reference=formula(np.minimum))
+min_.lower(stablehlo="minimum", reference=formula(minimum))
 
 # --- Sign and magnitude ---
 
@@ -194,7 +194,9 @@ is_finite.lower(stablehlo="is_finite", reference=predicate(np.isfinite))
 
 nextafter = elementwise("nextafter", (FLOATING,), 2)
 nextafter.jvp = Refusal("nextafter steps between floating point numbers and is no function of the reals: no derivative")
-nextafter.lower(stablehlo="next_after", reference=component(np.nextafter))
+nextafter.lower(
+    stablehlo="next_after", reference=component(lambda x, y: np.where(x == y, y, np.nextafter(x, y)).astype(x.dtype))
+)
 
 # --- Complex numbers. As JAX does, a cotangent is paired with a tangent without conjugation: Re(ct * t) ---
 

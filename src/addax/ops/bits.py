@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from addax.core import dtypes
-from addax.ops.reference_tools import formula
+from addax.ops.reference_tools import component, formula
 from addax.ops.rules import BITS, INTEGER, elementwise
 
 and_ = elementwise("and", BITS, 2, numpy_name="bitwise_and").not_differentiable()
@@ -91,10 +91,10 @@ def _count_leading_zeros(x):
 
 
 population_count = elementwise("population_count", INTEGER).not_differentiable()
-population_count.lower(stablehlo="popcnt", reference=_count_ones)
+population_count.lower(stablehlo="popcnt", reference=component(_count_ones))
 
 clz = elementwise("clz", INTEGER).not_differentiable()
-clz.lower(stablehlo="count_leading_zeros", reference=_count_leading_zeros)
+clz.lower(stablehlo="count_leading_zeros", reference=component(_count_leading_zeros))
 
 # --- The high half of a product ---
 
@@ -114,4 +114,4 @@ def _multiply_high(x, y):
 
 
 mulhi = elementwise("mulhi", INTEGER, 2, numpy_name=None).not_differentiable()
-mulhi.lower(reference=_multiply_high)
+mulhi.lower(reference=component(_multiply_high))

@@ -7,7 +7,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.avals import ShapedArray
 from addax.ops.bits import and_
-from addax.ops.reference_tools import formula, predicate
+from addax.ops.reference_tools import formula, maximum, minimum, predicate
 from addax.ops.rules import (
     ANY,
     BOOL,
@@ -149,7 +149,7 @@ clamp = primitive(
     _clamp_type,
     jvp=_clamp_jvp,
     batch=_clamp_batch,
-    reference=formula(lambda low, x, high: np.minimum(np.maximum(low, x), high)),
+    reference=formula(lambda low, x, high: minimum(maximum(low, x), high)),
     cpu="clamp",
 ).lower(stablehlo="clamp")
 
@@ -167,13 +167,12 @@ def _select_type(which, *cases):
         if case.dtype != first.dtype:
             names = ", ".join(dtypes.dtype_name(c.dtype) for c in cases)
             raise TypeError(f"select cases must have the same dtypes, got [{names}] (case {i} differs from case 0).")
-    if which.dtype not in (dtypes.bool_, dtypes.int32):
+    if which.dtype != dtypes.bool_ and not dtypes.issubdtype(which.dtype, np.integer):
         raise TypeError(
-            f"select `which` must be boolean or int32 typed, got {dtypes.dtype_name(which.dtype)}. "
-            "Write which != 0, or which.astype('int32')."
+            f"select `which` must be boolean or integer type, got {dtypes.dtype_name(which.dtype)}. Write which != 0."
         )
     if which.dtype == dtypes.bool_ and len(cases) > 2:
-        raise TypeError(f"select with boolean `which` cannot have > 2 cases, got {len(cases)}. Use an int32 selector.")
+        raise TypeError(f"select with boolean `which` cannot have > 2 cases, got {len(cases)}. Use integers.")
     if which.shape and which.shape != first.shape:
         raise TypeError(
             f"select `which` must be scalar or have the same shape as cases, got `which` shape {which.shape} but case "
@@ -228,7 +227,7 @@ def _select_reference(which, *cases):
     if which.dtype == np.bool_:
         return np.where(which, cases[1], cases[0]).astype(cases[0].dtype, copy=False)
     index = np.broadcast_to(np.clip(which, 0, len(cases) - 1), cases[0].shape)  # out of range: the nearest case
-    return np.take_along_axis(np.stack(cases), index[None], 0)[0]
+    return np.asarray(np.take_along_axis(np.stack(cases), index[None], 0)[0])
 
 
 select_n = primitive(

@@ -75,21 +75,23 @@ def _fraction(a, x):
     p0, q0, p1, q1 = np.ones_like(x), x, x + 1, z * x
     dp0, dq0, dp1, dq1 = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x), -x
     value, slope = p1 / q1, (dp1 - p1 / q1 * dq1) / q1
+    # An element is final once it has converged: p' / q and p q' / q**2 grow with n, and their difference loses digits.
+    going = np.ones(a.shape, bool)
     for n in range(1, MAX_TERMS):
         y, z = y + 1, z + 2
         w = y * n  # w' = -n
         p2, q2 = p1 * z - p0 * w, q1 * z - q0 * w
         dp2 = dp1 * z - p1 - dp0 * w + p0 * n
         dq2 = dq1 * z - q1 - dq0 * w + q0 * n
-        old_value, old_slope = value, slope
-        value = p2 / q2
-        slope = (dp2 - value * dq2) / q2
+        new_value = p2 / q2
+        new_slope = (dp2 - new_value * dq2) / q2
+        change = np.maximum(np.abs((new_slope - slope) / new_slope), np.abs((new_value - value) / new_value))
+        value, slope = np.where(going, new_value, value), np.where(going, new_slope, slope)
+        going &= change > 1e-15
+        if not going.any():
+            break
         scale = 1 / np.maximum(np.abs(q2), 1e-290)  # the convergents grow like factorials
         p0, q0, p1, q1 = p1 * scale, q1 * scale, p2 * scale, q2 * scale
         dp0, dq0, dp1, dq1 = dp1 * scale, dq1 * scale, dp2 * scale, dq2 * scale
-        if np.all(np.abs(slope - old_slope) <= 1e-16 * np.abs(slope)) and np.all(
-            np.abs(value - old_value) <= 1e-16 * np.abs(value)
-        ):
-            break
     log_scale = a * np.log(x) - x - special.gammaln(a)
     return log_scale, -(value * (np.log(x) - special.psi(a)) + slope)

@@ -67,6 +67,27 @@ def component(f: Callable[..., Any]) -> Callable[..., np.ndarray]:
     return reference
 
 
+def maximum(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The larger; NaN if either is, and 0 rather than -0 (IEEE 754-2019 maximum; NumPy's takes either zero)."""
+    out = np.maximum(x, y)
+    return out if x.dtype.kind in "biuc" else np.where((x == 0) & (y == 0), x + y, out)
+
+
+def minimum(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The smaller; NaN if either is, and -0 rather than 0."""
+    out = np.minimum(x, y)
+    return out if x.dtype.kind in "biuc" else np.where((x == 0) & (y == 0), -(-x - y), out)
+
+
+def odd(f: Callable[..., Any]) -> Callable[..., Any]:
+    """``f``, which is odd, with f(-0) = -0 (SciPy's odd functions return 0 there)."""
+
+    def g(x):
+        return np.where(x == 0, x, f(x))
+
+    return g
+
+
 def scipy_special(name: str) -> Callable[..., Any]:
     """``scipy.special.<name>``, imported when it is first called: SciPy costs more to import than all of addax."""
 

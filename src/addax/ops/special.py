@@ -10,7 +10,7 @@ from addax.core import dtypes
 from addax.ops.arithmetic import abs_, add, integer_pow, mul, neg, sign, square, sub
 from addax.ops.comparison import gt, select_n
 from addax.ops.incomplete_gamma import gamma_sample_derivative, regularized_gamma_derivative
-from addax.ops.reference_tools import formula, scipy_special
+from addax.ops.reference_tools import formula, odd, scipy_special
 from addax.ops.rules import FLOATING, Refusal, dtype_of, elementwise, full_like
 from addax.ops.transcendental import exp, log, log1p
 
@@ -28,7 +28,7 @@ erfc.lower(stablehlo="erfc", reference=formula(scipy_special("erfc")))
 
 erf_inv = elementwise("erf_inv", REAL_FLOATS)
 erf_inv.derivative(lambda t, out, x: mul(math.sqrt(math.pi) / 2, mul(t, exp(square(out)))))
-erf_inv.lower(stablehlo="erf_inv", reference=formula(scipy_special("erfinv")))
+erf_inv.lower(stablehlo="erf_inv", reference=formula(odd(scipy_special("erfinv"))))
 
 # --- Gamma function and its logarithmic derivatives ---
 
@@ -54,12 +54,16 @@ digamma.lower(stablehlo="digamma", reference=formula(_digamma))
 
 
 def _polygamma(m, x):
-    """(-1)**(m+1) m! zeta(m + 1, x), and digamma for m = 0; m is a whole number >= 0."""
+    """(-1)**(m+1) m! zeta(m + 1, x), and digamma for m = 0; m is a whole number >= 0.
+
+    At the poles, where an even derivative has both signs, the result is NaN.
+    """
     m, x = m.astype(np.float64), x.astype(np.float64)
     whole = (m == np.floor(m)) & (m >= 0)
     order = np.where(whole, m, 1.0)
+    pole = (x <= 0) & (x == np.floor(x))
     magnitude = scipy_special("gamma")(order + 1) * scipy_special("zeta")(order + 1, x)
-    value = np.where(order == 0, _digamma(x), np.where(order % 2 == 1, magnitude, -magnitude))
+    value = np.where(order == 0, _digamma(x), np.where(order % 2 == 1, magnitude, np.where(pole, np.nan, -magnitude)))
     return np.where(whole, value, np.nan)
 
 
@@ -144,4 +148,4 @@ def _bessel_i1e_derivative(t, out, x):
 
 bessel_i1e = elementwise("bessel_i1e", REAL_FLOATS)
 bessel_i1e.derivative(_bessel_i1e_derivative)
-bessel_i1e.lower(stablehlo="bessel_i1e", reference=formula(scipy_special("i1e")))
+bessel_i1e.lower(stablehlo="bessel_i1e", reference=formula(odd(scipy_special("i1e"))))

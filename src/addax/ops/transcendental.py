@@ -79,11 +79,19 @@ log1p = transcendental("log1p")
 log1p.derivative(lambda t, out, x: div(t, add(x, 1)))
 log1p.lower(stablehlo="log_plus_one", reference=by_kind(np.log1p, _complex_log1p))
 
+
+def _complex_logistic(z):
+    """1 / (1 + exp(-z)), or exp(z) / (1 + exp(z)) on the left half plane, where the former overflows."""
+    left = z.real < 0
+    e = np.exp(np.where(left, z, -z))
+    return np.where(left, e, 1) / (1 + e)
+
+
 logistic = transcendental("logistic")
 logistic.derivative(lambda t, out, x: mul(t, mul(out, sub(1, out))))
 logistic.lower(
     stablehlo="logistic",
-    reference=by_kind(lambda x: 1 / (1 + np.exp(-x)), lambda z: (np.tanh(z / 2) + 1) / 2),
+    reference=by_kind(lambda x: 1 / (1 + np.exp(-x)), _complex_logistic),
 )
 
 # --- Roots ---
