@@ -108,17 +108,14 @@ def tables():
     def atan_residual(z):
         return near(lambda z: (mp.atan(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, z, -mp.mpf(1) / 3)
 
-    t8 = mp.tan(mp.pi / 8) ** 2 * mp.mpf("1.01")
-    t["ATAN_F32"] = fit(atan_residual, 0, t8, 4, 32)
-    t["ATAN_F64"] = fit(atan_residual, 0, t8, 12, 64)
+    t["ATAN_F64"] = fit(atan_residual, 0, mp.mpf("0.5501") ** 2, 15, 64)
 
     def asin_residual(z):
         return near(lambda z: (mp.asin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, z, mp.mpf(1) / 6)
 
-    t["ASIN_F32"] = fit(asin_residual, 0, mp.mpf("0.2525"), 5, 32)
     t["ASIN_F64"] = fit(asin_residual, 0, mp.mpf("0.2525"), 13, 64)
 
-    # erf: x + x*E(x^2) for |x| < 1; beyond, 1 - exp(-T(a - 2.5)) in float, 1 - exp(-a^2) * W(u) in double, u a rational map of a.
+    # erf: x + x*E(x^2) for |x| < 1; beyond, 1 - exp(-T(a - 1)) in float, 1 - exp(-a^2) * W(u) in double, u a rational map of a.
     def erf_small(z):
         return near(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, z, 2 / mp.sqrt(mp.pi) - 1)
 
@@ -135,7 +132,7 @@ def tables():
     def u_of(a):
         return (a - 3) / (a + mp.mpf(3))
 
-    t["ERF_TAIL_F32"] = fit(lambda d: -mp.log(mp.erfc(d + mp.mpf("2.5"))), "-1.51", "1.5", 8, 32)
+    t["ERF_TAIL_F32"] = fit(lambda d: -mp.log(mp.erfc(d + 1)), "-0.01", "3.0", 10, 32)
     t["ERFCX_F64"] = fit(erfcx_of, u_of(mp.mpf("0.99")), u_of(mp.mpf("6.1")), 18, 64)
     # erfc needs the tail to 27, where a * erfcx(a) tends to 1/sqrt(pi); the fit is of erfcx * (a + 1).
 
@@ -166,7 +163,8 @@ def tables():
                 break
         return y
 
-    t["ERFINV_A_F64"] = fit(lambda s: erfinv_w(s + mp.mpf("3.125")), "-3.125", "3.13", 22, 64)
+    t["ERFINV_0_F64"] = fit(lambda z: near(lambda z: erfinv(mp.sqrt(z)) / mp.sqrt(z), z, mp.sqrt(mp.pi) / 2), 0, "0.27", 15, 64)
+    t["ERFINV_A_F64"] = fit(lambda s: erfinv_w(s + mp.mpf("3.25")), "-3.01", "3.01", 22, 64)
     t["ERFINV_B_F64"] = fit(lambda s: erfinv_w((s + mp.mpf("3.25")) ** 2), "-0.76", "0.76", 18, 64)
     t["ERFINV_C_F64"] = fit(lambda s: erfinv_w((s + mp.mpf(5)) ** 2), "-1.01", "1.1", 17, 64)
 
@@ -199,8 +197,9 @@ def tables():
     t["LOG2E_F64"] = parts(1 / ln2, (53, 53))
     t["DIGAMMA_ROOT_F64"] = parts(mp.findroot(mp.digamma, mp.mpf("1.4616")), (53, 53))
     t["DIGAMMA_NEAR_ROOT_F64"] = digamma_root_fit()
-    # Two zero words, then the bits of 2/pi, 64 at a time: enough for the largest double (see vecmath_trig.rem_pio2_huge).
-    scaled = int(mp.floor(mp.ldexp(two_over_pi(1600), 64 * 22)))
+    # A zero word, then the bits of 2/pi, 64 at a time: enough for the largest double (see vecmath_trig.rem_pio2_huge).
+    with mp.workprec(1600):
+        scaled = int(mp.floor(mp.ldexp(2 / mp.pi, 64 * 22)))
     t["TWO_OVER_PI"] = [0, *[(scaled >> (64 * (21 - k))) & (2**64 - 1) for k in range(22)]]
     return t
 
@@ -208,11 +207,6 @@ def tables():
 def digamma_root_fit():
     root = mp.findroot(mp.digamma, mp.mpf("1.4616"))
     return fit(lambda d: near(lambda d: mp.digamma(root + d) / d, d, mp.psi(1, root)), "-0.31", "0.31", 20, 64)
-
-
-def two_over_pi(bits):
-    with mp.workprec(bits):
-        return 2 / +mp.pi
 
 
 def main():

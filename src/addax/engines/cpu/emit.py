@@ -110,6 +110,7 @@ class Emitter:
         self.width = self.choose_width()
         self.vector = Lanes(self.fn, self.width)
         self.dummy: str | None = None
+        self.reads: dict[int, set[str]] = {}
         self.facts: dict[int, tuple[dict[str, set[str]], int, bool]] = {}
         for i, p in enumerate(nest.params):
             self.entry.append(f"  %p{i}a = getelementptr ptr, ptr %args, i64 {i}")
@@ -175,6 +176,15 @@ class Emitter:
             return 1, self.target.masked
         reduces = updated or any(isinstance(s, Loop) for s in loop.body)
         return (4 if reduces or cost <= 8 else 2), False
+
+    def settle(self, loop: Loop | While) -> None:
+        """Fold the accumulators that a loop reads, before it: inside would be once per iteration."""
+        names = self.reads.get(id(loop))
+        if names is None:
+            names = self.reads[id(loop)] = names_read(loop)
+        for name in names & self.accs.keys():
+            if name not in self.env and name not in self.inspect(loop)[0]:
+                self.read_acc(self.accs[name])
 
     def max_copies(self, loop: Loop | While, acc: str) -> int:
         """How many vectors an accumulator needs in the vector loops below ``loop``."""
@@ -876,6 +886,7 @@ class Emitter:
     # ---- loops ----
 
     def loop(self, s: Loop) -> None:
+        self.settle(s)
         if s.kind == "vector":
             self.vector_loop(s)
             return
@@ -899,6 +910,7 @@ class Emitter:
             self.context.depth -= 1
 
     def while_(self, s: While) -> None:
+        self.settle(s)
         head = LoopHead(self, s)
         body = head.bind_phis(s.head)
         self.block(body)
@@ -1161,6 +1173,29 @@ class LoopHead:
                 state.scalar = value
             else:
                 state.vectors[u] = value
+
+
+def names_read(loop: Loop | While) -> set[str]:
+    """Every name that the statements of a loop mention as an operand."""
+    names: set = set()
+    stack: list[Stmt] = [*loop.body, *(loop.head if isinstance(loop, While) else ())]
+    while stack:
+        s = stack.pop()
+        if isinstance(s, Let):
+            names.update(s.args)
+        elif isinstance(s, Loop):
+            names.add(s.extent)
+            stack += s.body
+        elif isinstance(s, While):
+            stack += [*s.head, *s.body]
+        elif isinstance(s, (Load, Store)):
+            names.update([n for n, _ in s.index.terms])
+            names.update((s.mask, s.fill) if isinstance(s, Load) else (s.mask, s.value))
+        elif isinstance(s, Update):
+            names.update((s.value, s.index, s.mask))
+        elif isinstance(s, (Phi, Acc)):
+            names.add(s.init)
+    return {n for n in names if type(n) is str}
 
 
 def type_suffix(width: int, scalar_type: str) -> str:

@@ -43,7 +43,6 @@ class Target(NamedTuple):
 AVX512 = Target("x86_64", 64, True)
 AVX2 = Target("x86_64", 32, False, "haswell", "")
 NEON = Target("aarch64", 16, False, "generic", "+neon")
-SSE = Target("x86_64", 16, False, "x86-64-v2", "")
 
 
 def _cpu_description() -> str:
@@ -75,9 +74,9 @@ def host_target() -> Target:
     words = set(_cpu_description().replace("+", " ").replace(",", " ").split())
     if {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= words:
         return Target("x86_64", 64, True)
-    if {"avx2", "fma"} <= words:
+    if {"avx2", "fma", "f16c"} <= words:
         return Target("x86_64", 32, False)
-    return Target("x86_64", 16, False)
+    raise RuntimeError("addax compiles for x86-64 CPUs with AVX2, FMA and F16C (2013 and later); this one lacks them")
 
 
 @functools.cache
@@ -128,7 +127,9 @@ class CompileError(RuntimeError):
 def _parse(text: str):
     binding = _binding()
     try:
-        return binding.parse_assembly(text, binding.create_context())
+        module = binding.parse_assembly(text, binding.create_context())
+        module.verify()  # code generation aborts the process on what this reports
+        return module
     except RuntimeError as error:
         raise CompileError(f"{error}\n{_excerpt(text, str(error))}") from None
 
@@ -156,4 +157,4 @@ def emit_assembly(text: str, target: Target | None = None) -> str:
 def verify(text: str) -> None:
     """Run LLVM's own checker over IR text (tests do)."""
     with _lock:
-        _parse(text).verify()
+        _parse(text)

@@ -106,7 +106,9 @@ def expm1_positive_scale(m: Math, x: str) -> str:
     lo = {32: -20.0, 64: -40.0}[m.bits]
     x = m.max(m.c(lo), m.min(m.c(hi), x))
     r, n, t = reduce_exp(m, x)
-    p = m.fma(m.mul(r, r), m.poly2(r, table("EXPM1", m)), r)
+    hi, lo = table("LN2", m)
+    r_low = m.fma(n, m.c(-lo), m.sub(m.fma(n, m.c(-hi), x), r))  # what rounding took from r
+    p = m.add(r, m.fma(m.mul(r, r), m.poly2(r, table("EXPM1", m)), r_low))
     # s = 2^(n-1), so that n = 128 (1024) does not overflow before the end.
     bias = (2 ** (m.bits - 2 - MANTISSA[m.bits])) - 2  # exponent field of 2^-1
     s = m.frombits(m.i("shl", m.i("add", m.bitsof(t), m.ci(bias)), m.ci(MANTISSA[m.bits])))
@@ -232,7 +234,8 @@ def acosh(m: Math, x: str) -> str:
     t = m.sub(m.min(m.c(1e9), x), m.c(1.0))
     root = m.sqrt(m.fma(t, t, m.add(t, t)))
     large = m.add(log(m, x), m.c(0.6931471805599453))
-    return m.select(m.cmp("ogt", x, m.c(1e9)), large, log1p(m, m.add(t, root)))
+    y = m.select(m.cmp("ogt", x, m.c(1e9)), large, log1p(m, m.add(t, root)))
+    return m.select(m.cmp("olt", x, m.c(1.0)), m.c(NAN), y)
 
 
 @in_double
@@ -342,18 +345,21 @@ def pow(m: Math, x: str, y: str) -> str:
 @in_double
 def cbrt(m: Math, x: str) -> str:
     """A bit-level first guess (5% off) and three Halley steps; the last one in residual form."""
-    a = m.abs(x)
+    whole = m.abs(x)
+    huge, tiny = m.cmp("ogt", whole, m.c(2.0**1000)), m.cmp("olt", whole, m.c(2.0**-900))
+    a = m.mul(whole, m.select(huge, m.c(2.0**-60), m.select(tiny, m.c(2.0**60), m.c(1.0))))
     # exponent/3 by multiplying the high bits: 2^64/3 wraps are avoided by shifting first.
     b = m.i("lshr", m.bitsof(a), m.ci(32))
     g = m.i("lshr", m.i("mul", b, m.ci(0x55555556)), m.ci(32))
     t = m.frombits(m.i("shl", m.i("add", g, m.ci(0x2A9F7893)), m.ci(32)))
     for _ in range(2):  # t * (t^3 + 2a) / (2t^3 + a)
         c = m.mul(m.mul(t, t), t)
-        t = m.div(m.mul(t, m.add(c, m.add(a, a))), m.add(m.add(c, c), a))
+        t = m.mul(t, m.div(m.add(c, m.add(a, a)), m.add(m.add(c, c), a)))
     tt = m.mul(t, t)
     tt_low = m.fma(t, t, m.neg(tt))
     residual = m.sub(m.fma(m.neg(tt), t, a), m.mul(tt_low, t))
     t = m.add(t, m.div(residual, m.mul(m.c(3.0), tt)))
+    t = m.mul(t, m.select(huge, m.c(2.0**20), m.select(tiny, m.c(2.0**-20), m.c(1.0))))
     t = m.copysign(t, x)
-    flat = m.mor(m.cmp("olt", a, m.c(MIN_NORMAL[64])), m.mnot(m.cmp("olt", a, m.c(INF))))
+    flat = m.mor(m.cmp("olt", whole, m.c(MIN_NORMAL[64])), m.mnot(m.cmp("olt", whole, m.c(INF))))
     return m.select(flat, x, t)

@@ -221,7 +221,9 @@ def log_abs(m: Math, x: str, y: str) -> str:
     r = m.select(close, near, far)
     inf = m.c(INF)
     r = m.select(m.mor(m.cmp("oeq", ax, inf), m.cmp("oeq", ay, inf)), inf, r)
-    return m.select(m.cmp("oeq", big, m.c(0.0)), m.select(m.isnan(small), small, m.c(-INF)), r)
+    r = m.select(m.cmp("oeq", big, m.c(0.0)), m.c(-INF), r)
+    finite = m.mand(m.cmp("one", ax, inf), m.cmp("one", ay, inf))  # ordered: false also for nan
+    return m.select(m.mor(finite, m.cmp("oeq", r, inf)), r, m.c(NAN))
 
 
 def _log(m: Math, a: Pair) -> Pair:
@@ -343,6 +345,11 @@ def asin(m: Math, a: Pair) -> Pair:
     p, q = _one_minus_plus(m, a)
     re = vecmath_trig.atan2(m, a[0], m.sub(m.mul(p[0], q[0]), m.mul(p[1], q[1])))
     im = vecmath.asinh(m, m.sub(m.mul(p[0], q[1]), m.mul(p[1], q[0])))
+    inf = m.c(INF)
+    x_inf, y_inf = m.cmp("oeq", m.abs(a[0]), inf), m.cmp("oeq", m.abs(a[1]), inf)
+    limit = m.select(y_inf, m.c(0.7853981633974483), m.c(1.5707963267948966))
+    re = m.select(x_inf, m.copysign(limit, a[0]), re)
+    im = m.select(m.mor(x_inf, y_inf), inf, im)
     return re, m.copysign(im, a[1])
 
 

@@ -21,7 +21,7 @@ def erf(m: Math, x: str) -> str:
     z = m.mul(a, a)
     if m.bits == 32:
         small = m.fma(a, m.poly2(z, tables.ERF_F32), a)
-        d = m.sub(m.min(m.c(4.0), a), m.c(2.5))
+        d = m.sub(m.min(m.c(4.0), a), m.c(1.0))
         tail = exp(m, m.neg(m.poly2(d, tables.ERF_TAIL_F32)))
     else:
         small = m.fma(a, m.poly2(z, tables.ERF_F64), a)
@@ -69,10 +69,12 @@ def erf_inv(m: Math, x: str) -> str:
 def erf_inv_body(m: Math, x: str) -> str:
     w = m.neg(log(m, m.fma(m.neg(x), x, m.c(1.0))))
     root = m.sqrt(w)
-    a = m.poly2(m.sub(w, m.c(3.125)), tables.ERFINV_A_F64)
-    b = m.poly2(m.sub(root, m.c(3.25)), tables.ERFINV_B_F64)
-    c = m.poly2(m.sub(root, m.c(5.0)), tables.ERFINV_C_F64)
+    a = m.poly(m.sub(w, m.c(3.25)), tables.ERFINV_A_F64)
+    b = m.poly(m.sub(root, m.c(3.25)), tables.ERFINV_B_F64)
+    c = m.poly(m.sub(root, m.c(5.0)), tables.ERFINV_C_F64)
     y = m.select(m.cmp("olt", w, m.c(6.25)), a, m.select(m.cmp("olt", w, m.c(16.0)), b, c))
+    z = m.mul(x, x)
+    y = m.select(m.cmp("olt", z, m.c(0.26)), m.poly2(z, tables.ERFINV_0_F64), y)
     y = m.mul(y, x)
     return m.select(m.cmp("oeq", m.abs(x), m.c(1.0)), m.mul(x, m.c(INF)), y)
 
@@ -117,7 +119,8 @@ def lgamma_body(m: Math, x: str) -> str:
     sine = sin(m, m.mul(fraction, m.c(3.141592653589793)))
     reflected = m.sub(m.sub(m.c(1.1447298858494002), log(m, m.mul(a, sine))), positive)
     reflected = m.select(m.cmp("oeq", fraction, m.c(0.0)), m.c(INF), reflected)
-    y = m.select(m.cmp("olt", x, m.c(0.5)), m.select(m.cmp("olt", x, m.c(0.0)), reflected, positive), positive)
+    # Next to 0 both sides are -log(a).
+    y = m.select(m.mand(m.cmp("olt", x, m.c(0.0)), m.cmp("ogt", a, m.c(1e-17))), reflected, positive)
     y = m.select(m.cmp("oeq", a, m.c(INF)), a, y)
     y = m.select(m.cmp("oeq", a, m.c(0.0)), m.c(INF), y)
     return m.select(m.isnan(x), x, y)

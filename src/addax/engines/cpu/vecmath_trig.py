@@ -220,7 +220,8 @@ def tan(m: Math, x: str) -> str:
 
 def atan_ratio(m: Math, num: str, den: str) -> tuple[str, str]:
     """atan(num/den) for 0 <= num <= den as a value and the part of pi/4's low word that belongs to it."""
-    far = m.cmp("ogt", num, m.mul(den, m.c(0.41421356237309503)))
+    # From 0.55 on num - den is exact, and the result is in a higher binade than the correction to pi/4.
+    far = m.cmp("ogt", num, m.mul(den, m.c(0.55)))
     top = m.select(far, m.sub(num, den), num)
     bottom = m.select(far, m.add(num, den), den)
     t = m.div(top, bottom)
