@@ -1,0 +1,8 @@
+"""The CPU engine: jaxpr -> simplify -> fuse -> loop nests -> machine code -> a native program.
+
+Start reading at ``program.assemble``, which calls the stages in order.
+"""
+
+from addax.engines.cpu.executable import CpuEngine as CpuEngine
+from addax.engines.cpu.executable import CpuExecutable as CpuExecutable
+from addax.engines.cpu.executable import cpu_engine as cpu_engine

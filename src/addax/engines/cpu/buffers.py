@@ -1,0 +1,98 @@
+"""Memory and steps as the lowering writes them, before the planner gives them addresses.
+
+A program under construction is a list of steps over `Buffer`s:
+
+* ``Kernel(name, address, nest, args, table, extent, ns)``: a compiled nest (address comes later) or a C++ kernel;
+* ``Copy``, ``Fill``, ``Host``, ``Swap``, and the blocks ``While``, ``Cond``, ``Loop``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Buffer:
+    """A block of memory. ``kind``: in, const, arena, out. ``shared_with``: lives in another buffer's memory."""
+
+    __slots__ = ("kind", "index", "nbytes", "first", "last", "offset", "slot", "parent", "parent_offset", "swapped", "note")
+
+    def __init__(self, kind: str, nbytes: int, index: int = -1):
+        self.kind, self.nbytes, self.index = kind, nbytes, index
+        self.first = self.last = self.offset = self.slot = -1
+        self.parent: Buffer | None = None
+        self.parent_offset = 0
+        self.swapped = False
+        self.note = ""
+
+    def __repr__(self) -> str:
+        where = f"{self.kind}{self.index}" if self.index >= 0 else f"{self.kind}@{self.offset}"
+        return f"{where}[{self.nbytes}]"
+
+
+class Kernel:
+    """One call of compiled code: items ``0 .. extent`` at about ``ns`` nanoseconds each."""
+
+    __slots__ = ("nest", "address", "args", "writes", "table", "extent", "ns", "name")
+
+    def __init__(self, nest, args: list[Buffer], writes: set[Buffer], table: list[int], extent: int, ns: float, name: str):
+        self.nest, self.args, self.writes, self.table = nest, args, writes, table
+        self.extent, self.ns, self.name = extent, ns, name
+        self.address = 0
+
+
+class Copy:
+    __slots__ = ("dst", "src", "nbytes")
+
+    def __init__(self, dst: Buffer, src: Buffer, nbytes: int):
+        self.dst, self.src, self.nbytes = dst, src, nbytes
+
+
+class Fill:
+    """Zero bytes."""
+
+    __slots__ = ("dst", "nbytes")
+
+    def __init__(self, dst: Buffer, nbytes: int):
+        self.dst, self.nbytes = dst, nbytes
+
+
+class Host:
+    """A Python function of NumPy arrays."""
+
+    __slots__ = ("callable", "ins", "in_avals", "outs", "out_avals", "name")
+
+    def __init__(self, callable_: Any, ins, in_avals, outs, out_avals, name: str):
+        self.callable, self.ins, self.in_avals, self.outs, self.out_avals = callable_, ins, in_avals, outs, out_avals
+        self.name = name
+
+
+class Swap:
+    """Exchange the memory of two buffers of equal size."""
+
+    __slots__ = ("a", "b")
+
+    def __init__(self, a: Buffer, b: Buffer):
+        self.a, self.b = a, b
+
+
+class While:
+    __slots__ = ("cond", "test", "body")
+
+    def __init__(self, cond: list, test: Buffer, body: list):
+        self.cond, self.test, self.body = cond, test, body
+
+
+class Cond:
+    __slots__ = ("index", "branches")
+
+    def __init__(self, index: Buffer, branches: list[list]):
+        self.index, self.branches = index, branches
+
+
+class Loop:
+    """``trips`` turns; ``counter`` holds the number of the turn (int32, or int64 if ``wide``)."""
+
+    __slots__ = ("trips", "counter", "wide", "reverse", "body")
+
+    def __init__(self, trips: int | Buffer, counter: Buffer | None, wide: bool, reverse: bool, body: list):
+        self.trips, self.counter, self.wide, self.reverse, self.body = trips, counter, wide, reverse, body

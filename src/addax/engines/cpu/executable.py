@@ -1,0 +1,125 @@
+"""The engine's face: `CpuEngine` compiles, `CpuExecutable` runs and explains itself."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from addax import _native
+from addax.core.avals import get_aval
+from addax.core.execution import CompileOptions
+from addax.core.jaxpr import ClosedJaxpr
+from addax.core.primitive import Primitive, Refusal
+from addax.engines.cpu import objects
+from addax.engines.cpu.lower import RULES
+from addax.engines.cpu.lower_elementwise import REDUCTIONS, RENAMED, SAME
+from addax.engines.cpu.lower_indexed import READS
+from addax.engines.cpu.fuse import LAYOUT
+from addax.engines.cpu.program import Assembled, assemble
+from addax.engines.cpu.render import render_steps
+from addax.engines.cpu.simplify import count_flops
+from addax.engines.devices import cpu_device
+
+
+class MemoryAnalysis(NamedTuple):
+    """Bytes a compiled program needs beside the code: arguments, results, working memory, constants."""
+
+    argument_size_in_bytes: int
+    output_size_in_bytes: int
+    temp_size_in_bytes: int
+    constant_size_in_bytes: int
+    alias_size_in_bytes: int = 0
+    generated_code_size_in_bytes: int = 0
+
+
+class CpuExecutable:
+    """A compiled program. ``executable`` is the native program the call path runs without entering Python."""
+
+    __slots__ = ("executable", "_assembled", "_closed")
+
+    def __init__(self, closed: ClosedJaxpr, assembled: Assembled):
+        self.executable = assembled.program
+        self._assembled, self._closed = assembled, closed
+
+    def run(self, arrays: list) -> list:
+        """Run on a list of array-likes whose types are those compiled for."""
+        args = [_as_array(x, a) for x, a in zip(arrays, self._closed.in_avals, strict=True)]
+        return self.executable(args)
+
+    __call__ = run
+
+    def as_text(self, stage: str = "asm") -> str:
+        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"."""
+        if stage == "jaxpr":
+            return str(self._closed)
+        if stage == "simplified":
+            return str(self._assembled.simplified)
+        if stage == "loops":
+            return render_steps(self._assembled)
+        if stage in ("llvm", "asm"):
+            return objects.text(self._assembled.nests, stage)
+        raise ValueError(f'unknown stage {stage!r}; expected "jaxpr", "simplified", "loops", "llvm" or "asm"')
+
+    def cost_analysis(self) -> dict[str, float]:
+        """Estimates: floating-point operations, bytes moved by arguments and results, seconds on one thread."""
+        closed = self._closed
+        moved = sum(a.size * a.dtype.itemsize for a in (*closed.in_avals, *closed.out_avals))
+        return {
+            "flops": count_flops(self._assembled.simplified.eqns),
+            "bytes accessed": float(moved),
+            "optimal_seconds": self.executable.estimated_ns * 1e-9,
+        }
+
+    def memory_analysis(self) -> MemoryAnalysis:
+        def total(avals) -> int:
+            return sum(a.size * a.dtype.itemsize for a in avals)
+
+        consts = total([c.aval for c in self._assembled.simplified.jaxpr.constvars])
+        return MemoryAnalysis(
+            total(self._closed.in_avals), total(self._closed.out_avals), self.executable.arena_bytes, consts
+        )
+
+
+def _as_array(x: Any, aval) -> Any:
+    if isinstance(x, _native.Array):
+        return x
+    return _native.array_from_numpy(np.asarray(x, aval.dtype), aval)
+
+
+class CpuEngine:
+    """Native code for this machine's CPU."""
+
+    name = "cpu"
+
+    def devices(self) -> list:
+        return [cpu_device]
+
+    def put(self, value: Any, device: Any = None) -> Any:
+        if isinstance(value, _native.Array):
+            return value
+        return _native.array_from_numpy(np.asarray(value), get_aval(value))
+
+    def get(self, array: Any) -> np.ndarray:
+        return np.asarray(array)
+
+    def compile(self, closed: ClosedJaxpr, options: CompileOptions) -> CpuExecutable:
+        """Compile a program.
+
+        Raises:
+          NotImplementedError: naming a primitive that has neither a lowering nor a NumPy definition.
+        """
+        return CpuExecutable(closed, assemble(closed, options))
+
+    def supports(self, primitive: Primitive) -> bool:
+        """Whether programs with this primitive can be compiled, natively or by a host step."""
+        return self.is_native(primitive) or not isinstance(primitive.reference, Refusal)
+
+    def is_native(self, primitive: Primitive) -> bool:
+        """Whether the primitive runs without entering Python (at the common dtypes)."""
+        name = primitive.name
+        tables = (RULES, LAYOUT, READS, REDUCTIONS, RENAMED, SAME)
+        return primitive.expand is not None or any(name in table for table in tables)
+
+
+cpu_engine = CpuEngine()

@@ -1,0 +1,808 @@
+"""fuse: which equations share a loop nest.
+
+The result is a list of nodes in the order they run:
+
+* a `Group`: elementwise equations and reductions that become one loop nest;
+* a `Call`: any other equation (matmul, scatter, loops, ...), lowered by its own rule.
+
+Layout equations vanish: they become `Ref`s, index maps on the edges. A value is written to memory only if a Call, a
+result of the program, or an equation of another group reads it and recomputing it there would cost more.
+
+A group has an iteration space made of *atoms* (loop indices with a size). Every member says which atoms index each of
+its dimensions, so transposes, reshapes (which split atoms) and broadcasts inside a group cost nothing. A group with
+reductions has its atoms divided into ``kept`` and ``reduced``; all its reductions agree on them. The nest is then::
+
+    for kept atoms:                   # parallel
+      for reduced atoms: phase 0      # e.g. the maximum of a row
+      for reduced atoms: phase 1      # the sum of exp(x - maximum)
+      for reduced atoms: phase 2      # exp(x - maximum) / sum, stored
+
+which covers softmax and layernorm rows as well as column sums. Groups grow forwards, greedily: start reading at
+`Fuser.run`, then `Fuser.join`. Who depends on whom is kept as bit masks, so that no merge ever closes a cycle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
+from addax.core.primitive import registry
+from addax.engines.cpu import views
+from addax.engines.cpu.lower_indexed import READABLE as INDEXED_READS
+from addax.engines.cpu.lower_elementwise import REDUCTIONS, op_cost, op_of
+from addax.engines.cpu.views import Iota, Ref
+
+MAX_MEMBERS, MAX_EDGES, MAX_COST = 80, 28, 600
+WINDOW = 64  # a group is closed to new members once this many younger nodes exist: keeps fusing linear
+CHEAP_BROADCAST = 8  # cost of a smaller value that may be recomputed for every element it is broadcast to
+CHEAP_CLONE = 4  # cost of a value that is recomputed rather than stored and loaded
+LONG_ROW, FEW_ROWS = 32768, 16
+
+Axes = tuple[tuple[int, ...], ...]  # for each dimension of a value the atoms that index it, outermost first
+
+
+class Node:
+    """Something that runs: a `Group` or a `Call`."""
+
+    __slots__ = ("id",)
+    id: int
+
+
+class Call(Node):
+    """One equation lowered on its own. ``refs`` says how each operand is read."""
+
+    __slots__ = ("eqn", "refs")
+
+    def __init__(self, eqn: Eqn, refs: list[Ref]):
+        self.eqn, self.refs = eqn, refs
+
+
+class Group(Node):
+    """Equations of one loop nest; see the module's docstring."""
+
+    __slots__ = (
+        "members", "axes", "sizes", "kept", "reduced", "refs", "operand_axes", "cost", "edges", "value_cost",
+        "after_reduce", "order", "stored",
+    )  # fmt: skip
+
+    def __init__(self):
+        self.members: list[Eqn] = []
+        self.axes: dict[Var, Axes] = {}
+        self.sizes: dict[int, int] = {}
+        self.kept: frozenset[int] | None = None
+        self.reduced: frozenset[int] | None = None
+        self.refs: dict[Var, list[Ref]] = {}  # by result of the member
+        self.operand_axes: dict[Var, Axes] = {}  # of reductions: the axes of what they reduce
+        self.cost = 0.0
+        self.edges = 0
+        self.value_cost: dict[Var, float] = {}
+        self.after_reduce: set[Var] = set()
+        self.order: dict[Var, float] = {}  # position of the member in the program
+        self.stored: list[Var] = []
+
+    def space(self) -> frozenset[int]:
+        return frozenset(self.sizes)
+
+    def atoms(self, axes: Axes) -> frozenset[int]:
+        return frozenset([a for dim in axes for a in dim])
+
+    def add(self, eqn: Eqn, refs: list[Ref], axes: Axes, position: float, cost: float, operand_axes: Axes | None = None):
+        out = eqn.outvars[0]
+        self.members.append(eqn)
+        self.axes[out] = axes
+        self.refs[out] = refs
+        self.order[out] = position
+        if operand_axes is not None:
+            self.operand_axes[out] = operand_axes
+        self.cost += cost
+        own = cost
+        for r in refs:
+            c = self.value_cost.get(r.base)
+            if c is not None:
+                own += c
+                if r.base in self.after_reduce:
+                    self.after_reduce.add(out)
+            else:
+                self.edges += 1
+        if operand_axes is not None:
+            self.after_reduce.add(out)
+        self.value_cost[out] = own
+
+    def split(self, atom: int, inner: int) -> None:
+        """Divide an atom in two, the faster one of size ``inner``."""
+        hi, lo = _new_atom(), _new_atom()
+        n = self.sizes.pop(atom)
+        self.sizes[hi], self.sizes[lo] = n // inner, inner
+        self.rename({atom: (hi, lo)})
+
+    def rename(self, into: dict[int, tuple[int, ...]]) -> None:
+        def axes(old: Axes) -> Axes:
+            return tuple([tuple([b for a in dim for b in into.get(a, (a,))]) for dim in old])
+
+        self.axes = {v: axes(x) for v, x in self.axes.items()}
+        self.operand_axes = {v: axes(x) for v, x in self.operand_axes.items()}
+        if self.reduced is not None:
+            self.kept = frozenset([b for a in self.kept for b in into.get(a, (a,))])
+            self.reduced = frozenset([b for a in self.reduced for b in into.get(a, (a,))])
+
+
+_atoms = iter(range(1, 1 << 62))
+
+
+def _new_atom() -> int:
+    return next(_atoms)
+
+
+class _Split(Exception):
+    """An alignment needs this group's atom split first."""
+
+    def __init__(self, group: Group, atom: int, inner: int):
+        self.group, self.atom, self.inner = group, atom, inner
+
+
+def align(group: Group, ref: Ref) -> list[tuple[int, ...] | None] | None:
+    """The atoms of ``group`` that index each dimension of ``ref``, a view of one of its members.
+
+    None for a dimension along which the view repeats; None altogether if the view is not a matter of renaming loop
+    indices (it shifts, reverses or leaves out elements), so that the member has to be read from memory.
+    """
+    v = ref.base
+    axes = group.axes[v]
+    shape = v.aval.shape
+    if ref.shape == shape and ref.strides == views.contiguous_strides(shape) and not ref.offset:
+        return list(axes)
+    if ref.offset:
+        return None
+    ladder: list[tuple[int, int, int]] = []  # (atom, stride in v, size), fastest first
+    where: dict[int, int] = {}
+    step = 1
+    for dim in reversed(axes):
+        for a in reversed(dim):
+            n = group.sizes[a]
+            where[step] = len(ladder)
+            ladder.append((a, step, n))
+            step *= n
+    used: set[int] = set()
+    out: list[tuple[int, ...] | None] = []
+    for n, s in zip(ref.shape, ref.strides, strict=True):
+        if n == 1:
+            out.append(())
+            continue
+        if s == 0:
+            out.append(None)
+            continue
+        i = where.get(s)
+        if i is None:
+            for a, t, m in ladder:
+                if t < s < t * m and s % t == 0 and m % (s // t) == 0:
+                    raise _Split(group, a, s // t)
+            return None
+        got, dim = 1, []
+        while got < n and i < len(ladder):
+            a, _, m = ladder[i]
+            if got * m > n:
+                if n % got == 0 and m % (n // got) == 0:
+                    raise _Split(group, a, n // got)
+                return None
+            if a in used:
+                return None
+            used.add(a)
+            dim.append(a)
+            got *= m
+            i += 1
+        if got != n:
+            return None
+        out.append(tuple(dim[::-1]))
+    return out if len(used) == len(ladder) else None
+
+
+class Fuser:
+    """One run over a simplified jaxpr."""
+
+    def __init__(self, jaxpr: Jaxpr):
+        self.jaxpr = jaxpr
+        self.views: dict[Var, Ref] = {}
+        self.owner: dict[Var, Node] = {}
+        self.nodes: list[Node | None] = []
+        self.deps: list[int] = []
+        self.readers: dict[Any, tuple[Group, Axes, tuple]] = {}
+        self.last_effect: Node | None = None
+
+    def run(self) -> list[Node]:
+        for position, eqn in enumerate(self.jaxpr.eqns):
+            self.position = position
+            name = eqn.primitive.name
+            layout = LAYOUT.get(name)
+            if layout is not None and not eqn.effects:
+                ref = layout(self, eqn)
+                if ref is not None:
+                    self.views[eqn.outvars[0]] = ref
+                    continue
+            self.place(eqn, position)
+        self.choose_stores()
+        return self.in_order()
+
+    def ref(self, x) -> Ref:
+        """How to read an operand."""
+        if type(x) is Literal:
+            return Ref(x, 0, (), ())
+        found = self.views.get(x)
+        return views.whole(x) if found is None else found
+
+    def copied(self, x, eqn: Eqn) -> Ref:
+        """A copy of ``x`` in memory of its own, row-major."""
+        out = Var(x.aval)
+        self.place(Eqn(registry["copy"], [x], [out], {}, frozenset(), eqn.source), self.position - 0.5)
+        return views.whole(out)
+
+    def place(self, eqn: Eqn, position: float) -> None:
+        """Put an equation into a group, or make it a node of its own."""
+        refs = [self.ref(x) for x in eqn.invars]
+        out = eqn.outvars[0] if eqn.outvars else None
+        if not eqn.effects and len(eqn.outvars) == 1 and out.aval.size > 0:
+            name = eqn.primitive.name
+            if name in REDUCTIONS and op_of(eqn) is not None:
+                return self.place_reduction(eqn, refs, position)
+            if op_of(eqn) is not None:
+                return self.place_elementwise(eqn, refs, position)
+            index_reads = INDEXED_READS.get(name)
+            if index_reads is not None and index_reads(eqn):
+                for i in range(2 if name == "gather" else 1):
+                    if type(refs[i].base) is not Var:
+                        refs[i] = self.copied(eqn.invars[i], eqn)
+                return self.place_elementwise(eqn, refs, position, indexed=True)
+        self.add_call(eqn, refs)
+
+    # ---- nodes and dependencies
+
+    def add_node(self, node: Node) -> None:
+        node.id = len(self.nodes)
+        self.nodes.append(node)
+        self.deps.append(0)
+
+    def add_call(self, eqn: Eqn, refs: list[Ref]) -> None:
+        call = Call(eqn, refs)
+        self.add_node(call)
+        for v in eqn.outvars:
+            self.owner[v] = call
+        self.depend(call, refs)
+        if eqn.effects:
+            if self.last_effect is not None:
+                self.add_deps(call, 1 << self.last_effect.id | self.deps[self.last_effect.id])
+            self.last_effect = call
+
+    def depend(self, node: Node, refs: Sequence[Ref]) -> None:
+        mask = 0
+        for r in refs:
+            o = self.owner.get(r.base)
+            if o is not None and o is not node:
+                mask |= 1 << o.id | self.deps[o.id]
+        if mask & ~self.deps[node.id]:
+            self.add_deps(node, mask)
+
+    def add_deps(self, node: Node, mask: int) -> None:
+        deps, me = self.deps, 1 << node.id
+        deps[node.id] |= mask
+        for i in range(max(0, node.id - 2 * WINDOW), len(deps)):
+            if deps[i] & me:
+                deps[i] |= mask
+
+    def may_join(self, group: Group, refs: Sequence[Ref]) -> bool:
+        """Whether no operand from outside the group itself waits for the group."""
+        if len(self.nodes) - group.id > WINDOW or len(group.members) >= MAX_MEMBERS:
+            return False
+        if group.edges >= MAX_EDGES or group.cost >= MAX_COST:
+            return False
+        me = 1 << group.id
+        for r in refs:
+            o = self.owner.get(r.base)
+            if o is not None and o is not group and self.deps[o.id] & me:
+                return False
+        return True
+
+    def groups_of(self, refs: Sequence[Ref]) -> list[Group]:
+        """The groups that compute operands, youngest first."""
+        found: dict[int, Group] = {}
+        for r in refs:
+            o = self.owner.get(r.base)
+            if type(o) is Group:
+                found[o.id] = o
+        return [found[i] for i in sorted(found, reverse=True)]
+
+    # ---- elementwise equations
+
+    def place_elementwise(self, eqn: Eqn, refs: list[Ref], position: float, indexed: bool = False) -> None:
+        shape = eqn.outvars[0].aval.shape
+        cost = op_cost(eqn)
+        joinable = refs[1:] if indexed else refs
+        if indexed and eqn.primitive.name == "gather":
+            joinable = []
+        groups = self.groups_of(joinable)
+        for group in groups:
+            if indexed and any(self.owner.get(r.base) is group for r in refs if r not in joinable):
+                continue
+            axes = self.join(group, refs, shape, indexed)
+            if axes is not None:
+                for other in groups:
+                    if other is not group and not indexed:
+                        axes = self.merge(group, other, refs, axes)
+                return self.enter(group, eqn, refs, axes, position, cost)
+        group, axes = None, None
+        if not groups and not indexed:
+            group, axes = self.sibling(refs, shape)
+        if group is None:
+            group, axes = self.new_group(shape)
+        self.enter(group, eqn, refs, axes, position, cost)
+        return None
+
+    def enter(self, group: Group, eqn: Eqn, refs, axes: Axes, position: float, cost: float, operand_axes=None) -> None:
+        group.add(eqn, refs, axes, position, cost, operand_axes)
+        self.owner[eqn.outvars[0]] = group
+        self.depend(group, refs)
+        read_axes = axes if operand_axes is None else operand_axes
+        for r in refs:
+            if type(r.base) is Var and self.owner.get(r.base) is not group and len(r.shape) == len(read_axes):
+                self.readers[r.base] = (group, read_axes, r.shape)
+
+    def new_group(self, shape) -> tuple[Group, Axes]:
+        group = Group()
+        self.add_node(group)
+        return group, _fresh_axes(group, shape)
+
+    def join(self, group: Group, refs: list[Ref], shape, indexed: bool = False) -> Axes | None:
+        """The axes an elementwise result of this shape would have as a member of the group; None if it cannot be one."""
+        if not self.may_join(group, refs):
+            return None
+        while True:
+            try:
+                return self.try_join(group, refs, shape, indexed)
+            except _Split as s:
+                s.group.split(s.atom, s.inner)
+
+    def try_join(self, group: Group, refs, shape, indexed) -> Axes | None:
+        dims: list[tuple[int, ...] | None] = [None] * len(shape)
+        smaller: list[tuple[Var, frozenset]] = []
+        for r in refs:
+            if self.owner.get(r.base) is not group:
+                continue
+            got = align(group, r)
+            if got is None:
+                return None
+            if len(r.shape) != len(shape):  # a scalar
+                if r.shape:
+                    return None
+                smaller.append((r.base, frozenset()))
+                continue
+            for j, atoms in enumerate(got):
+                if atoms is None or (not atoms and shape[j] != 1):
+                    continue
+                if dims[j] is None:
+                    dims[j] = atoms
+                elif dims[j] != atoms:
+                    return None
+            smaller.append((r.base, group.atoms(group.axes[r.base])))
+        if not self.fill_dims(group, dims, shape):
+            return None
+        axes = tuple([d or () for d in dims])
+        mine = group.atoms(axes)
+        if sum(map(len, axes)) != len(mine):
+            return None  # one loop index cannot run along two dimensions
+        if group.reduced is not None and not mine <= (group.kept | group.reduced):
+            return None
+        new = [a for a in mine if a not in group.sizes]
+        for v, atoms in smaller:
+            if not self.may_broadcast(group, v, atoms, mine):
+                return None
+        for j, d in enumerate(dims):
+            if d and any(a in new for a in d):
+                group.sizes[d[0]] = shape[j]
+        return axes
+
+    def may_broadcast(self, group: Group, v: Var, atoms: frozenset, mine: frozenset) -> bool:
+        """Whether a member may be used at more indices than it has."""
+        if v in group.after_reduce and group.reduced & mine:
+            rows = math.prod([group.sizes[a] for a in group.kept])
+            length = math.prod([group.sizes[a] for a in group.reduced])
+            return rows >= FEW_ROWS or length <= LONG_ROW
+        if atoms == mine or group.kept == atoms:
+            return True
+        return v not in group.after_reduce and group.value_cost[v] <= CHEAP_BROADCAST
+
+    def fill_dims(self, group: Group, dims: list, shape) -> bool:
+        """Choose atoms for the dimensions that no member gives: unused loops of the right size, or new ones."""
+        missing = [j for j, d in enumerate(dims) if d is None and shape[j] != 1]
+        if not missing:
+            return True
+        used = {a for d in dims if d for a in d}
+        rest = [a for a in group.sizes if a not in used]
+        if group.reduced is not None and not used & group.reduced:
+            rest.sort(key=lambda a: a not in group.reduced)
+        chosen: dict[int, tuple[int, ...]] = {}
+        i = 0
+        for j in missing:
+            got, dim = 1, []
+            k = i
+            while got < shape[j] and k < len(rest):
+                dim.append(rest[k])
+                got *= group.sizes[rest[k]]
+                k += 1
+            if got == shape[j]:
+                chosen[j] = tuple(dim)
+                i = k
+        for j in missing:
+            if j in chosen:
+                dims[j] = chosen[j]
+            elif group.reduced is not None:
+                return False
+            else:
+                dims[j] = (_new_atom(),)
+        return True
+
+    def sibling(self, refs: list[Ref], shape) -> tuple[Group | None, Axes | None]:
+        """A group that already walks over one of the operands in the same shape."""
+        for r in refs:
+            found = self.readers.get(r.base)
+            if found is not None and r.shape == shape == found[2] and shape:
+                group, axes, _ = found
+                if self.nodes[group.id] is not group or len(group.atoms(axes)) != sum(map(len, axes)):
+                    continue
+                current = all(math.prod([group.sizes.get(a, 0) for a in d]) == n for d, n in zip(axes, shape, strict=True))
+                if current and group.atoms(axes) == group.space() and self.may_join(group, refs):
+                    return group, axes
+        return None, None
+
+    def merge(self, group: Group, other: Group, refs: list[Ref], axes: Axes) -> Axes:
+        """Fuse a second group of operands into the first, where possible; the (possibly split) axes of the result."""
+        while True:
+            try:
+                into = self.try_merge(group, other, refs, axes)
+                break
+            except _Split as s:
+                if s.group is group:
+                    sizes = dict(group.sizes)
+                    s.group.split(s.atom, s.inner)
+                    hi, lo = [a for a in group.sizes if a not in sizes]
+                    axes = tuple([tuple([b for a in d for b in ((hi, lo) if a == s.atom else (a,))]) for d in axes])
+                else:
+                    s.group.split(s.atom, s.inner)
+        if into is None:
+            return axes
+        other.rename({a: (b,) for a, b in into.items()})
+        for a, b in into.items():
+            group.sizes.setdefault(b, other.sizes[a])
+        if other.reduced is not None:
+            group.kept, group.reduced = other.kept, other.reduced
+        members = sorted([*group.members, *other.members], key=lambda e: (group.order | other.order)[e.outvars[0]])
+        group.members = members
+        for name in ("axes", "refs", "operand_axes", "value_cost", "order"):
+            getattr(group, name).update(getattr(other, name))
+        group.after_reduce |= other.after_reduce
+        group.cost += other.cost
+        group.edges += other.edges
+        for e in other.members:
+            self.owner[e.outvars[0]] = group
+        self.nodes[other.id] = None
+        gone, me = 1 << other.id, 1 << group.id
+        self.deps[group.id] |= self.deps[other.id]
+        mask = self.deps[group.id]
+        for i in range(max(0, min(group.id, other.id) - 2 * WINDOW), len(self.deps)):
+            if self.deps[i] & gone:
+                self.deps[i] = (self.deps[i] & ~gone) | me | mask
+            elif self.deps[i] & me:
+                self.deps[i] |= mask
+        return axes
+
+    def try_merge(self, group: Group, other: Group, refs, axes: Axes) -> dict[int, int] | None:
+        """Which atom of ``group`` each atom of ``other`` becomes, or None."""
+        deps = self.deps
+        if deps[group.id] >> other.id & 1 or deps[other.id] >> group.id & 1:
+            return None
+        if not self.may_join(other, refs) or group.cost + other.cost > MAX_COST or group.edges + other.edges > MAX_EDGES:
+            return None
+        if len(group.members) + len(other.members) > MAX_MEMBERS:
+            return None
+        into: dict[int, int] = {}
+        mine = group.atoms(axes)
+        if mine != group.space():
+            return None
+        for r in refs:
+            if self.owner.get(r.base) is not other:
+                continue
+            got = align(other, r)
+            if got is None or len(r.shape) != len(axes):
+                return None
+            for theirs, ours in zip(got, axes, strict=True):
+                if theirs is None or not theirs:
+                    continue
+                i = 0
+                for a in theirs:
+                    if i >= len(ours):
+                        return None
+                    b = ours[i]
+                    na, nb = other.sizes[a], group.sizes[b]
+                    if na > nb:
+                        if na % nb:
+                            return None
+                        raise _Split(other, a, na // nb)
+                    if nb > na:
+                        if nb % na:
+                            return None
+                        raise _Split(group, b, nb // na)
+                    if into.setdefault(a, b) != b:
+                        return None
+                    i += 1
+                if i != len(ours):
+                    return None
+        if len(set(into.values())) != len(into):
+            return None
+        free = [b for b in group.sizes if b not in into.values()]
+        for a, n in other.sizes.items():
+            if a not in into:
+                b = next((b for b in free if group.sizes[b] == n), None)
+                if b is None:
+                    return None
+                free.remove(b)
+                into[a] = b
+        if other.reduced is None:
+            # their members must not be smaller than the space in a way that recomputes something dear
+            if len(into) < len(group.sizes) and other.cost > CHEAP_BROADCAST:
+                return None
+            return into
+        kept = frozenset([into[a] for a in other.kept])
+        reduced = frozenset([into[a] for a in other.reduced])
+        if group.reduced is not None:
+            return into if (kept, reduced) == (group.kept, group.reduced) else None
+        if kept | reduced != group.space():
+            return None
+        for r in refs:
+            if self.owner.get(r.base) is other and r.base in other.after_reduce:
+                rows = math.prod([group.sizes[a] for a in kept])
+                length = math.prod([group.sizes[a] for a in reduced])
+                if rows < FEW_ROWS and length > LONG_ROW:
+                    return None
+        return into
+
+    # ---- reductions
+
+    def place_reduction(self, eqn: Eqn, refs: list[Ref], position: float) -> None:
+        r = refs[0]
+        reduced_dims = set(eqn.params["axes"])
+        cost = op_cost(eqn)
+        group = self.owner.get(r.base)
+        if type(group) is Group and self.may_join(group, refs):
+            while True:
+                try:
+                    axes = align(group, r)
+                    break
+                except _Split as s:
+                    s.group.split(s.atom, s.inner)
+            if axes is not None and None not in axes and self.fits_reduction(group, axes, reduced_dims):
+                if r.base not in group.after_reduce or self.may_broadcast(group, r.base, frozenset(), group.atoms(axes)):
+                    return self.enter_reduction(group, eqn, refs, tuple(axes), reduced_dims, position, cost)
+        group, axes = self.sibling(refs, r.shape)
+        if group is None or not self.fits_reduction(group, axes, reduced_dims):
+            group, axes = self.new_group(r.shape)
+        return self.enter_reduction(group, eqn, refs, tuple(axes), reduced_dims, position, cost)
+
+    def fits_reduction(self, group: Group, axes, reduced_dims) -> bool:
+        kept = frozenset([a for i, d in enumerate(axes) if i not in reduced_dims for a in d])
+        reduced = frozenset([a for i, d in enumerate(axes) if i in reduced_dims for a in d])
+        if group.reduced is not None:
+            return kept == group.kept and reduced == group.reduced
+        return kept | reduced == group.space()
+
+    def enter_reduction(self, group, eqn, refs, axes, reduced_dims, position, cost) -> None:
+        group.kept = frozenset([a for i, d in enumerate(axes) if i not in reduced_dims for a in d])
+        group.reduced = frozenset([a for i, d in enumerate(axes) if i in reduced_dims for a in d])
+        out_axes = tuple([d for i, d in enumerate(axes) if i not in reduced_dims])
+        self.enter(group, eqn, refs, out_axes, position, cost, axes)
+
+    # ---- what is written to memory
+
+    def choose_stores(self) -> None:
+        stored: set[Var] = set()
+        for x in self.jaxpr.outvars:
+            base = self.ref(x).base
+            if type(base) is not Literal and type(base) is not Iota:
+                stored.add(base)
+        crossing = []
+        for node in self.nodes:
+            if type(node) is Call:
+                for r in node.refs:
+                    stored.add(r.base)
+            elif type(node) is Group:
+                for e in node.members:
+                    for r in node.refs[e.outvars[0]]:
+                        o = self.owner.get(r.base)
+                        if o is not None and o is not node:
+                            if type(o) is Call:
+                                stored.add(r.base)
+                            else:
+                                crossing.append((o.order[r.base], e, r, o, node))
+        crossing.sort(key=lambda c: c[0])
+        for _, e, r, source, user in crossing:
+            if r.base not in stored and not self.clone(e, r, source, user, stored):
+                stored.add(r.base)
+        for v in stored:
+            group = self.owner.get(v)
+            if type(group) is Group:
+                self.store(group, v)
+
+    def clone(self, user_eqn: Eqn, r: Ref, source: Group, user: Group, stored: set) -> bool:
+        """Recompute a cheap member of one group inside another that reads it."""
+        v = r.base
+        if v in user.axes:  # already cloned for another reader
+            same = user.axes[v] == _broadcast_axes(user, user_eqn, v)
+            return same
+        if source.value_cost[v] > CHEAP_CLONE or v in source.after_reduce or v in source.operand_axes:
+            return False
+        if r.shape != v.aval.shape or not r.is_whole() or (r.shape and r.shape != _walked_shape(user, user_eqn)):
+            return False
+        eqn = next(e for e in source.members if e.outvars[0] is v)
+        if eqn.primitive.name in INDEXED_READS:
+            return False
+        refs = source.refs[v]
+        for o in refs:
+            if type(o.base) is Var and o.base in self.owner and o.base not in stored:
+                return False
+        # the clone reads what its operands' groups store: those must not wait for the user
+        me = 1 << user.id
+        if any((o := self.owner.get(q.base)) is not None and (o is user or self.deps[o.id] & me) for q in refs):
+            return False
+        axes = _broadcast_axes(user, user_eqn, v)
+        at = next(i for i, e in enumerate(user.members) if e is user_eqn)
+        first = min([i for i, e in enumerate(user.members) if any(q.base is v for q in user.refs[e.outvars[0]])], default=at)
+        user.members.insert(min(at, first), eqn)
+        user.axes[v] = axes
+        user.refs[v] = refs
+        user.order[v] = user.order[user_eqn.outvars[0]]
+        user.value_cost[v] = source.value_cost[v]
+        for q in refs:
+            o = self.owner.get(q.base)
+            if o is not None:
+                self.add_deps(user, 1 << o.id | self.deps[o.id])
+        return True
+
+    def store(self, group: Group, v: Var) -> None:
+        """Have the group write a member to memory, or, where its nest is too large for that, a group of its own."""
+        atoms = group.atoms(group.axes[v])
+        if atoms == group.space() or (group.reduced is not None and atoms == group.kept):
+            group.stored.append(v)
+            return
+        alone = Group()
+        alone.id = len(self.nodes)
+        self.nodes.append(alone)
+        self.deps.append(self.deps[group.id])
+        needed = {v}
+        for e in reversed(group.members):
+            if e.outvars[0] in needed:
+                needed.update(r.base for r in group.refs[e.outvars[0]] if r.base in group.axes)
+        for e in group.members:
+            out = e.outvars[0]
+            if out in needed:
+                alone.members.append(e)
+                alone.axes[out] = group.axes[out]
+                alone.refs[out] = group.refs[out]
+                alone.value_cost[out] = group.value_cost[out]
+                alone.order[out] = group.order[out]
+        used = {a for x in alone.axes.values() for d in x for a in d}
+        alone.sizes = {a: n for a, n in group.sizes.items() if a in used}
+        alone.stored.append(v)
+        self.owner[v] = alone
+
+    # ---- the order of running
+
+    def in_order(self) -> list[Node]:
+        done: set[int] = set()
+        out: list[Node] = []
+        effects: Node | None = None
+        direct: dict[int, list[Node]] = {}
+        for node in self.nodes:
+            if node is None:
+                continue
+            if type(node) is Call:
+                refs = node.refs
+            else:
+                if not node.stored:
+                    continue
+                refs = [r for e in node.members for r in node.refs[e.outvars[0]] if r.base not in node.axes]
+            needs = []
+            for r in refs:
+                o = self.owner.get(r.base)
+                if o is not None and o is not node:
+                    needs.append(o)
+            if type(node) is Call and node.eqn.effects:
+                if effects is not None:
+                    needs.append(effects)
+                effects = node
+            direct[node.id] = needs
+        for start in self.nodes:
+            if start is None or start.id not in direct or start.id in done:
+                continue
+            stack = [(start, iter(direct[start.id]))]
+            active = {start.id}
+            while stack:
+                node, needs = stack[-1]
+                for o in needs:
+                    if o.id not in done:
+                        if o.id in active:
+                            raise AssertionError("fuse: the groups form a cycle")
+                        active.add(o.id)
+                        stack.append((o, iter(direct[o.id])))
+                        break
+                else:
+                    stack.pop()
+                    done.add(node.id)
+                    out.append(node)
+        return out
+
+
+def _fresh_axes(group: Group, shape) -> Axes:
+    axes = []
+    for n in shape:
+        if n == 1:
+            axes.append(())
+        else:
+            a = _new_atom()
+            group.sizes[a] = n
+            axes.append((a,))
+    return tuple(axes)
+
+
+def _walked_axes(group: Group, eqn: Eqn) -> Axes:
+    v = eqn.outvars[0]
+    return group.operand_axes.get(v) or group.axes[v]
+
+
+def _walked_shape(group: Group, eqn: Eqn) -> tuple[int, ...]:
+    """The shape a member's operands are read in."""
+    if eqn.primitive.name in REDUCTIONS:
+        return eqn.invars[0].aval.shape
+    return eqn.outvars[0].aval.shape
+
+
+def _broadcast_axes(group: Group, eqn: Eqn, v: Var) -> Axes:
+    return _walked_axes(group, eqn) if v.aval.shape else ()
+
+
+# ---- layout equations: each gives the Ref of its result, or None if it must be computed
+
+
+def _layout(f):
+    def handler(self: Fuser, eqn: Eqn) -> Ref | None:
+        return f(self, self.ref(eqn.invars[0]), eqn.params, eqn)
+
+    return handler
+
+
+def _reshape(self: Fuser, ref: Ref, p, eqn: Eqn) -> Ref | None:
+    if p.get("dimensions") is not None:
+        return None
+    shape = eqn.outvars[0].aval.shape
+    out = views.reshape(ref, shape)
+    if out is None:  # no strides express it: copy first
+        out = views.reshape(self.copied(eqn.invars[0], eqn), shape)
+    return out
+
+
+def _iota(self: Fuser, eqn: Eqn) -> Ref | None:
+    aval = eqn.outvars[0].aval
+    if len(aval.shape) != 1:
+        return None
+    return Ref(Iota(aval.dtype), 0, (1,), aval.shape)
+
+
+LAYOUT = {
+    "broadcast_in_dim": _layout(
+        lambda s, r, p, e: views.broadcast(r, tuple(p["shape"]), tuple(p["broadcast_dimensions"])) if len(e.invars) == 1 else None
+    ),
+    "reshape": _layout(_reshape),
+    "squeeze": _layout(lambda s, r, p, e: views.squeeze(r, p["dimensions"])),
+    "transpose": _layout(lambda s, r, p, e: views.transpose(r, p["permutation"])),
+    "slice": _layout(lambda s, r, p, e: views.slice_(r, p["start_indices"], p["limit_indices"], p["strides"])),
+    "rev": _layout(lambda s, r, p, e: views.reverse(r, p["dimensions"])),
+    "iota": _iota,
+}
+

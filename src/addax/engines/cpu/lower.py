@@ -1,0 +1,308 @@
+"""From fused nodes to steps: the walk over a program and the rules of the primitives that are nodes of their own.
+
+`Lowering` owns what is common to the whole program (constants, buffers); `Block` lowers one jaxpr, the program itself or
+the body of a loop. Rules stand in the ``lower_*`` files, registered in `RULES` by primitive name; a primitive without a
+rule becomes a host step that runs its NumPy definition; one without a definition is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from addax import _native
+from addax.core.avals import ShapedArray
+from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
+from addax.core.primitive import Refusal
+from addax.engines.cpu import views
+from addax.engines.cpu.buffers import Buffer, Copy, Fill, Host, Kernel
+from addax.engines.cpu.fuse import Call, Fuser, Group
+from addax.engines.cpu.lower_nest import build_kernels
+from addax.engines.cpu.views import Iota, Ref
+
+RULES: dict[str, Callable[[Block, Call], None]] = {}
+
+
+def rule(*names: str):
+    """Register ``f(block, call)`` as the lowering of primitives."""
+
+    def register(f):
+        for name in names:
+            RULES[name] = f
+        return f
+
+    return register
+
+
+def storage(aval) -> np.dtype:
+    """The NumPy dtype of a type in memory: keys are 64-bit words."""
+    return aval.dtype if isinstance(aval.dtype, np.dtype) else np.dtype(np.uint64)
+
+
+def storage_aval(aval) -> ShapedArray:
+    return ShapedArray(aval.shape, storage(aval))
+
+
+def nbytes(aval) -> int:
+    return aval.size * aval.dtype.itemsize
+
+
+class Lowering:
+    """One program being lowered."""
+
+    def __init__(self):
+        self.consts: list = []
+        self._const_buffers: dict[Any, Buffer] = {}
+        self.host_steps: list[str] = []
+
+    def const(self, value, aval) -> Buffer:
+        """The buffer of a constant array; equal scalars share one."""
+        key: Any = id(value)
+        if not aval.shape and not isinstance(value, _native.Array):
+            key = (str(storage(aval)), np.asarray(value, storage(aval)).tobytes())
+        found = self._const_buffers.get(key)
+        if found is None:
+            array = value
+            if not isinstance(value, _native.Array):
+                array = _native.array_from_numpy(np.asarray(value, storage(aval)), aval)
+            found = self._const_buffers[key] = Buffer("const", nbytes(aval), len(self.consts))
+            self.consts.append(array)
+        return found
+
+
+class Block:
+    """One jaxpr on its way to steps.
+
+    ``env`` maps variables that lie in memory to ``(buffer, offset in elements)``, row-major. ``destinations`` says where
+    given variables are to be written. ``owned``: input buffers that may be overwritten once they are not read any more.
+    """
+
+    def __init__(self, lowering: Lowering, jaxpr: Jaxpr, env: dict[Var, tuple[Buffer, int]], owned: frozenset = frozenset()):
+        self.lowering, self.jaxpr, self.env = lowering, jaxpr, env
+        self.steps: list = []
+        self.fuser = Fuser(jaxpr)
+        self.nodes = self.fuser.run()
+        self.owned = set(owned)
+        self.destinations: dict[Var, tuple[Buffer, int, tuple[int, ...]]] = {}
+        self.last_reader: dict[Var, int] = {}
+        self.result_bases = set()
+        for i, node in enumerate(self.nodes):
+            refs = node.refs if type(node) is Call else [r for e in node.members for r in node.refs[e.outvars[0]]]
+            for r in refs:
+                if type(r.base) is Var:
+                    self.last_reader[r.base] = i
+        for x in jaxpr.outvars:
+            self.result_bases.add(self.fuser.ref(x).base)
+        self.position = 0
+
+    def run(self) -> None:
+        for self.position, node in enumerate(self.nodes):
+            if type(node) is Group:
+                self.group(node)
+                continue
+            name = node.eqn.primitive.name
+            found = RULES.get(name)
+            if found is None or found(self, node) is NotImplemented:
+                host_step(self, node)
+
+    # ---- memory
+
+    def new_buffer(self, size: int) -> Buffer:
+        return Buffer("arena", size)
+
+    def locate(self, v) -> tuple[Buffer, int]:
+        """Where a variable (or a scalar literal) lies."""
+        if type(v) is Literal:
+            return self.lowering.const(v.val, v.aval), 0
+        return self.env[v]
+
+    def destination(self, v: Var) -> tuple[Buffer, int]:
+        """Where to write a result, row-major from the given offset on."""
+        found = self.env.get(v)
+        if found is None:
+            place = self.destinations.get(v)
+            if place is not None and views.is_contiguous(v.aval.shape, place[2]):
+                found = place[0], place[1]
+            else:
+                found = self.new_buffer(nbytes(v.aval)), 0
+            self.env[v] = found
+        return found
+
+    def place(self, v: Var) -> tuple[Buffer, int, tuple[int, ...]]:
+        """Where a group is to store a member."""
+        buffer, offset = self.destination(v)
+        return buffer, offset, views.contiguous_strides(v.aval.shape)
+
+    def dies(self, v) -> bool:
+        """Whether this node is the last to read ``v``, and ``v`` is not a result."""
+        return self.last_reader.get(v, -1) <= self.position and v not in self.result_bases
+
+    def may_overwrite(self, v) -> bool:
+        """Whether this node may turn the memory of ``v``, which it reads, into that of its result."""
+        if type(v) is not Var or not self.dies(v):
+            return False
+        buffer, offset = self.env[v]
+        whole = offset == 0 and buffer.nbytes == nbytes(v.aval) and buffer.parent is None
+        if not whole:
+            return False
+        sharing = [w for w, (b, _) in self.env.items() if b is buffer and w is not v]
+        if any(not self.dies(w) or w in self.destinations for w in sharing):
+            return False
+        return buffer in self.owned or (buffer.kind == "arena" and v in self.fuser.owner)
+
+    # ---- nodes
+
+    def group(self, group: Group) -> None:
+        simple = self.as_copy(group)
+        if simple:
+            return
+        places = {v: self.place(v) for v in group.stored}
+        self.steps += build_kernels(group, self.locate, places, self.new_buffer)
+
+    def as_copy(self, group: Group) -> bool:
+        """A group that only moves elements goes to the C++ copy kernels, which have tiles for transposes."""
+        if len(group.members) != 1 or group.members[0].primitive.name not in ("copy", "copy_p"):
+            return False
+        out = group.members[0].outvars[0]
+        r = group.refs[out][0]
+        if type(r.base) is not Var or out.aval.size < 256:
+            return False
+        buffer, offset = self.destination(out)
+        self.copy_view(r, buffer, offset, views.contiguous_strides(out.aval.shape))
+        return True
+
+    def copy_view(self, r: Ref, dst: Buffer, offset: int, strides) -> None:
+        """Copy a view to a strided place."""
+        src, start = self.locate(r.base)
+        self.copy_strided(src, start + r.offset, r.strides, dst, offset, strides, r.shape, r.base.aval.dtype.itemsize)
+
+    def copy_strided(self, src, src_offset, src_strides, dst, dst_offset, dst_strides, shape, itemsize) -> None:
+        if any(n == 0 for n in shape):
+            return
+        size = 1
+        for n in shape:
+            size *= n
+        dense = views.is_contiguous(tuple(shape), tuple(src_strides)) and views.is_contiguous(tuple(shape), tuple(dst_strides))
+        if dense and not src_offset and not dst_offset:
+            self.steps.append(Copy(dst, src, size * itemsize))
+            return
+        table = [len(shape), src_offset, dst_offset, *shape, *src_strides, *dst_strides]
+        self.native(f"copy_{itemsize}", [src, dst], {dst}, table, size * itemsize * 0.1)
+
+    def native(self, symbol: str, args: list[Buffer], writes: set[Buffer], table: list[int], ns: float) -> None:
+        """A step that calls an ahead-of-time kernel, which divides its work itself."""
+        kernel = Kernel(None, args, writes, table, 1, -max(1.0, ns), symbol)
+        kernel.address = symbols()[symbol]
+        self.steps.append(kernel)
+
+    def dense(self, r: Ref, aval=None) -> tuple[Buffer, int]:
+        """Memory that holds a view row-major: where it is, or a copy of it."""
+        aval = aval or r.base.aval
+        if type(r.base) is Var and views.is_contiguous(r.shape, r.strides):
+            buffer, offset = self.env[r.base]
+            return buffer, offset + r.offset
+        out = self.new_buffer(int(np.prod(r.shape, dtype=np.int64)) * (aval.dtype.itemsize))
+        self.write_view(r, out, 0, views.contiguous_strides(r.shape), storage_aval_of(r))
+        return out, 0
+
+    def dense_at_zero(self, r: Ref) -> Buffer:
+        """As `dense`, from the first byte of a buffer on, for kernels that take no offset."""
+        buffer, offset = self.dense(r)
+        return self.at_offset(buffer, offset, r)
+
+    def at_offset(self, buffer: Buffer, offset: int, r: Ref) -> Buffer:
+        if offset == 0:
+            return buffer
+        dtype = r.base.dtype if type(r.base) is Iota else r.base.aval.dtype
+        size = int(np.prod(r.shape, dtype=np.int64))
+        out = self.new_buffer(size * dtype.itemsize)
+        strides = views.contiguous_strides(r.shape)
+        self.copy_strided(buffer, offset, strides, out, 0, strides, r.shape, dtype.itemsize)
+        return out
+
+    def write_view(self, r: Ref, dst: Buffer, offset: int, strides, aval=None) -> None:
+        """Compute any view (of memory, of a literal, of a counting sequence) into a strided place."""
+        if type(r.base) is Var:
+            self.copy_view(r, dst, offset, strides)
+            return
+        dtype = r.base.dtype if type(r.base) is Iota else r.base.aval.dtype
+        if type(r.base) is Literal and dst.kind != "in" and not np.asarray(r.base.val, storage(r.base.aval)).tobytes().strip(b"\0"):
+            size = int(np.prod(r.shape, dtype=np.int64)) * dtype.itemsize
+            if offset == 0 and size == dst.nbytes:
+                self.steps.append(Fill(dst, size))
+                return
+        out = Var(ShapedArray(r.shape, dtype))
+        self.steps += build_kernels(copy_group(r, out), self.locate, {out: (dst, offset, tuple(strides))}, self.new_buffer)
+
+    def operand(self, call: Call, i: int) -> Ref:
+        return call.refs[i]
+
+
+def storage_aval_of(r: Ref):
+    return r.base if type(r.base) is Iota else r.base.aval
+
+
+def copy_group(r: Ref, out: Var) -> Group:
+    """A group of one member that copies a view."""
+    from addax.core.primitive import registry  # noqa: PLC0415
+    from addax.engines.cpu.fuse import _fresh_axes  # noqa: PLC0415
+
+    group = Group()
+    group.id = -1
+    eqn = Eqn(registry["copy"], [r.base], [out], {})
+    group.add(eqn, [r], _fresh_axes(group, r.shape), 0, 0.0)
+    group.stored.append(out)
+    return group
+
+
+# ---- host steps
+
+
+def host_step(block: Block, call: Call) -> None:
+    """Run the NumPy definition of an equation, or a callback, in Python."""
+    eqn = call.eqn
+    primitive = eqn.primitive
+    impl = HOST_FUNCTIONS.get(primitive.name)
+    if impl is not None:
+        function = impl(eqn)
+    elif isinstance(primitive.reference, Refusal):
+        raise NotImplementedError(
+            f"the CPU engine cannot run {primitive}: it has no lowering and no NumPy definition"
+            + (f"\n  in {eqn.source_info}" if eqn.source is not None else "")
+        )
+    else:
+        function = numpy_function(primitive, eqn.params, [v.aval for v in eqn.outvars])
+    ins = [block.dense_at_zero(r) for r in call.refs]
+    in_avals = [storage_aval(x.aval) for x in eqn.invars]
+    outs = []
+    for v in eqn.outvars:
+        buffer, offset = block.destination(v)
+        assert offset == 0
+        outs.append(buffer)
+    block.steps.append(Host(function, ins, in_avals, outs, [storage_aval(v.aval) for v in eqn.outvars], primitive.name))
+    block.lowering.host_steps.append(primitive.name)
+
+
+HOST_FUNCTIONS: dict[str, Callable[[Eqn], Callable[..., Any]]] = {}
+
+
+def numpy_function(primitive, params: dict[str, Any], out_avals) -> Callable[..., Any]:
+    reference = primitive.reference
+    dtypes = [storage(a) for a in out_avals]
+
+    if not primitive.multiple_results:
+        (dtype,) = dtypes
+        return lambda *xs: np.asarray(reference(*xs, **params), dtype)
+    return lambda *xs: tuple([np.asarray(y, d) for y, d in zip(reference(*xs, **params), dtypes, strict=True)])
+
+
+_symbols: dict[str, int] = {}
+
+
+def symbols() -> dict[str, int]:
+    """Addresses of the ahead-of-time kernels."""
+    if not _symbols:
+        _symbols.update(_native.symbols())
+    return _symbols

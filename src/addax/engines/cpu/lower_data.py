@@ -1,0 +1,137 @@
+"""Primitives that move data into a new array: concatenate, pad, dynamic_update_slice; and those that reinterpret it."""
+
+from __future__ import annotations
+
+from addax.core.jaxpr import Literal, Var
+from addax.engines.cpu import views
+from addax.engines.cpu.buffers import Copy
+from addax.engines.cpu.fuse import Call
+from addax.engines.cpu.lower import Block, rule, storage_aval_of
+from addax.engines.cpu.views import Ref
+
+
+@rule("concatenate")
+def concatenate(block: Block, call: Call):
+    """Each operand is written to its slice of the result."""
+    out = call.eqn.outvars[0]
+    buffer, offset = block.destination(out)
+    strides = views.contiguous_strides(out.aval.shape)
+    d = call.eqn.params["dimension"]
+    at = 0
+    for r in call.refs:
+        if r.shape[d] and out.aval.size:
+            block.write_view(r, buffer, offset + at * strides[d], strides, storage_aval_of(r))
+        at += r.shape[d]
+
+
+@rule("pad")
+def pad(block: Block, call: Call):
+    """Fill the result with the padding value, then write the operand into it, spread out by the interior padding."""
+    out = call.eqn.outvars[0]
+    operand, value = call.refs
+    shape = out.aval.shape
+    strides = views.contiguous_strides(shape)
+    buffer, offset = block.destination(out)
+    if not out.aval.size:
+        return
+    config = call.eqn.params["padding_config"]
+    if any(low > 0 or high > 0 or inner > 0 for low, high, inner in config) or operand.base.aval.size == 0:
+        block.write_view(Ref(value.base, value.offset, (0,) * len(shape), shape), buffer, offset, strides, value.base.aval)
+    at, steps, starts, limits = offset, [], [], []
+    for n, size, s, (low, _, inner) in zip(operand.shape, shape, strides, config, strict=True):
+        step = inner + 1
+        first = max(0, -(low // step)) if low < 0 else 0  # the first operand element that lands inside
+        last = min(n, (size - 1 - low) // step + 1)
+        starts.append(first)
+        limits.append(max(first, last))
+        at += s * (low + first * step)
+        steps.append(s * step)
+    window = views.slice_(operand, starts, limits, None)
+    if all(window.shape):
+        block.write_view(window, buffer, at, tuple(steps), storage_aval_of(operand))
+
+
+@rule("dynamic_update_slice")
+def dynamic_update_slice(block: Block, call: Call):
+    """Write the update into the operand's own memory if nobody else needs it, else into a copy."""
+    eqn = call.eqn
+    out = eqn.outvars[0]
+    operand, update, *starts = call.refs
+    itemsize = out.aval.dtype.itemsize
+    buffer, offset = take_over(block, operand, out)
+    if not update.shape or any(n == 0 for n in update.shape):
+        if not update.shape:
+            block.write_view(update, buffer, offset, (), storage_aval_of(update))
+        return None
+    if offset:
+        return NotImplemented
+    source = block.dense_at_zero(update)
+    kinds = {x.aval.dtype.name for x in eqn.invars[2:]}
+    if len(kinds) != 1:
+        return NotImplemented
+    indices = [block.dense_at_zero(s) for s in starts]
+    rank = len(update.shape)
+    table = [rank, INDEX_TYPES[kinds.pop()], *out.aval.shape, *update.shape]
+    size = 1
+    for n in update.shape:
+        size *= n
+    block.native(f"dynamic_update_slice_{itemsize}", [source, *indices, buffer], {buffer}, table, size * itemsize * 0.05)
+    return None
+
+
+INDEX_TYPES = {"int32": 0, "int64": 1, "uint32": 2, "uint64": 3, "int8": 4, "int16": 5, "uint8": 6, "uint16": 7}
+
+
+def take_over(block: Block, operand: Ref, out: Var):
+    """Memory for ``out`` that holds the operand's elements: the operand's own, if this node may overwrite it."""
+    base = operand.base
+    if out not in block.destinations or block.destinations[out][0] is block.env.get(base, (None,))[0]:
+        if type(base) is Var and operand.is_whole() and base.aval.size == out.aval.size and block.may_overwrite(base):
+            block.env[out] = block.env[base]
+            return block.env[out]
+    elif type(base) is Var and operand.is_whole() and block.may_overwrite(base):
+        # The result has a place of its own. If that can be anywhere, the operand's memory becomes the result's.
+        place = block.destinations[out][0]
+        source, _ = block.env[base]
+        if source.kind == "arena" and source not in block.owned and place.kind == "out" and source.nbytes == place.nbytes:
+            block.env[out] = (source, 0)
+            return block.env[out]
+    buffer, offset = block.destination(out)
+    block.write_view(operand, buffer, offset, views.contiguous_strides(out.aval.shape), storage_aval_of(operand))
+    return buffer, offset
+
+
+@rule("bitcast_convert_type", "random_wrap", "random_unwrap")
+def reinterpret(block: Block, call: Call):
+    """The same bytes under another type."""
+    out = call.eqn.outvars[0]
+    r = call.refs[0]
+    if type(r.base) is Literal:
+        return NotImplemented
+    buffer, offset = block.dense(r)
+    old, new = call.eqn.invars[0].aval.dtype.itemsize, out.aval.dtype.itemsize
+    if offset * old % new:
+        buffer, offset = block.at_offset(buffer, offset, r), 0
+    block.env[out] = (buffer, offset * old // new)
+    return None
+
+
+@rule("copy", "copy_p")
+def copy(block: Block, call: Call):
+    """Copies of types that loop nests do not know."""
+    out = call.eqn.outvars[0]
+    r = call.refs[0]
+    buffer, offset = block.destination(out)
+    if type(r.base) is not Var:
+        return NotImplemented
+    if r.is_whole() and not offset and block.env[r.base][1] == 0:
+        block.steps.append(Copy(buffer, block.env[r.base][0], buffer.nbytes))
+    else:
+        block.copy_view(r, buffer, offset, views.contiguous_strides(out.aval.shape))
+    return None
+
+
+@rule("empty")
+def empty(block: Block, call: Call):
+    """Memory whose contents do not matter."""
+    block.destination(call.eqn.outvars[0])

@@ -1,0 +1,624 @@
+"""From a group of equations to a loop nest: `build_kernels`.
+
+The steps, in order: which members are needed (`NestBuilder.find_needed`), which phase each belongs to (`assign_phases`),
+how memory is reached (`collect_accesses`), the order of the loops (`order_atoms`), merging loops that every access walks
+through in one stride (`collapse`), and writing the statements (`emit`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from addax.core.avals import ShapedArray
+from addax.core.jaxpr import Eqn, Literal, Var
+from addax.engines.cpu import lower_indexed, views
+from addax.engines.cpu.buffers import Buffer, Kernel
+from addax.engines.cpu.fuse import Axes, Group
+from addax.engines.cpu.loops import Acc, Affine, Let, Lit, Load, Loop, Nest, Param, Store, Sym, Update
+from addax.engines.cpu.lower_elementwise import REDUCTIONS, element_name, op_cost, op_of
+from addax.engines.cpu.views import Iota, Ref
+
+DEAR = 10.0  # a value of at least this cost is kept in memory from one phase to the next instead of recomputed
+NS_PER_COST, NS_PER_BYTE = 0.035, 0.03
+CHUNK_NS = 20000.0  # a reduction to few results is cut into chunks from this much work on
+CHUNKS = 32
+
+Locate = Callable[[Var], tuple[Buffer, int]]
+Place = tuple[Buffer, int, tuple[int, ...]]  # buffer, offset, stride per dimension
+
+
+class Access:
+    """One way of reaching memory (or counting): offset + sum of loop index * stride."""
+
+    __slots__ = ("buffer", "dtype", "offset", "strides", "key")
+
+    def __init__(self, buffer, dtype: str, offset: int, strides: dict[int, int]):
+        self.buffer, self.dtype, self.offset, self.strides = buffer, dtype, offset, strides
+        self.key = (id(buffer), dtype, offset, tuple(sorted(strides.items())))
+
+
+def build_kernels(
+    group: Group, locate: Locate, places: dict[Var, Place], new_buffer: Callable[[int], Buffer], name: str = ""
+) -> list[Kernel]:
+    """The kernels of a group: one, or two if its reductions are cut into chunks."""
+    return NestBuilder(group, locate, places, new_buffer, name).kernels()
+
+
+class NestBuilder:
+    def __init__(self, group: Group, locate: Locate, places: dict[Var, Place], new_buffer, name: str, chunked: bool = False):
+        self.group, self.locate, self.places, self.new_buffer, self.name = group, locate, places, new_buffer, name
+        self.chunked = chunked
+        self.sizes = dict(group.sizes)
+        self.find_needed()
+        self.assign_phases()
+
+    # ---- what is computed when
+
+    def find_needed(self) -> None:
+        group = self.group
+        live = set(group.stored)
+        kept = []
+        for e in reversed(group.members):
+            out = e.outvars[0]
+            if out in live:
+                kept.append(e)
+                for r in group.refs[out]:
+                    if r.base in group.axes:
+                        live.add(r.base)
+        self.members: list[Eqn] = kept[::-1]
+        used: set[int] = set()
+        for e in self.members:
+            used |= group.atoms(group.axes[e.outvars[0]])
+            if e.outvars[0] in group.operand_axes:
+                used |= group.atoms(group.operand_axes[e.outvars[0]])
+        reduces = any(e.outvars[0] in group.operand_axes for e in self.members)
+        self.inner = [a for a in self.sizes if a in used and reduces and group.reduced and a in group.reduced]
+        self.outer = [a for a in self.sizes if a in used and a not in self.inner]
+
+    def is_inner(self, axes: Axes) -> bool:
+        inner = self.inner
+        return any(a in inner for d in axes for a in d)
+
+    def assign_phases(self) -> None:
+        group = self.group
+        self.phase: dict[Var, int] = {}  # of inner values: the phase that computes them; of outer ones: the first that may read them
+        self.inner_level: set[Var] = set()
+        phase = self.phase
+        for e in self.members:
+            out = e.outvars[0]
+            at = max([phase[r.base] for r in group.refs[out] if r.base in phase], default=0)
+            if out in group.operand_axes and self.is_inner(group.operand_axes[out]):
+                at += 1
+            elif self.is_inner(group.axes[out]):
+                self.inner_level.add(out)
+            phase[out] = at
+        self.scratch: dict[Var, Place] = {}
+        self.n_phases = 1 + max(phase.values(), default=0) if self.inner else 0
+        if self.n_phases > 1:
+            self.keep_dear_values()
+
+    def needed_in(self, k: int, stored: set[Var]) -> set[Var]:
+        """Inner members that phase ``k`` computes or recomputes."""
+        group, phase = self.group, self.phase
+        wanted: set[Var] = set()
+        for e in reversed(self.members):
+            out = e.outvars[0]
+            inner = out in self.inner_level
+            reduction = out in group.operand_axes and self.is_inner(group.operand_axes[out])
+            start = (reduction and phase[out] == k + 1) or (inner and (out in stored) and phase[out] == k)
+            if start or (out in wanted and not (out in stored and phase[out] < k)):
+                if inner:
+                    wanted.add(out)
+                for r in group.refs[out]:
+                    if r.base in self.inner_level:
+                        wanted.add(r.base)
+        return wanted
+
+    def keep_dear_values(self) -> None:
+        """Store what is dear and needed again: from the last such value back, as each makes earlier ones unnecessary."""
+        group = self.group
+        stored = set(group.stored)
+        for e in reversed(self.members):
+            v = e.outvars[0]
+            if v not in self.inner_level or v in stored or group.value_cost[v] < DEAR or self.phase[v] == self.n_phases - 1:
+                continue
+            again = [k for k in range(self.phase[v] + 1, self.n_phases) if v in self.needed_in(k, stored)]
+            if again:
+                stored.add(v)
+                self.scratch[v] = self.scratch_place(v, again[-1])
+
+    def scratch_place(self, v: Var, last: int) -> Place:
+        """Memory for a value between phases: that of a result of the same shape which is written only later, or new."""
+        group = self.group
+        strides = views.contiguous_strides(v.aval.shape)
+        for o in group.stored:
+            if (
+                o in self.inner_level and self.phase[o] >= last and self.phase[o] > self.phase[v]
+                and group.axes[o] == group.axes[v] and o.aval.shape == v.aval.shape and o.aval.dtype == v.aval.dtype
+                and not any(p[0] is self.places[o][0] for p in self.scratch.values())
+            ):  # fmt: skip
+                return self.places[o]
+        return self.new_buffer(v.aval.size * v.aval.dtype.itemsize), 0, strides
+
+    # ---- how memory is reached
+
+    def strides_of(self, axes: Axes, shape, strides) -> dict[int, int]:
+        """Stride per atom, from the stride per dimension of a view read along ``axes``."""
+        out: dict[int, int] = {}
+        for dim, n, s in zip(axes, shape, strides, strict=True):
+            if n == 1 or s == 0:
+                continue
+            for a in reversed(dim):
+                out[a] = out.get(a, 0) + s
+                s *= self.sizes[a]
+        return out
+
+    def leaf(self, r: Ref, axes: Axes) -> Access | Literal:
+        base = r.base
+        if type(base) is Literal:
+            return base
+        strides = self.strides_of(axes, r.shape, r.strides) if r.shape else {}
+        if type(base) is Iota:
+            return Access(None, element_name(base.dtype), r.offset, strides)
+        buffer, offset = self.locate(base)
+        return Access(buffer, element_name(base.aval.dtype), offset + r.offset, strides)
+
+    def collect_accesses(self) -> None:
+        group = self.group
+        self.leaves: dict[tuple[Var, int], Access | Literal] = {}
+        self.indexed: dict[Var, lower_indexed.IndexedRead] = {}
+        accesses: list[Access] = []
+        for e in self.members:
+            out = e.outvars[0]
+            axes = group.operand_axes.get(out) or group.axes[out]
+            refs = group.refs[out]
+            special = lower_indexed.READS.get(e.primitive.name)
+            if special is not None:
+                read = special(self, e, refs, axes)
+                self.indexed[out] = read
+                accesses += read.accesses
+                continue
+            for i, r in enumerate(refs):
+                if r.base not in group.axes:
+                    found = self.leaves[out, i] = self.leaf(r, axes)
+                    if type(found) is Access:
+                        accesses.append(found)
+            if e.primitive.name in ("argmax", "argmin"):
+                dims = e.params["axes"]
+                counting = [0] * len(axes)
+                for d in dims:
+                    counting[d] = 1
+                a = Access(None, element_name(out.aval.dtype), 0, self.strides_of(axes, refs[0].shape, counting))
+                self.leaves[out, -1] = a
+                accesses.append(a)
+        self.stores: dict[Var, Access] = {}
+        for v, (buffer, offset, strides) in (*((v, self.places[v]) for v in group.stored), *self.scratch.items()):
+            if v not in self.phase:
+                continue
+            a = Access(buffer, element_name(v.aval.dtype), offset, self.strides_of(group.axes[v], v.aval.shape, strides))
+            self.stores[v] = a
+            accesses.append(a)
+        self.accesses = accesses
+
+    # ---- loops
+
+    def order_atoms(self) -> None:
+        """Outer loops first the slow ones of the main access; the vector loop is the last outer or the last inner one."""
+        stores = [a for v, a in self.stores.items()]
+        everything = len(self.outer) + len(self.inner)
+        main = max(
+            (a for a in self.accesses if a.buffer is not None),
+            key=lambda a: (len(a.strides) == everything, a in stores, len(a.strides)),
+            default=None,
+        )
+        if main is not None:
+            order = lambda a: -abs(main.strides.get(a, 1 << 60))  # noqa: E731
+            self.outer.sort(key=order)
+            self.inner.sort(key=order)
+        self.main = main
+
+    def collapse(self, atoms: list[int]) -> list[int]:
+        out: list[int] = []
+        for a in atoms:
+            if out:
+                b, n = out[-1], self.sizes[a]
+                if all(x.strides.get(b, 0) == x.strides.get(a, 0) * n for x in self.accesses):
+                    self.sizes[a] *= self.sizes[b]
+                    out[-1] = a
+                    for x in self.accesses:
+                        x.strides.pop(b, None)
+                    continue
+            out.append(a)
+        return out
+
+    def choose_vector(self) -> int | None:
+        if not self.inner:
+            return self.outer[-1] if self.outer else None
+        main = self.main
+        fast = [a for a in (*self.outer, *self.inner)]
+        if main is not None:
+            with_stride = [a for a in fast if main.strides.get(a, 0)]
+            if with_stride:
+                best = min(with_stride, key=lambda a: abs(main.strides[a]))
+                if best in self.outer and abs(main.strides[best]) == 1:
+                    self.outer.remove(best)
+                    self.outer.append(best)
+                    return best
+        short = math.prod([self.sizes[a] for a in self.inner]) <= 8
+        return self.outer[-1] if short and self.outer and self.sizes[self.outer[-1]] >= 16 else self.inner[-1]
+
+    def kernels(self) -> list[Kernel]:
+        self.collect_accesses()
+        self.order_atoms()
+        self.outer = self.collapse(self.outer)
+        self.inner = self.collapse(self.inner)
+        self.vector = self.choose_vector()
+        total = math.prod([self.sizes[a] for a in (*self.outer, *self.inner)])
+        cost = sum(op_cost(e) for e in self.members) * NS_PER_COST
+        traffic = sum(_itemsize(a.dtype) for a in self.accesses if a.buffer is not None) * NS_PER_BYTE
+        self.ns = total * (cost + traffic)
+        if not self.chunked and self.wants_chunks():
+            return self.chunk()
+        return [self.emit()]
+
+    # ---- few results from much work: partial reductions over chunks, then a second kernel
+
+    def wants_chunks(self) -> bool:
+        if not self.inner or self.ns < CHUNK_NS or self.sizes[self.inner[0]] < 8:
+            return False
+        first = self.outer[0] if self.outer else None
+        pieces = 1 if first is None else self.sizes[first] // (64 if first == self.vector else 1)
+        if pieces >= 8:
+            return False
+        if any(e.primitive.name in ("argmax", "argmin") for e in self.members) or self.n_phases > 2:
+            return False
+        group = self.group
+        return not any(v in self.inner_level and v in group.after_reduce for v in self.phase)
+
+    def chunk(self) -> list[Kernel]:
+        group, first = self.group, self.inner[0]
+        n = self.sizes[first]
+        length = -(-n // min(n, CHUNKS))
+        count = -(-n // length)
+        atom = -1
+        self.sizes[atom] = count
+        for a in self.accesses:
+            if a.strides.get(first):
+                a.strides[atom] = a.strides[first] * length
+        self.outer.insert(0, atom)
+        self.ragged = (atom, first, length, n)
+        second = Group()
+        second.id = group.id
+        second.sizes = {a: s for a, s in group.sizes.items() if a in (group.kept or ())} | {atom: count}
+        second.kept, second.reduced = group.kept, frozenset([atom])
+        partial_of: dict[Var, tuple[Buffer, int]] = {}
+        stored_later = []
+        for e in self.members:
+            out = e.outvars[0]
+            if out in self.inner_level or out not in group.after_reduce:
+                continue
+            if out in group.operand_axes:
+                aval = ShapedArray((count, *out.aval.shape), out.aval.dtype)
+                part = Var(aval)
+                buffer = self.new_buffer(aval.size * aval.dtype.itemsize)
+                partial_of[part] = (buffer, 0)
+                eqn = Eqn(e.primitive, [part], [out], dict(e.params, axes=(0,)))
+                second.add(eqn, [views.whole(part)], group.axes[out], group.order[out], 1.0, ((atom,), *group.axes[out]))
+                strides = self.strides_of_collapsed(out)
+                strides[atom] = max(1, out.aval.size)
+                self.stores[out] = Access(buffer, element_name(out.aval.dtype), 0, strides)
+            else:
+                refs = group.refs[out]
+                if any(r.base in group.axes and r.base not in group.after_reduce for r in refs):
+                    second = _with_outer_members(second, group, refs)
+                second.add(e, refs, group.axes[out], group.order[out], op_cost(e))
+                self.stores.pop(out, None)
+            if out in group.stored:
+                stored_later.append(out)
+        second.stored = stored_later
+        self.partial_outs = {e.outvars[0] for e in second.members if e.outvars[0] in group.operand_axes}
+        kernels = [self.emit()]
+
+        def locate(v: Var) -> tuple[Buffer, int]:
+            return partial_of[v] if v in partial_of else self.locate(v)
+
+        kernels += NestBuilder(second, locate, self.places, self.new_buffer, self.name, chunked=True).kernels()
+        return kernels
+
+    def strides_of_collapsed(self, v: Var) -> dict[int, int]:
+        """Contiguous strides of an outer value along the (collapsed) outer loops."""
+        full = self.strides_of_original(v)
+        return {a: s for a, s in full.items() if a in self.outer}
+
+    def strides_of_original(self, v: Var) -> dict[int, int]:
+        sizes, self.sizes = self.sizes, self.group.sizes
+        try:
+            return self.strides_of(self.group.axes[v], v.aval.shape, views.contiguous_strides(v.aval.shape))
+        finally:
+            self.sizes = sizes
+
+    ragged: tuple[int, int, int, int] | None = None
+    partial_outs: frozenset | set = frozenset()
+
+    # ---- statements
+
+    def emit(self) -> Kernel:
+        self.table: list[int] = []
+        self.params: dict[tuple[int, str], Param] = {}
+        self.args: list[Buffer] = []
+        self.written: set[Buffer] = set()
+        self.read: set[Buffer] = set()
+        self.counter = 0
+        self.vars = {a: f"i{k}" for k, a in enumerate((*self.outer, *self.inner))}
+        group = self.group
+        body: list = []  # at the level of the outer loops
+        env: dict[Var, object] = {}
+        self.loaded: dict = {}
+        self.extent_of: dict[int, object] = {}
+        if self.ragged is not None:
+            self.emit_ragged(body)
+        stored = set(self.stores)
+        for k in range(max(1, self.n_phases)):
+            for e in self.members:  # outer values that are ready before this phase
+                out = e.outvars[0]
+                if out in self.inner_level or out in env or self.phase[out] > k:
+                    continue
+                if out in group.operand_axes and self.inner and self.is_inner(group.operand_axes[out]):
+                    continue
+                if self.ragged is not None and out in group.after_reduce:
+                    continue
+                self.member(e, env, body, body)
+                if out in stored:
+                    self.store(out, env[out], body)
+            if self.inner:
+                self.emit_phase(k, env, body, stored)
+        for a in reversed(self.outer):
+            if a != (self.ragged and self.ragged[0]):
+                body = [self.loop(a, body)]
+        if self.ragged is not None:
+            body = [self.loop(self.ragged[0], [*self.ragged_head, *body])]
+        extent = self.sizes[self.outer[0]] if self.outer else 1
+        if self.outer:
+            first = body[0]
+            body = [Loop(first.var, first.extent, first.body, first.kind, True, first.unroll)]
+        params = []
+        for (key, dtype), p in self.params.items():
+            b = self.args[len(params)]
+            role = ("inout" if b in self.read else "out") if b in self.written else "in"
+            params.append(Param(p.name, dtype, role))
+        label = self.name or "_".join(e.primitive.name for e in self.members)[:40]
+        nest = Nest(label, tuple(params), len(self.table), tuple(body))
+        return Kernel(nest, self.args, set(self.written), self.table, extent, self.ns / max(1, extent), label)
+
+    def emit_ragged(self, body) -> None:
+        chunk, first, length, n = self.ragged
+        head: list = []
+        start, left, size = self.fresh(), self.fresh(), self.fresh()
+        at = self.fresh()
+        head.append(Let(at, "iota", (), "int64", var=self.vars[chunk]))
+        head.append(Let(start, "mul", (at, self.sym(length)), "int64"))
+        head.append(Let(left, "sub", (self.sym(n), start), "int64"))
+        head.append(Let(size, "min", (left, self.sym(length)), "int64"))
+        self.extent_of[first] = size
+        self.ragged_head = head
+
+    def emit_phase(self, k: int, env: dict, body: list, stored: set) -> None:
+        group = self.group
+        wanted = self.needed_in(k, stored | set(self.group.stored))
+        inner: list = []
+        mine = dict(env)
+        results = []
+        for i, a in enumerate(self.inner):
+            self.vars[a] = f"j{i}" if k == 0 else f"j{i}_{k}"
+        outer_loaded, self.loaded = self.loaded, dict(self.loaded)
+        for e in self.members:
+            out = e.outvars[0]
+            reduction = out in group.operand_axes and self.is_inner(group.operand_axes[out])
+            if reduction and self.phase[out] == k + 1:
+                results.append(self.update(e, mine, inner, body))
+            elif out in wanted:
+                if out in self.stores and self.phase[out] < k:
+                    mine[out] = self.load(self.stores[out], inner, body)
+                    continue
+                self.member(e, mine, inner, body)
+                if out in self.stores and self.phase[out] == k:
+                    self.store(out, mine[out], inner)
+        self.loaded = {key: v for key, v in self.loaded.items() if key in outer_loaded or v[1]}
+        if not inner:
+            return
+        for a in reversed(self.inner):
+            inner = [self.loop(a, inner)]
+        body += inner
+        for out, name in results:
+            env[out] = name
+            if out in self.stores and (self.ragged is None or out in self.partial_outs):
+                self.store(out, name, body)
+
+    def update(self, e: Eqn, env: dict, inner: list, body: list) -> tuple[Var, str]:
+        out = e.outvars[0]
+        op = REDUCTIONS[e.primitive.name]
+        value = self.operand(e, 0, env, inner, body)
+        acc = self.fresh()
+        dtype = element_name(e.invars[0].aval.dtype)
+        if op in ("argmax", "argmin"):
+            index = self.fresh()
+            index_dtype = element_name(out.aval.dtype)
+            body.append(Acc(acc, op, dtype, None, index, index_dtype))
+            at = self.load(self.leaves[out, -1], inner, body)
+            inner.append(Update(acc, value, at))
+            return out, index
+        body.append(Acc(acc, op, dtype))
+        inner.append(Update(acc, value))
+        return out, acc
+
+    def member(self, e: Eqn, env: dict, here: list, body: list) -> None:
+        """Append the statements of one member to ``here``; what does not depend on the inner loops goes to ``body``."""
+        out = e.outvars[0]
+        read = self.indexed.get(out)
+        if read is not None:
+            env[out] = read.emit(self, env, here, body)
+            return
+        name = self.fresh()
+        if e.primitive.name in REDUCTIONS:  # over dimensions of size 1
+            dtype = element_name(out.aval.dtype)
+            if e.primitive.name in ("argmax", "argmin"):
+                env[out] = Lit(0, dtype)
+            else:
+                env[out] = self.operand(e, 0, env, here, body)
+            return
+        op, attrs = op_of(e)
+        args = tuple([self.operand(e, i, env, here, body) for i in range(len(e.invars))])
+        if op == "select_n" and len(args) == 3:
+            if type(args[0]) is not Lit and self.group.refs[out][0].base.aval.dtype == np.bool_:
+                op, args = "select", (args[0], args[2], args[1])
+        elif op == "copy" and type(args[0]) is str:
+            env[out] = args[0]
+            return
+        here.append(Let(name, op, args, element_name(out.aval.dtype), **attrs))
+        env[out] = name
+
+    def operand(self, e: Eqn, i: int, env: dict, here: list, body: list):
+        out = e.outvars[0]
+        leaf = self.leaves.get((out, i))
+        if leaf is None:
+            return env[self.group.refs[out][i].base]
+        if type(leaf) is Literal:
+            return self.literal(leaf, body)
+        return self.load(leaf, here, body)
+
+    def literal(self, x: Literal, body: list):
+        dtype = element_name(x.aval.dtype)
+        v = x.val
+        if dtype == "bool":
+            return Lit(bool(v), dtype)
+        if dtype.startswith("complex"):
+            return Lit(complex(v), dtype)
+        if "int" in dtype:
+            value: int | float = int(v)
+            shape_like = 64 < abs(value) < 1 << 20
+        else:
+            value = float(v)
+            shape_like = 64 < abs(value) < 1 << 20 and value == int(value)
+        if not shape_like:
+            return Lit(value, dtype)
+        # Numbers that look like sizes come from the table, so that another batch size needs no other code.
+        key = ("literal", dtype, value)
+        found = self.loaded.get(key)
+        if found is None:
+            name = self.fresh()
+            body.append(Let(name, "convert", (self.sym(int(value)),), dtype))
+            found = self.loaded[key] = (name, True)
+        return found[0]
+
+    def load(self, access: Access, here: list, body: list):
+        found = self.loaded.get(access.key)
+        if found is not None:
+            return found[0]
+        deep = any(a in access.strides for a in self.inner)
+        into = here if deep else body
+        name = self.fresh()
+        if access.buffer is None:
+            name = self.count(access, into)
+        else:
+            into.append(Load(name, self.param(access, write=False), self.affine(access), access.dtype))
+        self.loaded[access.key] = (name, not deep)
+        return name
+
+    def count(self, access: Access, into: list):
+        """The value of an iota: offset + sum of loop index * stride, in its own dtype."""
+        dtype = access.dtype
+        wide = dtype if dtype in ("int32", "int64", "uint32", "uint64") else "int32"
+        total = None
+        for a, s in access.strides.items():
+            name = self.fresh()
+            into.append(Let(name, "iota", (), wide, var=self.vars[a]))
+            if s != 1:
+                scaled, factor = self.fresh(), self.fresh()
+                into.append(Let(factor, "convert", (self.sym(s),), wide))
+                into.append(Let(scaled, "mul", (name, factor), wide))
+                name = scaled
+            if total is not None:
+                both = self.fresh()
+                into.append(Let(both, "add", (total, name), wide))
+                name = both
+            total = name
+        if access.offset or total is None:
+            start = self.fresh()
+            into.append(Let(start, "convert", (self.sym(access.offset),), wide))
+            if total is None:
+                total = start
+            else:
+                both = self.fresh()
+                into.append(Let(both, "add", (total, start), wide))
+                total = both
+        if wide != dtype:
+            name = self.fresh()
+            into.append(Let(name, "convert", (total,), dtype))
+            total = name
+        return total
+
+    def store(self, v: Var, value, into: list) -> None:
+        access = self.stores[v]
+        into.append(Store(self.param(access, write=True), self.affine(access), value))
+        if type(value) is str:
+            self.loaded[access.key] = (value, not any(a in access.strides for a in self.inner))
+
+    def param(self, access: Access, write: bool) -> str:
+        key = (id(access.buffer), access.dtype)
+        p = self.params.get(key)
+        if p is None:
+            p = self.params[key] = Param(f"p{len(self.params)}", access.dtype)
+            self.args.append(access.buffer)
+        (self.written if write else self.read).add(access.buffer)
+        return p.name
+
+    def affine(self, access: Access, extra: tuple = ()) -> Affine:
+        terms = []
+        for a in (*self.outer, *self.inner):
+            s = access.strides.get(a, 0)
+            if s:
+                literal = a == self.vector and s in (1, -1)
+                terms.append((self.vars[a], s if literal else self.sym(s)))
+        return Affine(self.sym(access.offset) if access.offset else 0, (*terms, *extra))
+
+    def sym(self, value: int) -> Sym:
+        self.table.append(int(value))
+        return Sym(len(self.table) - 1)
+
+    def fresh(self) -> str:
+        self.counter += 1
+        return f"v{self.counter}"
+
+    def loop(self, a: int, body: list) -> Loop:
+        extent = self.extent_of.get(a)
+        return Loop(
+            self.vars[a], self.sym(self.sizes[a]) if extent is None else extent, tuple(body),
+            "vector" if a == self.vector else "serial",
+        )  # fmt: skip
+
+
+def _with_outer_members(second: Group, group: Group, refs: list[Ref]) -> Group:
+    """Copy the members that ``refs`` need and that do not come from the reductions themselves."""
+    needed = {r.base for r in refs if r.base in group.axes and r.base not in group.after_reduce}
+    for e in reversed(group.members):
+        if e.outvars[0] in needed:
+            needed.update(r.base for r in group.refs[e.outvars[0]] if r.base in group.axes)
+    for e in group.members:
+        out = e.outvars[0]
+        if out in needed and out not in second.axes:
+            second.add(e, group.refs[out], group.axes[out], group.order[out], op_cost(e))
+    return second
+
+
+def _itemsize(dtype: str) -> int:
+    return _SIZES[dtype]
+
+
+_SIZES = {
+    "bool": 1, "int8": 1, "uint8": 1, "float8_e4m3fn": 1, "float8_e5m2": 1, "int16": 2, "uint16": 2, "float16": 2,
+    "bfloat16": 2, "int32": 4, "uint32": 4, "float32": 4, "int64": 8, "uint64": 8, "float64": 8, "complex64": 8,
+    "complex128": 16,
+}  # fmt: skip
