@@ -329,8 +329,8 @@ def _start(i: Any, size: int, allow_negative: bool, dtype: Any) -> Any:
         index = i if i.dtype == dtype else convert(i, dtype)
         if not allow_negative or not dtypes.issubdtype(dtype, np.signedinteger):
             return index
-        from_back = add.bind(convert(index, dtype), dtype.type(size))
-        return select_n.bind(lt.bind(index, dtype.type(0)), index, from_back)
+        negative = lt.bind(index, dtype.type(0))
+        return select_n.bind(negative, index, add.bind(convert(index, dtype), dtype.type(size)))
     known = int(np.asarray(i)) if isinstance(i, _native.Array) else int(i)
     if known < 0 and allow_negative:
         known += size
