@@ -1,4 +1,5 @@
 // Which Python types are tree nodes: a hash table from type to how it comes apart, and the functions that fill it.
+#include <algorithm>
 #include <bit>
 
 #include "array.h"
@@ -176,16 +177,21 @@ NodeType node_type_of_slow(PyObject* o) {
 PyObject* sorted_dict_keys(PyObject* dict) {
   auto n = static_cast<size_t>(PyDict_GET_SIZE(dict));
   if (n > kMaxCachedKeys) return sort_keys(dict);
+  // Hash the first keys, compare them all: one pass.
+  constexpr size_t kHashed = 3;
+  PyObject *first[kHashed], *key;
   uint64_t h = n;
-  PyObject* key;
+  size_t i = 0;
   Py_ssize_t pos = 0;
-  while (PyDict_Next(dict, &pos, &key, nullptr)) h = std::rotl((h ^ (reinterpret_cast<uintptr_t>(key) >> 4)) * 0x9E3779B97F4A7C15ull, 29);
+  for (; i < kHashed && PyDict_Next(dict, &pos, &key, nullptr); i++) {
+    first[i] = key;
+    h = std::rotl((h ^ reinterpret_cast<uintptr_t>(key) >> 4) * 0x9E3779B97F4A7C15ull, 29);
+  }
   KeyCacheEntry& entry = g_key_cache[h % kKeyCacheSize];
   if (entry.inserted != nullptr && static_cast<size_t>(PyTuple_GET_SIZE(entry.inserted)) == n) {
-    pos = 0;
-    Py_ssize_t i = 0;
-    bool same = true;
-    while (same && PyDict_Next(dict, &pos, &key, nullptr)) same = PyTuple_GET_ITEM(entry.inserted, i++) == key;
+    PyObject** known = reinterpret_cast<PyTupleObject*>(entry.inserted)->ob_item;
+    bool same = std::equal(first, first + i, known);
+    while (same && PyDict_Next(dict, &pos, &key, nullptr)) same = known[i++] == key;
     if (same) return Py_NewRef(entry.sorted);
   }
   if (!all_strings(dict)) return sort_keys(dict);

@@ -17,12 +17,13 @@ struct WalkFrame {
   PyObject* data;    // strong or null: Node::data
   PyObject* keys;    // dict kinds: tuple of keys (borrowed from data); custom with kPaths: tuple of (key, child)
   Py_ssize_t i, n;
+  Py_ssize_t pos;  // dict kinds: where PyDict_Next continues, as long as the dict's own order is the sorted one; or -1
 };
 
 // Opens a node: what its children are and what goes into Node::data. Takes over the reference to x.
 template <bool kPaths>
 int walk_open(PyObject* x, NodeType type, WalkFrame& f) {
-  f = {type, x, nullptr, nullptr, 0, 0};
+  f = {type, x, nullptr, nullptr, 0, 0, 0};
   switch (type.kind) {
     case Kind::kNone: return 0;
     case Kind::kTuple: f.n = PyTuple_GET_SIZE(x); return 0;
@@ -86,7 +87,7 @@ int walk_open(PyObject* x, NodeType type, WalkFrame& f) {
 }
 
 // The next child, a new reference.
-inline PyObject* walk_child(const WalkFrame& f, Py_ssize_t i) {
+inline PyObject* walk_child(WalkFrame& f, Py_ssize_t i) {
   switch (f.type.kind) {
     case Kind::kTuple:
     case Kind::kNamedTuple: return Py_NewRef(PyTuple_GET_ITEM(f.source, i));
@@ -102,8 +103,10 @@ inline PyObject* walk_child(const WalkFrame& f, Py_ssize_t i) {
     }
     case Kind::kDataclass: return PyObject_GetAttr(f.source, PyTuple_GET_ITEM(f.type.reg->data_fields, i));
     default: {
-      PyObject* key = PyTuple_GET_ITEM(f.keys, i);
-      PyObject* v = PyDict_GetItemWithError(f.source, key);
+      PyObject *key = PyTuple_GET_ITEM(f.keys, i), *next = nullptr, *v = nullptr;
+      if (ADDAX_LIKELY(f.pos >= 0 && PyDict_Next(f.source, &f.pos, &next, &v) && next == key)) return Py_NewRef(v);
+      f.pos = -1;
+      v = PyDict_GetItemWithError(f.source, key);
       if (ADDAX_UNLIKELY(v == nullptr)) {
         if (!PyErr_Occurred()) PyErr_SetObject(PyExc_KeyError, key);
         return nullptr;
