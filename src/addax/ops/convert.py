@@ -138,7 +138,7 @@ def _bitcast_reference(x: np.ndarray, *, new_dtype) -> np.ndarray:
         x = _pack(x, old_bits)
     if new_bits < 8:
         return _unpack(x, np.dtype(new_dtype), new_bits, drop=old_bits == new_bits)
-    x = np.ascontiguousarray(x)
+    x = np.array(x, order="C")
     old_size, new_size = x.dtype.itemsize, np.dtype(new_dtype).itemsize
     if old_size == new_size:
         return x.view(new_dtype).reshape(x.shape)
@@ -163,7 +163,7 @@ def _unpack(x, dtype, bits, drop):
     if drop:
         raw = x[..., None]
     else:
-        raw = np.ascontiguousarray(x).reshape(*x.shape, 1).view(np.uint8)
+        raw = np.array(x, order="C")[..., None].view(np.uint8)
         raw = (raw[..., None] >> np.arange(0, 8, bits, dtype=np.uint8)).reshape(*x.shape, -1)
     raw = raw & np.uint8(2**bits - 1)
     out = raw.view(dtype) if not dtypes.issubdtype(dtype, np.integer) else _wrap(raw, dtype)
