@@ -18,7 +18,7 @@ from addax.interpreters.jvp import jvp_flat
 from addax.ops.convert import convert_reference
 from addax.ops.reduce import fix_zero_signs
 from addax.ops.reference_tools import widen
-from addax.ops.rules import INEXACT, LINEAR, NUMERIC, broadcast_to, full_like, primitive, shape_of
+from addax.ops.rules import INEXACT, LINEAR, NUMERIC, full_like, primitive, shape_of
 from addax.ops.shape import past
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -180,23 +180,20 @@ def _log_add_exp(x, y):
     The shift m = max(x, y) cancels in exact arithmetic, so it is a constant to differentiation, and a tie is no
     special case. Where the sum is 0 (both -inf) the result is -inf, and its derivative there 0.
     """
-    b = {
-        name: registry[name].bind
-        for name in ("gt", "is_finite", "select_n", "sub", "exp", "log", "add", "stop_gradient")
-    }
-    re = (lambda v: registry["real"].bind(v)) if x.dtype.kind == "c" else (lambda v: v)
-    larger = b["select_n"](b["gt"](re(y), re(x)), x, y)
-    if x.dtype.kind == "c":
-        larger = re(larger)
-    m = b["stop_gradient"](larger)
-    m = b["select_n"](b["is_finite"](m), full_like(m, 0), m)
-    if x.dtype.kind == "c":
-        m = registry["complex"].bind(m, full_like(m, 0))
-    total = b["add"](b["exp"](b["sub"](x, m)), b["exp"](b["sub"](y, m)))
-    empty = registry["eq"].bind(total, full_like(total, 0))
-    log = b["log"](b["select_n"](empty, total, full_like(total, 1)))
-    out = b["add"](m, log)
-    return b["select_n"](empty, out, broadcast_to(full_like(out, -np.inf), shape_of(out)))
+    is_complex = dtypes.issubdtype(x.dtype, np.complexfloating)
+    real_x, real_y = (_bind("real", x), _bind("real", y)) if is_complex else (x, y)
+    m = _bind("stop_gradient", _bind("select_n", _bind("gt", real_y, real_x), real_x, real_y))
+    m = _bind("select_n", _bind("is_finite", m), full_like(m, 0), m)
+    if is_complex:
+        m = _bind("complex", m, full_like(m, 0))
+    total = _bind("add", _bind("exp", _bind("sub", x, m)), _bind("exp", _bind("sub", y, m)))
+    empty = _bind("eq", total, full_like(total, 0))
+    log = _bind("log", _bind("select_n", empty, total, full_like(total, 1)))
+    return _bind("select_n", empty, _bind("add", m, log), full_like(total, -np.inf))
+
+
+def _bind(name: str, *args):
+    return registry[name].bind(*args)
 
 
 cumlogsumexp = _cumulative(

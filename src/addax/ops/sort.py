@@ -118,11 +118,7 @@ def _sort_reference(*operands, dimension, is_stable, num_keys):
     if len(operands) == 1 and first.dtype.kind != "c":
         return [_ordered_alone(first, dimension)]
     keys = [k for x in operands[:num_keys] for k in _keys(x)]
-    if len(keys) == 1:
-        order = np.argsort(keys[0], dimension, kind="stable")
-    else:
-        # lexsort compares as < does, so NaNs must be made equal to one another: they sort last, and then by the next key.
-        order = np.lexsort(keys[::-1], dimension)
+    order = np.argsort(keys[0], dimension, kind="stable") if len(keys) == 1 else np.lexsort(keys[::-1], dimension)
     return [np.take_along_axis(x, order, dimension) for x in operands]
 
 
@@ -192,8 +188,7 @@ def _largest(x: np.ndarray, k: int, axis: int) -> tuple[np.ndarray, np.ndarray]:
     if k == 1 and n:
         order = np.expand_dims(np.argmin(key, axis), axis)
     elif 0 < k < n // 8 and n > 64:
-        # Find the k-th, then sort only what is not below it. Ties are broken by position, so the key gets it appended:
-        # cheaper is to widen the candidates to all that equal the k-th and let a stable sort decide.
+        # Find the k-th, then sort only what is not below it. All that equal it are candidates: the stable sort decides.
         order = _partial_order(key, k, axis)
     else:
         order = np.take(np.argsort(key, axis, kind="stable"), np.arange(k), axis)
@@ -240,9 +235,7 @@ def _approx_type(
     if operand.ndim == 0:
         raise TypeError(f"{name} operand must have >= 1 dimension, got a scalar.")
     if not -operand.ndim <= reduction_dimension < operand.ndim:
-        raise IndexError(
-            f"{name}: reduction_dimension {reduction_dimension} is out of bounds for shape {operand.shape}"
-        )
+        raise IndexError(f"{name}: {reduction_dimension=} is out of bounds for an operand of shape {operand.shape}")
     axis = reduction_dimension % operand.ndim
     n = operand.shape[axis]
     if n < k:
