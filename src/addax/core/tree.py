@@ -13,7 +13,7 @@ import builtins
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from addax import _native
 from addax._native import DictKey, FlattenedIndexKey, GetAttrKey, PyTreeDef, SequenceKey
@@ -124,6 +124,7 @@ def reduce_associative(
         if identity is _UNSPECIFIED:
             raise TypeError("reduce_associative of a tree without leaves needs an identity, the value to return.")
         return identity
+
     # Splitting at the middle, the left part being the smaller one: the association JAX uses, so sums agree bit for bit.
     def combine(lo: int, hi: int) -> Any:
         if hi - lo == 1:
@@ -161,7 +162,9 @@ def transpose(outer_treedef: PyTreeDef, inner_treedef: PyTreeDef | None, pytree_
     if inner_treedef is None:
         rows = outer_treedef.flatten_up_to(pytree_to_transpose)
         if not rows:
-            raise ValueError("transpose: inner_treedef=None needs an outer tree with at least one leaf to take it from.")
+            raise ValueError(
+                "transpose: inner_treedef=None needs an outer tree with at least one leaf to take it from."
+            )
         inner_treedef = structure(rows[0])
     n, m = inner_treedef.num_leaves, outer_treedef.num_leaves
     if treedef != outer_treedef.compose(inner_treedef):
@@ -424,8 +427,7 @@ def register_pytree_node_class(cls: Cls) -> Cls:
 
 
 def register_pytree_with_keys_class(cls: Cls) -> Cls:
-    """Class decorator: register a class with ``tree_flatten_with_keys`` and ``tree_unflatten`` (``tree_flatten`` if it has
-    one).
+    """Class decorator: register a class with ``tree_flatten_with_keys``, ``tree_unflatten``, maybe ``tree_flatten``.
 
     >>> @register_pytree_with_keys_class
     ... class Shift:
@@ -478,12 +480,12 @@ def register_dataclass(
                 "register_dataclass: data_fields and meta_fields are required when nodetype is not a dataclass. Got "
                 f"nodetype={nodetype!r}."
             )
-        fields = [f for f in dataclasses.fields(nodetype) if f.name not in drop_fields]
+        fields = [f for f in dataclasses.fields(cast(Any, nodetype)) if f.name not in drop_fields]
         data_fields = [f.name for f in fields if not f.metadata.get("static", False)]
         meta_fields = [f.name for f in fields if f.metadata.get("static", False)]
     data_fields, meta_fields = tuple(data_fields), tuple(meta_fields)
     if dataclasses.is_dataclass(nodetype):
-        expected = {f.name for f in dataclasses.fields(nodetype) if f.init and f.name not in drop_fields}
+        expected = {f.name for f in dataclasses.fields(cast(Any, nodetype)) if f.init and f.name not in drop_fields}
         given = {*data_fields, *meta_fields}
         problem = "data_fields and meta_fields must include all dataclass fields with ``init=True`` and only them."
         if missing := expected - given:
@@ -491,7 +493,7 @@ def register_dataclass(
         if unexpected := given - expected:
             raise ValueError(f"{problem} Unexpected fields: {unexpected}.")
     _native.register_dataclass_node(nodetype, data_fields, meta_fields)
-    return nodetype
+    return cast(Any, nodetype)
 
 
 def register_static(cls: Cls) -> Cls:
