@@ -37,6 +37,9 @@ bool isa_from_name(const char* name, Isa* isa) {
 KernelList kernels_for(Isa isa) {
   KernelList list;
   add_copy_kernels(isa, list);
+  add_cumulative_kernels(isa, list);
+  add_gather_kernels(isa, list);
+  add_scatter_kernels(isa, list);
   add_random_kernels(isa, list);
   add_gemm_kernels(isa, list);
   return list;
