@@ -21,7 +21,7 @@ NUMERIC = (F32, BF16, I32, U8, C64)
 CLIP, DROP, PROMISE = GatherScatterMode.CLIP, GatherScatterMode.FILL_OR_DROP, GatherScatterMode.PROMISE_IN_BOUNDS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayoutSample:
     """One application of a primitive.
 
@@ -93,9 +93,7 @@ def reshape(operand, sizes, dimensions=None):
 
 
 def sliced(operand, start, limit, strides=None):
-    return LayoutSample(
-        "slice", (operand,), {"start_indices": start, "limit_indices": limit, "strides": strides}
-    )
+    return LayoutSample("slice", (operand,), {"start_indices": start, "limit_indices": limit, "strides": strides})
 
 
 def pad(operand, *config):
@@ -192,6 +190,7 @@ def gather(operand, indices, numbers, sizes, mode=DROP, fill=None, *, unique=Fal
 ROWS = ((1,), (0,), (0,))
 ELEMENTS = ((), (0,), (0,))
 POINTS = ((), (0, 1), (0, 1))
+PAIRED = ((), (0,), (0,), (1, 2), (1, 0))
 
 GATHER_SAMPLES: tuple[LayoutSample, ...] = (
     gather((3, 4), [[0], [2], [2]], ROWS, (1, 4), PROMISE),
@@ -244,7 +243,7 @@ SCATTER_SAMPLES: tuple[LayoutSample, ...] = (
     *scatter((5, 4), [[0, 0], [3, 1], [2, 0]], (2, 3, 3), ((0, 2), (), (0, 1))),
     *scatter((3, 4), [[0], [5], [2]], (3,), ((), (1,), (1,), (0,), (0,)), unique=True),
     *scatter((3, 4), [[0], [3], [2]], (3, 2), ((1,), (), (1,), (0,), (0,)), CLIP, unique=True),
-    *scatter((4, 2, 3), np.arange(6).reshape(3, 2, 1) % 5, (3, 2), ((), (0,), (0,), (1, 2), (1, 0)), names=["scatter", "scatter-add"]),
+    *scatter((4, 2, 3), np.arange(6).reshape(3, 2, 1) % 5, (3, 2), PAIRED, names=["scatter", "scatter-add"]),
     *scatter((3,), np.zeros((0, 1)), (0,), ELEMENTS, names=["scatter", "scatter-add", "scatter-max"]),
     *scatter((3, 0), [[1], [9]], (2, 0), ROWS, names=["scatter", "scatter-add", "scatter-min"]),
     *scatter((4,), [[3], [200]], (2,), ELEMENTS, dtype="uint8", names=["scatter", "scatter-add"]),

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from layout_laws import assert_same, batchings, check_batching, check_derivatives, ours, oracle
+from layout_laws import assert_same, batchings, check_batching, check_derivatives, oracle, ours
 from samples_layout import GATHER_SAMPLES, SCATTER_SAMPLES
 
 import addax
 from addax.core import dtypes
-from addax.core.avals import ShapedArray
+from addax.core.avals import ShapedArray, get_aval
 from addax.core.primitive import registry
 from addax.ops.indexing import (
     GatherDimensionNumbers,
@@ -25,8 +25,12 @@ by_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.id)
 
 @by_sample
 def test_values(sample):
+    if sample.name != "gather" and not sample.operands[0]:
+        pytest.skip("the oracle cannot compile scatters into scalars; see test_scatter_into_a_scalar")
     rng = np.random.default_rng(0)
-    for dtype in sample.dtypes:
+    # Each sample takes another second dtype: the oracle compiles.
+    other = sample.dtypes[1 + SAMPLES.index(sample) % (len(sample.dtypes) - 1)]
+    for dtype in (sample.dtypes[0], other):
         args = sample.draw(rng, dtype)
         assert_same(ours(sample)(*args), oracle(sample)(*args), 1e-2 if dtype.name == "bfloat16" else 1e-6)
 
@@ -85,16 +89,21 @@ def test_derivatives_batch(sample):
 
 @pytest.mark.parametrize("dtype", dtypes.ALL_DTYPES, ids=lambda d: d.name)
 def test_default_fill_value(dtype):
-    if dtypes.itemsize_bits(dtype) == 64 or dtype.name in ("complex128", "int1", "uint1"):
+    bits = dtypes.itemsize_bits(dtype)
+    if (bits >= 64 and dtype.name != "complex64") or bits in (1, 6):
         pytest.skip("needs x64, or is not in the oracle")
     x = np.ones(2, dtype)
     rows = ((), (0,), (0,))
     params = {"slice_sizes": (1,), "indices_are_sorted": False, "unique_indices": False, "fill_value": None}
     got = registry["gather"].reference(
-        x, np.array([[5], [1]]), dimension_numbers=GatherDimensionNumbers(*rows), mode=GatherScatterMode.FILL_OR_DROP, **params
+        x,
+        np.array([[5], [1]]),
+        dimension_numbers=GatherDimensionNumbers(*rows),
+        mode=GatherScatterMode.FILL_OR_DROP,
+        **params,
     )
     want = jnp.asarray(x).at[np.array([5, 1])].get(mode="fill")
-    assert got.tobytes() == np.asarray(want).tobytes()
+    assert_same(got, want)  # NaNs may differ in their payload
 
 
 def test_fill_value_of_keys():
@@ -109,7 +118,7 @@ def test_mode_names(given):
 
 @pytest.mark.parametrize("given", ["CLIP", 0, [], "wrap"])
 def test_unknown_mode(given):
-    with pytest.raises(ValueError, match="Unknown gather mode.*'promise_in_bounds'"):
+    with pytest.raises(ValueError, match=r"Unknown gather mode.*'promise_in_bounds'"):
         GatherScatterMode.from_any(given)
 
 
@@ -120,7 +129,7 @@ def _points(x, indices, updates, name="scatter", combine=None, **flags):
     params = {"indices_are_sorted": False, "unique_indices": False, "mode": GatherScatterMode.FILL_OR_DROP} | flags
     return registry[name].bind(
         x, np.asarray(indices)[:, None], updates,
-        update_jaxpr=combine and update_program(combine, np.asarray(updates).dtype), update_consts=(),
+        update_jaxpr=combine and update_program(combine, get_aval(updates).dtype), update_consts=(),
         dimension_numbers=ScatterDimensionNumbers((), (0,), (0,)), **params,
     )  # fmt: skip
 
@@ -136,6 +145,15 @@ def test_last_update_wins():
         assert np.asarray(t).tolist() == expected
     _, pull = addax.vjp(lambda x: _points(x, indices, updates), x)
     assert np.asarray(pull(np.ones(4, np.float32))[0]).tolist() == [1, 0, 0, 1]
+
+
+def test_scatter_into_a_scalar():
+    into = ScatterDimensionNumbers((), (), ())
+    params = {"dimension_numbers": into, **_SCATTER}
+    x, none, u = np.float32(1), np.zeros((3, 0), np.int32), np.array([2, 3, 4], np.float32)
+    assert float(registry["scatter"].bind(x, none, u, **params)) == 4
+    params["update_jaxpr"] = update_program("add", np.dtype(np.float32))
+    assert float(registry["scatter-add"].bind(x, none, u, **params)) == 10
 
 
 def test_ties_share_the_derivative():
@@ -157,13 +175,6 @@ def test_nan_gets_no_derivative():
 def test_second_order():
     x = np.array([1.0, 2.0, 3.0], np.float32)
     u = np.array([2.0, 0.5], np.float32)
-
-    def energy(bind, sum_):
-        def f(x, u):
-            y = bind(x, u)
-            return sum_(y * y * y)
-
-        return f
 
     def ours_(x, u):
         y = _points(x, [0, 2], u, "scatter-mul", "mul", unique_indices=True)
@@ -258,6 +269,8 @@ def test_scatter_messages(numbers, updates, words):
 
 
 def test_update_program():
-    assert str(update_program("add", np.dtype("float32"))) == "{ lambda ; a:f32[] b:f32[]. let c:f32[] = add a b in (c,) }"
+    assert (
+        str(update_program("add", np.dtype("float32"))) == "{ lambda ; a:f32[] b:f32[]. let c:f32[] = add a b in (c,) }"
+    )
     with pytest.raises(TypeError, match="add does not accept dtype bool"):
         update_program("add", np.dtype(bool))
