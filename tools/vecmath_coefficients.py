@@ -1,7 +1,8 @@
 """Compute the constants of the vector elementary functions and write ``src/addax/engines/cpu/vecmath_tables.py``.
 
-Each polynomial interpolates a smooth function at Chebyshev nodes in 60-digit arithmetic, which is within a small factor of the best
-approximation of its degree. The residual functions are chosen so that the leading terms are exact: e.g. for sine we fit (sin(sqrt(z))/sqrt(z) - 1)/z.
+Each polynomial interpolates a smooth function at Chebyshev nodes in 60-digit arithmetic, which is within a small
+factor of the best approximation of its degree. The residual functions are chosen so that the leading terms are exact:
+e.g. for sine we fit (sin(sqrt(z))/sqrt(z) - 1)/z.
 
     python tools/vecmath_coefficients.py
 """
@@ -15,7 +16,9 @@ mp.mp.dps = 60
 
 
 def fit(f, lo, hi, degree, bits):
-    """Coefficients, constant term first, of the polynomial that interpolates ``f`` at degree+1 Chebyshev nodes of [lo, hi]."""
+    """Coefficients, constant term first, of the polynomial that interpolates ``f`` at degree+1 Chebyshev nodes of
+    [lo, hi].
+    """
     n = degree + 1
     lo, hi = mp.mpf(lo), mp.mpf(hi)
     nodes = [(lo + hi) / 2 + (hi - lo) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)]
@@ -38,7 +41,9 @@ def rounded(c, bits):
 
 
 def parts(value, sizes):
-    """``value`` as a sum of floats: each but the last is cut to ``size`` significant bits, so that products with small integers are exact."""
+    """``value`` as a sum of floats: each but the last is cut to ``size`` significant bits, so that products with
+    small integers are exact.
+    """
     out = []
     for size in sizes:
         with mp.workprec(size):
@@ -115,7 +120,8 @@ def tables():
 
     t["ASIN_F64"] = fit(asin_residual, 0, mp.mpf("0.2525"), 13, 64)
 
-    # erf: x + x*E(x^2) for |x| < 1; beyond, 1 - exp(-T(a - 1)) in float, 1 - exp(-a^2) * W(u) in double, u a rational map of a.
+    # erf: x + x*E(x^2) for |x| < 1; beyond, 1 - exp(-T(a - 1)) in float, 1 - exp(-a^2) * W(u) in double, u a rational
+    # map of a.
     def erf_small(z):
         return near(lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, z, 2 / mp.sqrt(mp.pi) - 1)
 
@@ -163,7 +169,9 @@ def tables():
                 break
         return y
 
-    t["ERFINV_0_F64"] = fit(lambda z: near(lambda z: erfinv(mp.sqrt(z)) / mp.sqrt(z), z, mp.sqrt(mp.pi) / 2), 0, "0.27", 15, 64)
+    t["ERFINV_0_F64"] = fit(
+        lambda z: near(lambda z: erfinv(mp.sqrt(z)) / mp.sqrt(z), z, mp.sqrt(mp.pi) / 2), 0, "0.27", 15, 64
+    )
     t["ERFINV_A_F64"] = fit(lambda s: erfinv_w(s + mp.mpf("3.25")), "-3.01", "3.01", 22, 64)
     t["ERFINV_B_F64"] = fit(lambda s: erfinv_w((s + mp.mpf("3.25")) ** 2), "-0.76", "0.76", 18, 64)
     t["ERFINV_C_F64"] = fit(lambda s: erfinv_w((s + mp.mpf(5)) ** 2), "-1.01", "1.1", 17, 64)
@@ -210,7 +218,10 @@ def digamma_root_fit():
 
 
 def main():
-    lines = ['"""Constants of the vector elementary functions. Written by tools/vecmath_coefficients.py: do not edit."""', ""]
+    lines = [
+        '"""Constants of the vector elementary functions. Written by tools/vecmath_coefficients.py: do not edit."""',
+        "",
+    ]
     for name, values in tables().items():
         lines.append(f"{name} = (")
         lines += [f"    {hex(v) if name == 'TWO_OVER_PI' else repr(v)}," for v in values]

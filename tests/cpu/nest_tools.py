@@ -35,7 +35,11 @@ def elementwise(op: str, in_dtypes, out_dtype: str, unroll: int | None = None, *
     """out[i] = op(in0[i], in1[i], ...) as one parallel vector loop."""
     params = [Param(f"x{k}", d) for k, d in enumerate(in_dtypes)] + [Param("y", out_dtype, "out")]
     loads = [Load(f"a{k}", f"x{k}", flat(), d) for k, d in enumerate(in_dtypes)]
-    body = [*loads, Let("b", op, tuple(f"a{k}" for k in range(len(in_dtypes))), out_dtype, **attrs), Store("y", flat(), "b")]
+    body = [
+        *loads,
+        Let("b", op, tuple(f"a{k}" for k in range(len(in_dtypes))), out_dtype, **attrs),
+        Store("y", flat(), "b"),
+    ]
     return Nest(f"{op}", tuple(params), 1, (Loop("i", Sym(0), tuple(body), "vector", True, unroll),))
 
 
@@ -54,7 +58,9 @@ def scalar_program(op: str, in_dtypes, out_dtype: str, **attrs) -> Nest:
     params = [Param(f"x{k}", d) for k, d in enumerate(in_dtypes)] + [Param("y", out_dtype, "out")]
     loads = [Load(f"a{k}", f"x{k}", Affine(), d) for k, d in enumerate(in_dtypes)]
     args = tuple(f"a{k}" for k in range(len(in_dtypes)))
-    return Nest(f"{op}_scalar", tuple(params), 0, (*loads, Let("b", op, args, out_dtype, **attrs), Store("y", Affine(), "b")))
+    return Nest(
+        f"{op}_scalar", tuple(params), 0, (*loads, Let("b", op, args, out_dtype, **attrs), Store("y", Affine(), "b"))
+    )
 
 
 def ulp_error(got: np.ndarray, exact: np.ndarray) -> np.ndarray:
@@ -66,7 +72,9 @@ def ulp_error(got: np.ndarray, exact: np.ndarray) -> np.ndarray:
         error = np.abs(got64 - exact) / unit
     same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
     # Results below the normal range may be flushed to zero.
-    flushed = (np.abs(exact) < np.finfo(got.dtype).tiny * np.longdouble(1.001)) & (np.abs(got) <= np.finfo(got.dtype).tiny)
+    flushed = (np.abs(exact) < np.finfo(got.dtype).tiny * np.longdouble(1.001)) & (
+        np.abs(got) <= np.finfo(got.dtype).tiny
+    )
     error = np.where(same & ~np.isfinite(exact.astype(np.float64)), 0, error)
     error = np.where(flushed, 0, error)
     return np.where(np.isnan(error), np.where(same, 0, np.inf), error)

@@ -67,7 +67,12 @@ def test_literals_that_print_alike_have_different_keys():
     def with_literal(value, dtype):
         return Nest("n", (Param("y", dtype, "out"),), 0, (Store("y", Affine(), Lit(value, dtype)),))
 
-    nests = [with_literal(0.0, "float32"), with_literal(-0.0, "float32"), with_literal(0.0, "float64"), with_literal(0, "int32")]
+    nests = [
+        with_literal(0.0, "float32"),
+        with_literal(-0.0, "float32"),
+        with_literal(0.0, "float64"),
+        with_literal(0, "int32"),
+    ]
     assert len({n.key for n in nests}) == 4
 
 
@@ -110,7 +115,9 @@ def test_the_checker_refuses(message):
 
 
 @targets
-@pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "int64", "bfloat16", "float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "int16", "int64", "bfloat16", "float32", "float64", "complex64", "complex128"]
+)
 def test_copy_of_every_length_and_split(dtype, target):
     body = (Load("a", "x", flat(), dtype), Store("y", flat(), "a"))
     nest = Nest("copy", (Param("x", dtype), Param("y", dtype, "out")), 1, (Loop("i", Sym(0), body, "vector", True),))
@@ -181,7 +188,12 @@ def test_iota_of_inner_and_outer_loops(dtype, target):
         Let("c", "add", ("t", "b"), dtype),
         Store("y", ix(("i", Sym(1)), ("j", 1)), "c"),
     )
-    nest = Nest("iota", (Param("y", dtype, "out"),), 2, (Loop("i", Sym(0), (Loop("j", Sym(1), body, "vector"),), parallel=True),))
+    nest = Nest(
+        "iota",
+        (Param("y", dtype, "out"),),
+        2,
+        (Loop("i", Sym(0), (Loop("j", Sym(1), body, "vector"),), parallel=True),),
+    )
     y = np.zeros((5, 21), dtype)
     run(nest, [y], [5, 21], 0, 5, target)
     np.testing.assert_array_equal(y, 3 * np.arange(5)[:, None] + np.arange(21))
@@ -238,7 +250,12 @@ def test_embedding_rows(target):
     """y[r, c] = table[ids[r], c]: a scalar index outside, contiguous lanes inside."""
     body = (
         Load("k", "ids", ix(("r", 1)), "int32"),
-        Loop("c", Sym(1), (Load("a", "x", ix(("k", Sym(1)), ("c", 1)), F), Store("y", ix(("r", Sym(1)), ("c", 1)), "a")), "vector"),
+        Loop(
+            "c",
+            Sym(1),
+            (Load("a", "x", ix(("k", Sym(1)), ("c", 1)), F), Store("y", ix(("r", Sym(1)), ("c", 1)), "a")),
+            "vector",
+        ),
     )
     nest = Nest("rows", (Param("ids", "int32"), X, Y), 2, (Loop("r", Sym(0), body, parallel=True),))
     ids, x, y = np.array([2, 0, 2, 4], np.int32), np.arange(5 * 37, dtype=F).reshape(5, 37), np.zeros((4, 37), F)
@@ -256,7 +273,13 @@ def test_masked_and_scattered_stores(dtype, target):
         Store("y", flat(), "a", mask="m"),
         Store("z", ix(("k", 1)), "a", mask="m"),
     )
-    params = (Param("x", dtype), Param("keep", "bool"), Param("at", "int32"), Param("y", dtype, "out"), Param("z", dtype, "out"))
+    params = (
+        Param("x", dtype),
+        Param("keep", "bool"),
+        Param("at", "int32"),
+        Param("y", dtype, "out"),
+        Param("z", dtype, "out"),
+    )
     nest = Nest("masked", params, 1, (Loop("i", Sym(0), body, "vector", True),))
     rng = np.random.default_rng(1)
     n = 45

@@ -1,8 +1,9 @@
 """Link one ELF relocatable object into a flat, position-independent image: our own linker, 100 lines.
 
-Kernels are leaf code: they call nothing outside their module and address constants relative to the program counter. So the loadable
-sections can be laid side by side once, relocations between them resolved, and the result runs wherever it is copied. That image is what the
-object cache stores: loading a kernel is one copy into executable memory, with no linker, and without importing LLVM.
+Kernels are leaf code: they call nothing outside their module and address constants relative to the program counter.
+So the loadable sections can be laid side by side once, relocations between them resolved, and the result runs
+wherever it is copied. That image is what the object cache stores: loading a kernel is one copy into executable
+memory, with no linker, and without importing LLVM.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Loop nests to LLVM IR text: which values are scalars and which are lanes, loops, memory, accumulators.
 
-Start with ``Emitter.vector_loop``: it decides how many copies of the body there are (a main loop over ``unroll`` vectors and a masked tail; one
-masked loop if the body is long; a scalar tail where the machine has no masks) and writes each through ``Emitter.block``. A ``Value`` is one
-register if it is the same for all lanes, else one register per unrolled copy. What does not vary is written to the loop's ``pre`` buffer,
-which runs once, before it.
+Start with ``Emitter.vector_loop``: it decides how many copies of the body there are (a main loop over ``unroll``
+vectors and a masked tail; one masked loop if the body is long; a scalar tail where the machine has no masks) and
+writes each through ``Emitter.block``. A ``Value`` is one register if it is the same for all lanes, else one register
+per unrolled copy. What does not vary is written to the loop's ``pre`` buffer, which runs once, before it.
 
-Accumulators declared outside vector loops live as one vector per copy plus a scalar (``AccState``); reading one folds them, in an order that
-depends on the target's vector width only.
+Accumulators declared outside vector loops live as one vector per copy plus a scalar (``AccState``); reading one folds
+them, in an order that depends on the target's vector width only.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ ALIGN = {d: DTYPES[d].bits // (16 if d in REAL_OF else 8) for d in DTYPES}
 
 
 class Value:
-    """A named value: ``regs`` has one register for a scalar, one per copy for lanes. ``fixed`` scalars are available before the vector loop."""
+    """A named value: ``regs`` has one register for a scalar, one per copy for lanes. ``fixed`` scalars are available
+    before the vector loop.
+    """
 
     __slots__ = ("dtype", "fixed", "lanes", "regs")
 
@@ -71,7 +73,9 @@ class AccState:
 
 @dataclass(slots=True)
 class VectorContext:
-    """The vector loop being written: ``copies`` registers per value, ``base`` the index of lane 0, ``mask`` of live lanes in a tail."""
+    """The vector loop being written: ``copies`` registers per value, ``base`` the index of lane 0, ``mask`` of live
+    lanes in a tail.
+    """
 
     loop: Loop
     lanes: Lanes
@@ -138,7 +142,9 @@ class Emitter:
         return max(2, self.target.vector_bytes // widest)
 
     def inspect(self, loop: Loop | While) -> tuple[dict[str, set[str]], int, bool]:
-        """(accumulators updated below, each with 'v' and/or 's' for in and out of vector loops; cost; whether lanes are gathered)."""
+        """(accumulators updated below, each with 'v' and/or 's' for in and out of vector loops; cost; whether lanes
+        are gathered).
+        """
         known = self.facts.get(id(loop))
         if known is not None:
             return known
@@ -315,12 +321,12 @@ class Emitter:
             attrs = {**attrs, "_static": s.args[1].value}
         rule = EMIT[s.op]
         c = self.context
-        if c is not None and any([self.is_lanes(a) for a in s.args]):
+        if c is not None and any(self.is_lanes(a) for a in s.args):
             columns = [self.lane_regs(a) for a in s.args]
             regs = [rule(c.lanes, [col[u] for col in columns], s.dtype, argtypes, attrs) for u in range(c.copies)]
             self.env[s.name] = Value(s.dtype, True, regs)
             return
-        fixed = all([self.is_fixed(a) for a in s.args])
+        fixed = all(self.is_fixed(a) for a in s.args)
 
         def make():
             return rule(self.scalar, [self.lookup(a).regs[0] for a in s.args], s.dtype, argtypes, attrs)
@@ -335,10 +341,7 @@ class Emitter:
         v = self.loop_vars[var]
         kind, bits = DTYPES[s.dtype].kind, DTYPES[s.dtype].bits
         t = SCALAR_TYPES[s.dtype]
-        if kind == "f":
-            integer = "int64" if s.dtype == "float64" else "int32"
-        else:
-            integer = s.dtype
+        integer = s.dtype if kind != "f" else "int64" if s.dtype == "float64" else "int32"
         ti = SCALAR_TYPES[integer]
         if v.lanes:
             base = c.base if ti == "i64" else self.fn.emit(f"trunc i64 {c.base} to {ti}")
@@ -497,7 +500,7 @@ class Emitter:
         scalars, lanes, stride = self.split(s.index)
         masked_lanes = s.mask is not None and self.is_lanes(s.mask)
         if c is None or (stride == 0 and not lanes and not masked_lanes):
-            fixed = s.param in self.readonly and all([self.term(n).fixed for n, _ in scalars])
+            fixed = s.param in self.readonly and all(self.term(n).fixed for n, _ in scalars)
             if s.mask is not None:
                 fixed = fixed and self.is_fixed(s.mask) and self.is_fixed(s.fill)
             self.define_scalar(s.name, s.dtype, fixed, lambda: self.scalar_load(s, scalars))
@@ -648,7 +651,8 @@ class Emitter:
         if c is None or (stride == 0 and not lanes):
             if c is not None and (self.is_lanes(s.value) or (s.mask is not None and self.is_lanes(s.mask))):
                 raise NestError(
-                    f"nest {self.nest.name!r}: all lanes of the vector loop over {c.loop.var!r} store to one element of {s.param!r}"
+                    f"nest {self.nest.name!r}: all lanes of the vector loop over {c.loop.var!r} store to one element of "
+                    f"{s.param!r}"
                 )
             self.scalar_store(s, scalars, d)
             return
@@ -682,7 +686,9 @@ class Emitter:
             reg = self.to_memory(self.scalar, value, d)
             self.fn.do(f"store {MEMORY_TYPES[d]} {reg}, ptr {at}, align {ALIGN[d]}")
 
-    def vector_store(self, pointer: str, value: str, scalar_type: str, width: int, align: int, mask: str | None) -> None:
+    def vector_store(
+        self, pointer: str, value: str, scalar_type: str, width: int, align: int, mask: str | None
+    ) -> None:
         t = f"<{width} x {scalar_type}>"
         if mask is None:
             self.fn.do(f"store {t} {value}, ptr {pointer}, align {align}")
@@ -766,7 +772,9 @@ class Emitter:
         return EMIT[op](lanes, (a, b), d, [d, d], {})
 
     def better(self, acc: Acc, lanes: Lanes, a: Register, b: Register) -> str:
-        """Whether the pair ``b`` beats the earlier ``a``: it is the first, it is NaN and ``a`` is not, or it is more extreme."""
+        """Whether the pair ``b`` beats the earlier ``a``: it is the first, it is NaN and ``a`` is not, or it is more
+        extreme.
+        """
         d, fn, mask = acc.dtype, self.fn, lanes.vec("i1")
         first = lanes.icmp("eq", acc.index_dtype, a[1], lanes.const(acc.index_dtype, -1))
         more = acc.op == "argmax"
@@ -845,6 +853,17 @@ class Emitter:
         self.env[acc.name] = Value(acc.dtype, lanes, [r[0] for r in regs], not lanes and self.context is None)
         self.env[acc.index] = Value(acc.index_dtype, lanes, [r[1] for r in regs], not lanes and self.context is None)
 
+    def half_of(self, width: int, which: int):
+        """The lower or upper half of a vector register."""
+        half = width // 2
+        pick = ", ".join([f"i32 {i + which * half}" for i in range(half)])
+
+        def take(reg: str, t: str) -> str:
+            v = f"<{width} x {t}>"
+            return self.fn.emit(f"shufflevector {v} {reg}, {v} poison, <{half} x i32> <{pick}>")
+
+        return take
+
     def horizontal(self, acc: Acc, vectors: list[Register]) -> Register:
         """Copies in pairs, then halves of the vector, down to one lane."""
         while len(vectors) > 1:
@@ -855,16 +874,7 @@ class Emitter:
         while width > 1:
             half = width // 2
             lanes = Lanes(self.fn, half)
-            low, high = (
-                self.map_parts(
-                    value,
-                    types,
-                    lambda r, t, k=k, w=width, h=half: self.fn.emit(
-                        f"shufflevector <{w} x {t}> {r}, <{w} x {t}> poison, <{h} x i32> <{', '.join([f'i32 {i + k * h}' for i in range(h)])}>"
-                    ),
-                )
-                for k in (0, 1)
-            )
+            low, high = (self.map_parts(value, types, self.half_of(width, k)) for k in (0, 1))
             value, width = self.merge(acc, lanes, low, high), half
         return self.map_parts(value, types, lambda r, t: self.fn.emit(f"extractelement <1 x {t}> {r}, i64 0"))
 
@@ -926,7 +936,9 @@ class Emitter:
         head.after()
 
     def vector_loop(self, s: Loop) -> None:
-        """guard -> pre -> main loop (unmasked, ``copies`` vectors) -> tail loop (one masked vector, or one scalar) -> exit."""
+        """guard -> pre -> main loop (unmasked, ``copies`` vectors) -> tail loop (one masked vector, or one scalar) ->
+        exit.
+        """
         fn, w = self.fn, self.width
         copies, masked_only = self.plan(s)
         start = "%lo" if s.parallel else "0"

@@ -1,16 +1,19 @@
-"""Writing LLVM IR text fast: buffers of lines, types of values, constants, and the arithmetic that op and math emitters are made of.
+"""Writing LLVM IR text fast: buffers of lines, types of values, constants, and the arithmetic that op and math
+emitters are made of.
 
-Read ``Function`` first (where lines go, names, blocks), then ``Shape`` (how many lanes), then ``Math`` (typed arithmetic on
-registers; ``vecmath*.py`` is written in it).
+Read ``Function`` first (where lines go, names, blocks), then ``Shape`` (how many lanes), then ``Math`` (typed
+arithmetic on registers; ``vecmath*.py`` is written in it).
 
-No LLVM pass runs on this text, only instruction selection: what is written is what runs, but for folding of single expressions,
-common subexpressions inside one basic block and loop-invariant instructions, which code generation handles.
+No LLVM pass runs on this text, only instruction selection: what is written is what runs, but for folding of single
+expressions, common subexpressions inside one basic block and loop-invariant instructions, which code generation
+handles.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import ClassVar
 
 INT_MIN = {8: -(2**7), 16: -(2**15), 32: -(2**31), 64: -(2**63)}
 INT_MAX = {8: 2**7 - 1, 16: 2**15 - 1, 32: 2**31 - 1, 64: 2**63 - 1}
@@ -132,10 +135,11 @@ def constant(scalar_type: str, value, width: int) -> str:
 class Math:
     """Arithmetic on registers of one float type and lane count; the vocabulary of the elementary functions.
 
-    ``bits`` is 32 or 64; ``width`` lanes, 0 for scalars. ``F``, ``I``, ``B`` are the LLVM types of its floats, same-width integers and masks.
+    ``bits`` is 32 or 64; ``width`` lanes, 0 for scalars. ``F``, ``I``, ``B`` are the LLVM types of its floats,
+    same-width integers and masks.
     """
 
-    _made: dict[tuple, tuple] = {}
+    _made: ClassVar[dict[tuple, tuple]] = {}
 
     def __init__(self, fn: Function, bits: int, width: int):
         self.fn, self.bits, self.width = fn, bits, width
@@ -282,7 +286,9 @@ class Math:
         return self.emit(f"fptrunc {self.wide().F} {a} to {self.F}")
 
     # control and helpers
-    def where_rare(self, mask: str, common: tuple[str, ...], types: tuple[str, ...], rare: Callable[[], tuple[str, ...]]):
+    def where_rare(
+        self, mask: str, common: tuple[str, ...], types: tuple[str, ...], rare: Callable[[], tuple[str, ...]]
+    ):
         """Values that ``rare()`` computes, on a branch taken only if any lane of ``mask`` is true; else ``common``."""
         fn = self.fn
         any_ = self.any(mask)
@@ -294,11 +300,14 @@ class Math:
         fn.branch(join)
         fn.start_block(join)
         return tuple(
-            self.emit(f"phi {t} [ {c}, %{here} ], [ {v}, %{end} ]") for t, c, v in zip(types, common, values, strict=True)
+            self.emit(f"phi {t} [ {c}, %{here} ], [ {v}, %{end} ]")
+            for t, c, v in zip(types, common, values, strict=True)
         )
 
     def outlined(self, name: str, body: Callable[..., str], *args: str) -> str:
-        """Call a shared helper that computes ``body(math, *args)``, for functions too long to repeat in every kernel."""
+        """Call a shared helper that computes ``body(math, *args)``, for functions too long to repeat in every
+        kernel.
+        """
         full = self._helper(name, body, len(args), 1)
         return self.emit(f"call {self.F} @{full}({', '.join([f'{self.F} {a}' for a in args])})")
 

@@ -1,7 +1,8 @@
 """One op of the loop IR on one set of lanes: from registers of the operands to registers of the result.
 
-``EMIT[op](e, args, dtype, argtypes, attrs)`` where ``e`` is an ``Emitter`` (width, helpers). A register is a string, or for complex values a pair
-(re, im) of strings. JAX's answers at the edges (division by zero, shifts, conversions) are written out here.
+``EMIT[op](e, args, dtype, argtypes, attrs)`` where ``e`` is an ``Emitter`` (width, helpers). A register is a string,
+or for complex values a pair (re, im) of strings. JAX's answers at the edges (division by zero, shifts, conversions)
+are written out here.
 """
 
 from __future__ import annotations
@@ -148,8 +149,8 @@ def _rem(e: Lanes, args, dtype, argtypes, attrs):
 def _int_division(e: Lanes, a: str, b: str, dtype: str) -> tuple[str, str]:
     """Quotient and remainder with no trap: x/0 = -1, x%0 = x, MIN/-1 = MIN, MIN%-1 = 0.
 
-    32-bit and narrower vectors divide in double precision (exact: quotients have at most 32 bits, and correct rounding of a quotient of
-    such integers can't cross an integer from below); hardware has no vector integer division.
+    32-bit and narrower vectors divide in double precision (exact: quotients have at most 32 bits, and correct
+    rounding of a quotient of such integers can't cross an integer from below); hardware has no vector integer division.
     """
     t, bits, signed = e.type(dtype), DTYPES[dtype].bits, DTYPES[dtype].kind == "i"
     zero = e.icmp("eq", dtype, b, e.const(dtype, 0))
@@ -187,7 +188,9 @@ def _int_division(e: Lanes, a: str, b: str, dtype: str) -> tuple[str, str]:
 
 
 def _float_rem(m: Math, a: str, b: str) -> str:
-    """fmod: exact, with the sign of ``a``. Quotients up to 2^22 (2^51) by one division and a fused remainder, the rest by a rare loop."""
+    """fmod: exact, with the sign of ``a``. Quotients up to 2^22 (2^51) by one division and a fused remainder, the
+    rest by a rare loop.
+    """
     x, y = m.abs(a), m.abs(b)
     limit = 2.0**22 if m.bits == 32 else 2.0**51
     q = m.trunc(m.div(x, y))
@@ -259,7 +262,9 @@ def _sign(e: Lanes, args, dtype, argtypes, attrs):
     if kind == "u":
         return e.emit(f"zext {e.vec('i1')} {e.icmp('ne', dtype, x, e.const(dtype, 0))} to {e.type(dtype)}")
     up = e.emit(f"zext {e.vec('i1')} {e.icmp('sgt', dtype, x, e.const(dtype, 0))} to {e.type(dtype)}")
-    return e.emit(f"or {e.type(dtype)} {up}, {e.emit(f'ashr {e.type(dtype)} {x}, {e.const(dtype, DTYPES[dtype].bits - 1)}')}")
+    return e.emit(
+        f"or {e.type(dtype)} {up}, {e.emit(f'ashr {e.type(dtype)} {x}, {e.const(dtype, DTYPES[dtype].bits - 1)}')}"
+    )
 
 
 def extreme(e: Lanes, which: str, dtype: str, a: str, b: str) -> str:
@@ -324,7 +329,9 @@ def _nextafter(e: Lanes, args, dtype, argtypes, attrs):
         ix, iy = to_storage(e, x, dtype), to_storage(e, y, dtype)
         out = _nextafter_bits(e, ix, iy, x, y, bits, e.math32)
         nan = to_storage(e, e.math32.c(math.nan), dtype)
-        out = e.emit(f"select {e.vec('i1')} {e.math32.cmp('uno', x, y)}, {e.vec(f'i{bits}')} {nan}, {e.vec(f'i{bits}')} {out}")
+        out = e.emit(
+            f"select {e.vec('i1')} {e.math32.cmp('uno', x, y)}, {e.vec(f'i{bits}')} {nan}, {e.vec(f'i{bits}')} {out}"
+        )
         return from_storage(e, out, dtype)
     m = e.math(dtype)
     out = m.frombits(_nextafter_bits(e, m.bitsof(x), m.bitsof(y), x, y, m.bits, m))
@@ -384,7 +391,9 @@ def _pow(e: Lanes, args, dtype, argtypes, attrs):
 
 
 def _int_pow(e: Lanes, x: str, y: str, dtype: str, ytype: str) -> str:
-    """Integer powers by squaring, one step per bit of the exponent; negative exponents give 1/x^|y| rounded to zero (0 for x = 0)."""
+    """Integer powers by squaring, one step per bit of the exponent; negative exponents give 1/x^|y| rounded to zero
+    (0 for x = 0).
+    """
     bits, signed = DTYPES[ytype].bits, DTYPES[ytype].kind == "i"
     t, ty = e.type(dtype), e.type(ytype)
     result, power = e.const(dtype, 1), x
@@ -524,7 +533,9 @@ def _reduce_precision(e: Lanes, args, dtype, argtypes, attrs):
 
 
 def reduce_precision(m: Math, x: str, exponent_bits: int, mantissa_bits: int) -> str:
-    """Round to nearest even at ``mantissa_bits``; overflow to inf and flush below the smallest normal of ``exponent_bits``."""
+    """Round to nearest even at ``mantissa_bits``; overflow to inf and flush below the smallest normal of
+    ``exponent_bits``.
+    """
     k = vecmath.MANTISSA[m.bits]
     exponent = m.bits - 1 - k
     b = m.bitsof(x)

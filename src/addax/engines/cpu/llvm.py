@@ -1,8 +1,8 @@
 """From LLVM IR text to object code: the host's target machine, and llvmlite loaded on first use.
 
-Importing llvmlite takes some 50 ms, so nothing here touches it until something has to be compiled: ``fingerprint`` (what the
-disk cache is keyed by) reads the CPU's description from the system, and ``host_target`` its features from the same place.
-Objects are ELF on every system: ``elf.py`` links them, not the system's linker.
+Importing llvmlite takes some 50 ms, so nothing here touches it until something has to be compiled: ``fingerprint``
+(what the disk cache is keyed by) reads the CPU's description from the system, and ``host_target`` its features from
+the same place. Objects are ELF on every system: ``elf.py`` links them, not the system's linker.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ OPT_LEVEL = 1
 class Target(NamedTuple):
     """What the emitter needs to know of the machine.
 
-    ``vector_bytes`` is the width of a register; ``masked`` says that loads and stores of any element type take lane masks (AVX-512BW/VL, SVE).
-    ``cpu`` and ``features`` are LLVM's names; empty strings mean "ask the host when compiling".
+    ``vector_bytes`` is the width of a register; ``masked`` says that loads and stores of any element type take lane
+    masks (AVX-512BW/VL, SVE). ``cpu`` and ``features`` are LLVM's names; empty strings mean "ask the host when
+    compiling".
     """
 
     arch: str

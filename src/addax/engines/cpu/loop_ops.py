@@ -1,6 +1,8 @@
-"""The dtypes and ops of the loop-nest IR, with their typing rules: one table that the validator, the emitter and the tests share.
+"""The dtypes and ops of the loop-nest IR, with their typing rules: one table that the validator, the emitter and the
+tests share.
 
-Op names and meanings are those of the jaxpr primitives. Where the hardware or C would trap or leave a case undefined, JAX's answer holds:
+Op names and meanings are those of the jaxpr primitives. Where the hardware or C would trap or leave a case undefined,
+JAX's answer holds:
 
 * integer ``x / 0`` is -1 (all ones), ``x rem 0`` is ``x``, ``MIN / -1`` is ``MIN`` and ``MIN rem -1`` is 0;
 * shifts by an amount outside ``0 .. bits-1`` give 0, or the sign for ``shift_right_arithmetic``;
@@ -43,7 +45,9 @@ COMPLEX_OF = {"float32": "complex64", "float64": "complex128"}
 
 
 class Op(NamedTuple):
-    """``arity``; ``rule`` how operand and result types relate; ``kinds`` of operands allowed; ``cost`` in rough vector instructions (float32)."""
+    """``arity``; ``rule`` how operand and result types relate; ``kinds`` of operands allowed; ``cost`` in rough
+    vector instructions (float32).
+    """
 
     arity: int
     rule: str
@@ -51,7 +55,8 @@ class Op(NamedTuple):
     cost: int = 1
 
 
-# Rules: same = operands and result share one dtype; compare = operands share one, result bool; the others are in check_types.
+# Rules: same = operands and result share one dtype; compare = operands share one, result bool; the others are in
+# check_types.
 OPS: dict[str, Op] = {
     # arithmetic
     "add": Op(2, "same", "iufc"),

@@ -1,41 +1,46 @@
 """The loop-nest IR: what a fused kernel computes, before anything is said about vectors, registers or LLVM.
 
-A ``Nest`` is one kernel function with the C signature ``void k(void** args, const int64_t* table, int64_t lo, int64_t hi)``:
+A ``Nest`` is one kernel function with the C signature
+``void k(void** args, const int64_t* table, int64_t lo, int64_t hi)``:
 
 * ``args[i]`` points to the elements of parameter ``i``;
-* ``table`` holds the run-time integers (sizes, strides, offsets, all counted in *elements*) that ``Sym(k)`` names, so that
-  one kernel serves every shape of the same structure;
-* ``lo..hi`` is the range of the one loop marked ``parallel`` (its ``extent`` is documentation only). Without a parallel loop
-  both are ignored.
+* ``table`` holds the run-time integers (sizes, strides, offsets, all counted in *elements*) that ``Sym(k)`` names, so
+  that one kernel serves every shape of the same structure;
+* ``lo..hi`` is the range of the one loop marked ``parallel`` (its ``extent`` is documentation only). Without a
+  parallel loop both are ignored.
 
 The body is a list of statements; names are values, each defined once (SSA), visible until the end of the loop body that
 defines them. Three rules make up the whole model:
 
-1. *A vector loop runs its iterations in lanes.* ``Loop(kind="vector")`` promises that its iterations may run in any order or
-   at once, but for the accumulators it updates. Inside it, whatever depends on the loop variable is a vector of lanes and
-   everything else is one scalar. Scalars and loads of ``in`` parameters that do not depend on the loop are computed once, before it: an
-   ``in`` parameter must not overlap what the nest stores, except where each element is read and overwritten by the same
-   iteration. Vector loops don't nest, but may contain serial loops (each lane runs them), and ragged ends are the emitter's care.
-2. *An accumulator outlives the loops inside its scope.* ``Acc`` declares it, ``Update`` folds a value in (anywhere below),
-   and its name, used after the outermost loop that updates it, is the reduced value. Declared outside a vector loop it is reduced across
-   lanes; declared inside, each lane keeps its own (column sums: a vector loop over columns around a serial loop over rows). Folding across
-   lanes reassociates: sums of floats depend on the vector width, never on the number of threads or the ``lo..hi`` split of other loops.
-   ``argmax``/``argmin`` carry a second name for the index: NaN wins, then the extreme value, then the lowest index.
-3. *A carried value goes round serial loops.* ``Phi(name, init, next)``, at the head of a serial loop or of the ``head`` of a ``While``, is
-   ``init`` in the first iteration and then whatever ``next``, defined in the body, was. After the loop the name is its last value.
+1. *A vector loop runs its iterations in lanes.* ``Loop(kind="vector")`` promises that its iterations may run in any
+   order or at once, but for the accumulators it updates. Inside it, whatever depends on the loop variable is a vector of lanes
+   and everything else is one scalar. Scalars and loads of ``in`` parameters that do not depend on the loop are
+   computed once, before it: an ``in`` parameter must not overlap what the nest stores, except where each element is
+   read and overwritten by the same iteration. Vector loops don't nest, but may contain serial loops (each lane runs
+   them), and ragged ends are the emitter's care.
+2. *An accumulator outlives the loops inside its scope.* ``Acc`` declares it, ``Update`` folds a value in
+   (anywhere below), and its name, used after the outermost loop that updates it, is the reduced value. Declared outside a vector loop
+   it is reduced across lanes; declared inside, each lane keeps its own (column sums: a vector loop over columns
+   around a serial loop over rows). Folding across lanes reassociates: sums of floats depend on the vector width,
+   never on the number of threads or the ``lo..hi`` split of other loops. ``argmax``/``argmin`` carry a second name
+   for the index: NaN wins, then the extreme value, then the lowest index.
+3. *A carried value goes round serial loops.* ``Phi(name, init, next)``, at the head of a serial loop or of
+   the ``head`` of a ``While``, is ``init`` in the first iteration and then whatever ``next``, defined in the body, was. After the loop the name is
+   its last value.
 
-Loads and stores address elements by ``Affine(offset, ((name, stride), ...))`` = offset + sum of name * stride, where a name is a
-loop variable or any integer value (loaded indices make gathers and scatters), and offsets and strides are ints or ``Sym``. The literal stride of the
-vector loop's variable decides how lanes move: 1 contiguous, absent or 0 broadcast, -1 reversed, anything else gathered.
+Loads and stores address elements by ``Affine(offset, ((name, stride), ...))`` = offset + sum of name * stride, where
+a name is a loop variable or any integer value (loaded indices make gathers and scatters), and offsets and strides are
+ints or ``Sym``. The literal stride of the vector loop's variable decides how lanes move: 1 contiguous, absent or 0
+broadcast, -1 reversed, anything else gathered.
 
-``Load(mask=m, fill=v)`` does not touch memory in lanes (or at all, for scalars) where ``m`` is false, and gives ``v`` there;
-``Store(mask=m)`` likewise writes nothing: padding, concatenation and out-of-bounds rules are masks.
+``Load(mask=m, fill=v)`` does not touch memory in lanes (or at all, for scalars) where ``m`` is false, and gives ``v``
+there; ``Store(mask=m)`` likewise writes nothing: padding, concatenation and out-of-bounds rules are masks.
 
 Bodies without loops are straight-line scalar programs. ``Local`` is a small array on the stack, used like a parameter.
 
-Values have dtypes (JAX's names). bool is one byte (0 or 1) in memory. float16, bfloat16 and the float8 types are *computed in float32*
-and rounded once, to nearest even, by ``Store``, by ``convert`` and by ``bitcast_convert_type``. The ops of ``Let`` are the jaxpr primitives
-with their JAX semantics; ``loop_ops.OPS`` lists them with their types.
+Values have dtypes (JAX's names). bool is one byte (0 or 1) in memory. float16, bfloat16 and the float8 types are
+*computed in float32* and rounded once, to nearest even, by ``Store``, by ``convert`` and by ``bitcast_convert_type``.
+The ops of ``Let`` are the jaxpr primitives with their JAX semantics; ``loop_ops.OPS`` lists them with their types.
 
 >>> n = Nest("scale", (Param("x", "float32", "in"), Param("y", "float32", "out")), 1, (
 ...     Loop("i", Sym(0), (
@@ -62,7 +67,8 @@ from addax.engines.cpu.loop_ops import DTYPES, OPS, check_types
 class Node:
     """Base of the IR's records: compared and hashed by their fields, printed as their constructor call, never changed.
 
-    Written by hand instead of with ``dataclass``: twelve of those add 10 ms to the import, and each construction costs three times as much.
+    Written by hand instead of with ``dataclass``: twelve of those add 10 ms to the import, and each construction
+    costs three times as much.
     """
 
     __slots__ = ()
@@ -77,7 +83,8 @@ class Node:
         return hash((type(self).__name__, self._fields()))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join([repr(f) for f in self._fields()])})"
+        names = [n for n in self.__slots__ if n[0] != "_"]
+        return f"{type(self).__name__}({', '.join([f'{n}={getattr(self, n)!r}' for n in names])})"
 
 
 class Sym(Node):
@@ -95,7 +102,7 @@ class Sym(Node):
 class Lit(Node):
     """A constant operand. ``value`` is a Python bool, int, float or complex; it is rounded to ``dtype``."""
 
-    __slots__ = ("value", "dtype")
+    __slots__ = ("dtype", "value")
 
     def __init__(self, value: bool | int | float | complex, dtype: str):
         self.value, self.dtype = value, dtype
@@ -120,7 +127,7 @@ class Affine(Node):
 class Param(Node):
     """A pointer argument. Role ``in`` is only read; ``out`` and ``inout`` may be stored to and loaded from."""
 
-    __slots__ = ("name", "dtype", "role")
+    __slots__ = ("dtype", "name", "role")
 
     def __init__(self, name: str, dtype: str, role: str = "in"):
         self.name, self.dtype, self.role = name, dtype, role
@@ -129,7 +136,7 @@ class Param(Node):
 class Let(Node):
     """``name = op(*args)`` with static ``attrs``, e.g. ``Let("y", "integer_pow", ("x",), "float32", y=3)``."""
 
-    __slots__ = ("name", "op", "args", "dtype", "attrs")
+    __slots__ = ("args", "attrs", "dtype", "name", "op")
 
     def __init__(self, name: str, op: str, args: tuple[Operand, ...], dtype: str, **attrs):
         self.name, self.op, self.args, self.dtype, self.attrs = name, op, tuple(args), dtype, attrs
@@ -144,7 +151,7 @@ class Let(Node):
 class Load(Node):
     """``name = param[index]``, or ``fill`` where ``mask`` is false."""
 
-    __slots__ = ("name", "param", "index", "dtype", "mask", "fill")
+    __slots__ = ("dtype", "fill", "index", "mask", "name", "param")
 
     def __init__(
         self, name: str, param: str, index: Affine, dtype: str, mask: str | None = None, fill: Operand | None = None
@@ -155,7 +162,7 @@ class Load(Node):
 class Store(Node):
     """``param[index] = value``, where ``mask`` is true."""
 
-    __slots__ = ("param", "index", "value", "mask")
+    __slots__ = ("index", "mask", "param", "value")
 
     def __init__(self, param: str, index: Affine, value: Operand, mask: str | None = None):
         self.param, self.index, self.value, self.mask = param, index, value, mask
@@ -164,11 +171,12 @@ class Store(Node):
 class Acc(Node):
     """An accumulator. ``init`` is an operand, or None for the identity of ``op`` (see ``ACC_OPS``).
 
-    For ``argmax`` and ``argmin``, ``index`` names the reduced index, of dtype ``index_dtype``. They take no ``init``, at least one update must
-    come, and indices must not be negative and grow from update to update: the first of equals wins.
+    For ``argmax`` and ``argmin``, ``index`` names the reduced index, of dtype ``index_dtype``. They take no ``init``,
+    at least one update must come, and indices must not be negative and grow from update to update: the first of
+    equals wins.
     """
 
-    __slots__ = ("name", "op", "dtype", "init", "index", "index_dtype")
+    __slots__ = ("dtype", "index", "index_dtype", "init", "name", "op")
 
     def __init__(
         self,
@@ -186,7 +194,7 @@ class Acc(Node):
 class Update(Node):
     """Fold ``value`` (and ``index``, for argmax/argmin) into the accumulator ``acc``, where ``mask`` is true."""
 
-    __slots__ = ("acc", "value", "index", "mask")
+    __slots__ = ("acc", "index", "mask", "value")
 
     def __init__(self, acc: str, value: Operand, index: Operand | None = None, mask: str | None = None):
         self.acc, self.value, self.index, self.mask = acc, value, index, mask
@@ -195,7 +203,7 @@ class Update(Node):
 class Phi(Node):
     """A carried value: ``init`` in the first iteration, then what ``next`` was in the one before."""
 
-    __slots__ = ("name", "init", "next", "dtype")
+    __slots__ = ("dtype", "init", "name", "next")
 
     def __init__(self, name: str, init: Operand, next: str, dtype: str):
         self.name, self.init, self.next, self.dtype = name, init, next, dtype
@@ -204,19 +212,20 @@ class Phi(Node):
 class Local(Node):
     """A stack array of ``size`` elements, uninitialised, private to the call."""
 
-    __slots__ = ("name", "dtype", "size")
+    __slots__ = ("dtype", "name", "size")
 
     def __init__(self, name: str, dtype: str, size: int):
         self.name, self.dtype, self.size = name, dtype, size
 
 
 class Loop(Node):
-    """Run ``body`` for ``var`` = 0 .. extent-1 (``lo``..``hi``-1 if parallel). ``extent``: int, Sym, or the name of an integer scalar.
+    """Run ``body`` for ``var`` = 0 .. extent-1 (``lo``..``hi``-1 if parallel). ``extent``: int, Sym, or the name of
+    an integer scalar.
 
     ``unroll`` (vector loops) overrides the emitter's choice of how many vectors one iteration handles.
     """
 
-    __slots__ = ("var", "extent", "body", "kind", "parallel", "unroll")
+    __slots__ = ("body", "extent", "kind", "parallel", "unroll", "var")
 
     def __init__(
         self,
@@ -234,7 +243,7 @@ class Loop(Node):
 class While(Node):
     """Repeat { ``head``; stop if not ``test``; ``body`` }. Not inside vector loops. Phis stand first in ``head``."""
 
-    __slots__ = ("head", "test", "body")
+    __slots__ = ("body", "head", "test")
 
     def __init__(self, head: tuple[Stmt, ...], test: str, body: tuple[Stmt, ...]):
         self.head, self.test, self.body = tuple(head), test, tuple(body)
@@ -246,7 +255,7 @@ Stmt = Let | Load | Store | Acc | Update | Phi | Local | Loop | While
 class Nest(Node):
     """One kernel. ``name`` is for people: equal nests of different names are the same kernel (see ``key``)."""
 
-    __slots__ = ("name", "params", "n_table", "body", "_key")
+    __slots__ = ("_key", "body", "n_table", "name", "params")
 
     def __init__(self, name: str, params: tuple[Param, ...], n_table: int, body: tuple[Stmt, ...]):
         self.name, self.params, self.n_table, self.body = name, tuple(params), n_table, tuple(body)
@@ -265,14 +274,18 @@ class Nest(Node):
 
 
 ACC_OPS = ("add", "mul", "max", "min", "and", "or", "xor", "argmax", "argmin")
-"""What accumulators can do. Identities: 0, 1, lowest value, highest value, all ones, 0, 0, none, none. max/min give NaN if any is NaN."""
+"""What accumulators can do. Identities: 0, 1, lowest value, highest value, all ones, 0, 0, none, none. max/min give
+NaN if any is NaN.
+"""
 
 
 # ---- printing ----
 
 
 def print_nest(nest: Nest, canonical: bool = False) -> str:
-    """The nest as text; ``canonical`` numbers all names in order of appearance, so that equal structures print equally."""
+    """The nest as text; ``canonical`` numbers all names in order of appearance, so that equal structures print
+    equally.
+    """
     names: dict[str, str] = {}
     if canonical:
 
@@ -458,7 +471,9 @@ class _Checker:
         for p in pending:
             if self.values.get(p.next) != p.dtype:
                 self.where = _headline(p)
-                self.fail(f"phi {p.name!r} continues as {p.next!r} ({self.values.get(p.next, 'not defined in the body')})")
+                self.fail(
+                    f"phi {p.name!r} continues as {p.next!r} ({self.values.get(p.next, 'not defined in the body')})"
+                )
         self.values, self.accs, self.arrays, self.own_accs = values, accs, arrays, own
         for p in pending:
             self.values[p.name] = p.dtype
@@ -561,7 +576,9 @@ class _Checker:
             self.fail(f"not a statement: {s!r}")
 
     def read_accs(self, loop):
-        """After a loop, the accumulators of this block that it updated are values; inner blocks can't read outer totals."""
+        """After a loop, the accumulators of this block that it updated are values; inner blocks can't read outer
+        totals.
+        """
         for name in updated_accs(loop) & self.own_accs:
             acc = self.accs[name]
             self.values[name] = acc.dtype

@@ -1,7 +1,8 @@
 """Executable memory: linked kernel images copied to where they can run.
 
-On Linux each chunk is one anonymous file mapped twice, writable here and executable there, so no page is ever both and kernels can be added while
-others run. Elsewhere a chunk is a private mapping that may be both. Chunks live as long as the process: addresses of kernels are never reused.
+On Linux each chunk is one anonymous file mapped twice, writable here and executable there, so no page is ever both
+and kernels can be added while others run. Elsewhere a chunk is a private mapping that may be both. Chunks live as
+long as the process: addresses of kernels are never reused.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ _chunks: list[_Chunk] = []
 
 def load(code: bytes, align: int) -> int:
     """Copy an image into executable memory; returns its address."""
-    # On arm64 the instruction cache is not coherent: the kernel cleans it when a page is first mapped executable, so each image gets a
-    # fresh chunk there (and starts at a page, which elf.py relies on).
+    # On arm64 the instruction cache is not coherent: the kernel cleans it when a page is first mapped executable, so
+    # each image gets a fresh chunk there (and starts at a page, which elf.py relies on).
     fresh = platform.machine() not in ("x86_64", "AMD64")
     with _lock:
         if not fresh:

@@ -1,13 +1,15 @@
 """The kernel cache: nests in, addresses out. In memory, on disk, and only then through LLVM.
 
-``compile_nests`` is the whole interface. A kernel's identity is the structure of its nest (``Nest.key``) together with everything that decides
-the machine code: this package's emitter, LLVM, the CPU. A warm start therefore neither writes IR nor loads LLVM: it reads a file per
-kernel, verifies its checksum and copies the image into executable memory, about 0.05 ms each.
+``compile_nests`` is the whole interface. A kernel's identity is the structure of its nest (``Nest.key``) together
+with everything that decides the machine code: this package's emitter, LLVM, the CPU. A warm start therefore neither
+writes IR nor loads LLVM: it reads a file per kernel, verifies its checksum and copies the image into executable
+memory, about 0.05 ms each.
 
-On disk: ``$ADDAX_CACHE_DIR``, else ``$XDG_CACHE_HOME/addax``, else ``~/.cache/addax``; ``ADDAX_CACHE_DIR=off`` turns it off. The files hold code that
-will run, so a directory that belongs to somebody else, or that others may write to, is not used. Entries are written to a temporary file and renamed;
-truncated or altered ones are ignored and written again; the least recently used go when the total exceeds ``$ADDAX_CACHE_SIZE`` bytes (1 GB).
-Trouble with the disk is never an error: the cache does without.
+On disk: ``$ADDAX_CACHE_DIR``, else ``$XDG_CACHE_HOME/addax``, else ``~/.cache/addax``; ``ADDAX_CACHE_DIR=off`` turns
+it off. The files hold code that will run, so a directory that belongs to somebody else, or that others may write to,
+is not used. Entries are written to a temporary file and renamed; truncated or altered ones are ignored and written
+again; the least recently used go when the total exceeds ``$ADDAX_CACHE_SIZE`` bytes (1 GB). Trouble with the disk is
+never an error: the cache does without.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ _lock = threading.RLock()
 def compile_nests(nests: Iterable[Nest], target: Target | None = None) -> dict[str, int]:
     """Machine code for each nest: its name to its address.
 
-    Each function is ``void k(void** args, const int64_t* table, int64_t lo, int64_t hi)``. Equal structures are compiled once, whatever
-    their names. ``target`` (for tests) picks another instruction set that this machine can run.
+    Each function is ``void k(void** args, const int64_t* table, int64_t lo, int64_t hi)``. Equal structures are
+    compiled once, whatever their names. ``target`` (for tests) picks another instruction set that this machine can run.
 
     Raises:
       NestError: a nest breaks the rules of the IR (checked only when it has to be compiled).

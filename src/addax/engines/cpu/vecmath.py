@@ -1,12 +1,14 @@
 """Vector elementary functions: exponentials, logarithms, powers, hyperbolics.
 
-Each function takes a ``Math`` (float type and lane count) and registers, writes LLVM IR and returns a register. Errors are below 2 units
-in the last place over the whole range (the table is in the tests); specials (0, -0, inf, nan) are NumPy's. Kernels run with denormals
-flushed, so subnormal inputs count as zero and results below the normal range may be zero.
+Each function takes a ``Math`` (float type and lane count) and registers, writes LLVM IR and returns a register.
+Errors are below 2 units in the last place over the whole range (the table is in the tests); specials (0, -0, inf,
+nan) are NumPy's. Kernels run with denormals flushed, so subnormal inputs count as zero and results below the normal
+range may be zero.
 
-The schemes are the classic ones: Cody-Waite reduction and a polynomial for exp; m * 2^e with m in [sqrt(1/2), sqrt(2)) for log, whose double
-version uses the series in s = f/(2+f) (as in fdlibm); double-double logarithm for pow. Adding 1.5 * 2^23 (or 52) to a float rounds it to an
-integer and leaves that integer in its low bits: no conversion instructions.
+The schemes are the classic ones: Cody-Waite reduction and a polynomial for exp; m * 2^e with m in [sqrt(1/2),
+sqrt(2)) for log, whose double version uses the series in s = f/(2+f) (as in fdlibm); double-double logarithm for pow.
+Adding 1.5 * 2^23 (or 52) to a float rounds it to an integer and leaves that integer in its low bits: no conversion
+instructions.
 
 Functions that matter less in float32 are evaluated in double (``in_double``): half the speed, half the code.
 """

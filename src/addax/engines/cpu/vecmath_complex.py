@@ -1,8 +1,9 @@
 """Complex arithmetic and elementary functions on pairs (re, im) of registers.
 
-Multiplication is the plain formula, as in NumPy and XLA. Division and absolute value scale by powers of two, so they overflow only if the
-result does. Everything transcendental is evaluated in double also for complex64 (``pair_in_double``) as one shared helper per module; the
-inverse functions follow Kahan, "Branch Cuts for Complex Elementary Functions" (1987), with his signs of zero on the cuts.
+Multiplication is the plain formula, as in NumPy and XLA. Division and absolute value scale by powers of two, so they
+overflow only if the result does. Everything transcendental is evaluated in double also for complex64
+(``pair_in_double``) as one shared helper per module; the inverse functions follow Kahan, "Branch Cuts for Complex
+Elementary Functions" (1987), with his signs of zero on the cuts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Vector special functions: the error function and its relatives, lgamma and digamma.
 
-Float32 ``erf_inv`` is Giles' single-precision approximation ("Approximating the erfinv function", GPU Computing Gems 2, 2011), with its published
-coefficients and w = -log1p(-x*x): it is what XLA evaluates, so normal random numbers agree with the field's. Near |x| = 1 it is as
-inexact as x*x is; the double version forms 1 - x^2 exactly.
+Float32 ``erf_inv`` is Giles' single-precision approximation ("Approximating the erfinv function", GPU Computing Gems
+2, 2011), with its published coefficients and w = -log1p(-x*x): it is what XLA evaluates, so normal random numbers
+agree with the field's. Near |x| = 1 it is as inexact as x*x is; the double version forms 1 - x^2 exactly.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ from addax.engines.cpu.emit_builder import Math
 from addax.engines.cpu.vecmath import INF, NAN, exp, in_double, log, log1p
 from addax.engines.cpu.vecmath_trig import sin, tan
 
-GILES_CENTRE = (1.50140941, 0.246640727, -0.00417768164, -0.00125372503, 0.00021858087, -4.39150654e-06, -3.5233877e-06, 3.43273939e-07, 2.81022636e-08)  # fmt: skip
-GILES_TAIL = (2.83297682, 1.00167406, 0.00943887047, -0.0076224613, 0.00573950773, -0.00367342844, 0.00134934322, 0.000100950558, -0.000200214257)  # fmt: skip
+# fmt: off
+GILES_CENTRE = (
+    1.50140941, 0.246640727, -0.00417768164, -0.00125372503, 0.00021858087, -4.39150654e-06, -3.5233877e-06,
+    3.43273939e-07, 2.81022636e-08,
+)
+GILES_TAIL = (
+    2.83297682, 1.00167406, 0.00943887047, -0.0076224613, 0.00573950773, -0.00367342844, 0.00134934322, 0.000100950558,
+    -0.000200214257,
+)
+# fmt: on
 
 
 def erf(m: Math, x: str) -> str:
@@ -83,7 +91,9 @@ HALF_LOG_2PI = 0.9189385332046727
 
 
 def lgamma_positive(m: Math, a: str) -> str:
-    """log(gamma(a)) for a > 0: a polynomial around each root, one step up or down to reach them, Stirling's series from 8."""
+    """log(gamma(a)) for a > 0: a polynomial around each root, one step up or down to reach them, Stirling's series
+    from 8.
+    """
     one = m.c(1.0)
     low = m.cmp("olt", a, m.c(0.58))
     # Below 8, step down to [1.6, 2.6]: lgamma(a) = lgamma(a - k) + log((a-1)...(a-k)), a sum of positive terms.
@@ -132,7 +142,9 @@ def lgamma(m: Math, x: str) -> str:
 
 
 def digamma_body(m: Math, x: str) -> str:
-    """psi: its root 1.4616... gets its own polynomial; otherwise eight steps up to the asymptotic series; reflection below 1/2."""
+    """psi: its root 1.4616... gets its own polynomial; otherwise eight steps up to the asymptotic series; reflection
+    below 1/2.
+    """
     one = m.c(1.0)
     reflect = m.cmp("olt", x, m.c(0.5))
     a = m.select(reflect, m.sub(one, x), x)

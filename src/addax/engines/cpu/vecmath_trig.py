@@ -1,7 +1,7 @@
 """Vector trigonometry: sin, cos, tan, and their inverses.
 
-Arguments are reduced by multiples of pi/2 kept as three floats (Cody-Waite with fused multiply-add). Above ``LIMIT`` that is not enough and
-a rare branch reduces lane by lane with 192 bits of 2/pi (Payne and Hanek, 1983).
+Arguments are reduced by multiples of pi/2 kept as three floats (Cody-Waite with fused multiply-add). Above ``LIMIT``
+that is not enough and a rare branch reduces lane by lane with 192 bits of 2/pi (Payne and Hanek, 1983).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ LIMIT = {32: 1.0e5, 64: 1.0e9}
 
 # void huge(x, r, q, n, limit): for each of n doubles with limit <= |x| < inf, x = q * pi/2 + r, |r| <= pi/4.
 #
-# x = m * 2^e with a 53-bit integer m. Bits of 2/pi that meet 2^e above weight 2^1 contribute multiples of 4 turns of pi/2 and are left out: starting
-# there, 192 bits times m, modulo 2^192, hold the quadrant in the top two bits and the fraction below.
+# x = m * 2^e with a 53-bit integer m. Bits of 2/pi that meet 2^e above weight 2^1 contribute multiples of 4 turns of
+# pi/2 and are left out: starting there, 192 bits times m, modulo 2^192, hold the quadrant in the top two bits and the
+# fraction below.
 _HUGE = """
 @addax.two_over_pi = internal constant [{count} x i64] [{words}], align 64
 define internal void @addax.rem_pio2_huge(ptr %x, ptr %r, ptr %q, i64 %n, double %limit) noinline nounwind {{
@@ -256,7 +257,8 @@ def atan2(m: Math, y: str, x: str) -> str:
     inf = m.c(INF)
     both_inf = m.mand(m.cmp("oeq", ay, inf), m.cmp("oeq", ax, inf))
     both_zero = m.mand(m.cmp("oeq", ay, m.c(0.0)), m.cmp("oeq", ax, m.c(0.0)))
-    # inf/inf stands for an angle of pi/4, 0/0 for 0. Huge and tiny pairs are brought to the middle so that sums can't overflow.
+    # inf/inf stands for an angle of pi/4, 0/0 for 0. Huge and tiny pairs are brought to the middle so that sums can't
+    # overflow.
     ay1, ax1 = m.select(both_inf, m.c(1.0), ay), m.select(m.mor(both_inf, both_zero), m.c(1.0), ax)
     large = m.mor(m.cmp("ogt", ay1, m.c(1e300)), m.cmp("ogt", ax1, m.c(1e300)))
     factor = m.select(large, m.c(2.0**-4), m.c(1.0))
@@ -273,7 +275,9 @@ def atan2(m: Math, y: str, x: str) -> str:
 
 
 def asin_parts(m: Math, a: str) -> tuple[str, str, str, str]:
-    """For a in [0, 1]: (far, root, root_low, correction): asin(a) = a + correction, or, where a > 1/2, pi/2 - 2 (root + root_low + correction)."""
+    """For a in [0, 1]: (far, root, root_low, correction): asin(a) = a + correction, or, where a > 1/2, pi/2 - 2 (root
+    + root_low + correction).
+    """
     far = m.cmp("ogt", a, m.c(0.5))
     z_far = m.mul(m.sub(m.c(1.0), a), m.c(0.5))
     z = m.select(far, z_far, m.mul(a, a))

@@ -1,0 +1,178 @@
+"""The kernel cache: in memory, on disk, damaged, full, forbidden; and the linker and loader under it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nest_tools import elementwise, run
+
+from addax.engines.cpu import elf, llvm, objects
+from addax.engines.cpu.loops import Nest
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of our own, and no memory of earlier kernels."""
+    disk = objects.DiskCache(str(tmp_path / "kernels"))
+    monkeypatch.setattr(objects, "disk", disk)
+    monkeypatch.setattr(objects, "_addresses", {})
+    monkeypatch.setattr(objects, "statistics", objects.Statistics())
+    return disk
+
+
+def nest(constant: int = 2) -> Nest:
+    return elementwise("integer_pow", ["float32"], "float32", y=constant)
+
+
+def check(n: Nest, power: int = 2) -> None:
+    x, y = np.arange(5, dtype=np.float32), np.zeros(5, np.float32)
+    run(n, [x, y], [5], 0, 5)
+    np.testing.assert_array_equal(y, x**power)
+
+
+def forget():
+    objects._addresses.clear()
+
+
+def entries(disk) -> list[str]:
+    return [path for _, _, path in disk._entries()]
+
+
+def test_equal_nests_compile_once(cache):
+    check(nest())
+    check(nest())
+    assert (objects.statistics.compiled, objects.statistics.memory_hits) == (1, 1)
+
+
+def test_second_process_compiles_nothing(cache):
+    check(nest())
+    forget()
+    check(nest())
+    assert (objects.statistics.compiled, objects.statistics.disk_hits) == (1, 1)
+
+
+def test_warm_start_does_not_load_llvm(cache):
+    check(nest())
+    program = f"""
+import sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from nest_tools import elementwise
+from addax.engines.cpu import objects
+objects.disk = objects.DiskCache({cache.directory!r})
+objects.compile_nests([elementwise("integer_pow", ["float32"], "float32", y=2)])
+assert objects.statistics.disk_hits == 1
+assert not any(m.startswith("llvmlite") for m in sys.modules), "llvmlite was imported"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty", "flip", "garbage"])
+def test_damaged_entries_are_ignored_and_rewritten(cache, damage):
+    check(nest())
+    (path,) = entries(cache)
+    data = bytearray(Path(path).read_bytes())
+    if damage == "flip":
+        data[-7] ^= 4
+    data = {"truncate": data[:-9], "empty": b"", "flip": data, "garbage": b"nonsense" * 40}[damage]
+    Path(path).write_bytes(data)
+    forget()
+    check(nest())
+    assert (objects.statistics.compiled, objects.statistics.disk_hits) == (2, 0)
+    forget()
+    check(nest())
+    assert objects.statistics.disk_hits == 1
+
+
+def test_directory_and_files_are_private(cache):
+    check(nest())
+    (path,) = entries(cache)
+    assert stat.S_IMODE(os.stat(cache.directory).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_directory_that_others_may_write_to_is_not_used(cache):
+    os.makedirs(cache.directory)
+    os.chmod(cache.directory, 0o777)
+    check(nest())
+    assert not entries(cache) and not cache.usable()
+
+
+@pytest.mark.parametrize("directory", ["/proc/nowhere/kernels", "/dev/null/kernels", None])
+def test_without_a_usable_directory_everything_still_works(cache, monkeypatch, directory):
+    monkeypatch.setattr(objects, "disk", objects.DiskCache(directory))
+    check(nest())
+    forget()
+    check(nest())
+    assert objects.statistics.compiled == 2
+
+
+def test_least_recently_used_entries_go_first(cache):
+    cache.max_bytes = 1 << 30
+    for power in (2, 3, 4, 5):
+        check(nest(power), power)
+    oldest = sorted(entries(cache), key=os.path.getmtime)
+    now = time.time()
+    for age, path in enumerate(reversed(oldest)):
+        os.utime(path, (now - age - 10, now - age - 10))
+    cache.max_bytes = sum(map(os.path.getsize, oldest)) + 10
+    check(nest(6), 6)
+    left = entries(cache)
+    assert oldest[0] not in left and oldest[-1] in left
+    assert sum(map(os.path.getsize, left)) <= cache.max_bytes
+
+
+def test_environment_variables_choose_the_directory():
+    def choose(**env):
+        return objects._default_directory(env.get)
+
+    assert choose(ADDAX_CACHE_DIR="/a") == "/a/kernels"
+    assert choose(XDG_CACHE_HOME="/b") == "/b/addax/kernels"
+    assert choose(ADDAX_CACHE_DIR="off") is None
+    assert choose(XDG_CACHE_HOME="relative").endswith("/.cache/addax/kernels")
+
+
+def test_one_name_for_two_nests_is_an_error(cache):
+    with pytest.raises(ValueError, match="two different nests are named"):
+        objects.compile_nests([nest(2), nest(3)])
+
+
+def test_text_shows_every_stage(cache):
+    assert "integer_pow a0 y=2" in objects.text([nest()], "loops")
+    assert "define void @k_" in objects.text([nest()], "llvm")
+    assert "ret" in objects.text([nest()], "asm")
+    with pytest.raises(ValueError, match="unknown stage 'hlo'"):
+        objects.text([nest()], "hlo")
+
+
+def test_broken_ir_is_reported_with_its_line_and_not_by_a_crash():
+    with pytest.raises(llvm.CompileError, match="use of undefined value"):
+        llvm.emit_object("define i32 @f() {\n  ret i32 %nothing\n}\n")
+    with pytest.raises(llvm.CompileError):
+        llvm.emit_object(
+            "define i32 @f() {\na:\n  br label %b\nb:\n  %x = phi i32 [ 0, %c ]\n  ret i32 %x\nc:\n  br label %b\n}\n"
+        )
+
+
+def test_the_linker_refuses_outside_symbols():
+    text = "declare double @missing(double)\ndefine double @f(double %x) {\n  %y = call double @missing(double %x)\n  ret double %y\n}\n"
+    with pytest.raises(elf.LinkError, match="needs 'missing'"):
+        elf.link(llvm.emit_object(text))
+
+
+@pytest.mark.parametrize("target", [llvm.NEON], ids=str)
+def test_objects_for_arm64_link(target):
+    """No arm64 machine at hand: at least every instruction is selected and every relocation known."""
+    from addax.engines.cpu.emit import emit_module
+
+    for op in ("exp", "sin", "pow", "tanh", "erf_inv"):
+        for dtype in ("float32", "float64"):
+            arity = 2 if op == "pow" else 1
+            text = emit_module([("k", elementwise(op, [dtype] * arity, dtype))], target)
+            assert elf.link(llvm.emit_object(text, target)).symbols["k"] >= 0
