@@ -302,7 +302,7 @@ def _starts(name: str, shape: tuple[int, ...], starts: Any, allow_negative: bool
         )
     dtype = _index_dtype(shape, given)
     return [
-        _start(i, n, negative, dtype) if dtype is not None else i
+        _start(name, i, n, negative, dtype) if dtype is not None else i
         for i, n, negative in zip(given, shape, allowed, strict=True)
     ]
 
@@ -324,7 +324,7 @@ def _index_dtype(shape: tuple[int, ...], starts: Sequence) -> Any:
     return dtype if max(shape, default=0) <= dtypes.iinfo(dtype).max else dtypes.default_int_dtype()
 
 
-def _start(i: Any, size: int, allow_negative: bool, dtype: Any) -> Any:
+def _start(name: str, i: Any, size: int, allow_negative: bool, dtype: Any) -> Any:
     if isinstance(i, Tracer):
         index = i if i.dtype == dtype else convert(i, dtype)
         if not allow_negative or not dtypes.issubdtype(dtype, np.signedinteger):
@@ -332,7 +332,12 @@ def _start(i: Any, size: int, allow_negative: bool, dtype: Any) -> Any:
         negative = lt.bind(index, dtype.type(0))
         return select_n.bind(negative, index, add.bind(convert(index, dtype), dtype.type(size)))
     known = int(np.asarray(i)) if isinstance(i, _native.Array) else int(i)
-    if known < 0 and allow_negative:
+    if known < 0:
+        if not allow_negative:
+            raise ValueError(
+                f"lax.{name}: start index {known} is out of bounds for a dimension of size {size}: negative ones count "
+                "from the back only with allow_negative_indices=True."
+            )
         known += size
     info = dtypes.iinfo(dtype)
     return dtype.type(min(max(known, int(info.min)), int(info.max)))

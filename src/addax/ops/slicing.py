@@ -116,8 +116,11 @@ slice_p = primitive(
 
 
 def _scalar_zero(x):
-    """The scalar zero of x's dtype, also for keys (which have no arithmetic, but are padded when masked out)."""
-    return zeros(ShapedArray((), dtype_of(x)))
+    """The scalar zero of x's dtype; for keys, which have no arithmetic, the one whose words are zero."""
+    dtype = dtype_of(x)
+    if dtypes.is_extended(dtype):
+        return registry["empty"].bind(shape=(), dtype=dtype, out_sharding=None)
+    return zeros(ShapedArray((), dtype))
 
 
 def _pad_type(operand, padding_value, *, padding_config):
@@ -331,7 +334,8 @@ def _dynamic_update_slice_type(operand, update, *starts):
             f"lax.{name} requires operand and update to have the same dtypes, got {dtypes.dtype_name(operand.dtype)}, "
             f"{dtypes.dtype_name(update.dtype)}."
         )
-    return operand.strip_weak_type()
+    weak = all(a.weak_type for a in (operand, update, *starts))
+    return operand if weak == operand.weak_type else operand.update(weak_type=weak)
 
 
 def _dynamic_update_slice_jvp(primals, tangents):
