@@ -40,6 +40,7 @@ KernelList kernels_for(Isa isa) {
   add_cumulative_kernels(isa, list);
   add_gather_kernels(isa, list);
   add_scatter_kernels(isa, list);
+  add_sort_kernels(isa, list);
   add_random_kernels(isa, list);
   add_gemm_kernels(isa, list);
   return list;
