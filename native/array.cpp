@@ -66,6 +66,14 @@ Desc* desc_make(PyObject* aval) {
   Ref weak(dtype ? PyObject_GetAttrString(aval, "weak_type") : nullptr);
   if (!weak) return nullptr;
   if (!PyArray_DescrCheck(dtype.get())) {
+    // An extended dtype (PRNG keys): opaque elements of its itemsize, moved but never computed with.
+    Ref itemsize(PyObject_GetAttrString(dtype.get(), "itemsize"));
+    long bytes = itemsize ? PyLong_AsLong(itemsize.get()) : -1;
+    PyErr_Clear();
+    if (bytes == 8) dtype = Ref(reinterpret_cast<PyObject*>(PyArray_DescrFromType(NPY_UINT64)));
+    if (bytes == 16) dtype = Ref(reinterpret_cast<PyObject*>(PyArray_DescrFromType(NPY_COMPLEX128)));
+  }
+  if (!PyArray_DescrCheck(dtype.get())) {
     PyErr_Format(PyExc_TypeError, "an aval with dtype %R has no memory layout of its own: a native Array needs a NumPy dtype",
                  dtype.get());
     return nullptr;
@@ -458,7 +466,12 @@ inline ArrayObject* self_of(PyObject* self) { return reinterpret_cast<ArrayObjec
 
 PyObject* get_aval(PyObject* self, void*) { return Py_NewRef(self_of(self)->aval); }
 PyObject* get_shape(PyObject* self, void*) { return Py_NewRef(self_of(self)->desc->shape); }
-PyObject* get_dtype(PyObject* self, void*) { return Py_NewRef(reinterpret_cast<PyObject*>(self_of(self)->desc->dtype)); }
+PyObject* get_dtype(PyObject* self, void*) {
+  const Desc* d = self_of(self)->desc;
+  if (d->type_num == NPY_UINT64 || d->type_num == NPY_COMPLEX128)  // may stand for an extended dtype
+    return PyObject_GetAttrString(self_of(self)->aval, "dtype");
+  return Py_NewRef(reinterpret_cast<PyObject*>(d->dtype));
+}
 PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLong(self_of(self)->desc->ndim); }
 PyObject* get_size(PyObject* self, void*) { return PyLong_FromLongLong(self_of(self)->desc->size); }
 PyObject* get_nbytes(PyObject* self, void*) { return PyLong_FromLongLong(self_of(self)->desc->nbytes); }

@@ -76,10 +76,12 @@ class Swap:
 
 
 class While:
-    __slots__ = ("cond", "test", "body")
+    """``carried``: buffers whose contents pass from one turn to the next."""
 
-    def __init__(self, cond: list, test: Buffer, body: list):
-        self.cond, self.test, self.body = cond, test, body
+    __slots__ = ("cond", "test", "body", "carried")
+
+    def __init__(self, cond: list, test: Buffer, body: list, carried: list[Buffer]):
+        self.cond, self.test, self.body, self.carried = cond, test, body, carried
 
 
 class Cond:
@@ -92,7 +94,8 @@ class Cond:
 class Loop:
     """``trips`` turns; ``counter`` holds the number of the turn (int32, or int64 if ``wide``)."""
 
-    __slots__ = ("trips", "counter", "wide", "reverse", "body")
+    __slots__ = ("trips", "counter", "wide", "reverse", "body", "carried")
 
-    def __init__(self, trips: int | Buffer, counter: Buffer | None, wide: bool, reverse: bool, body: list):
+    def __init__(self, trips: int | Buffer, counter: Buffer | None, wide: bool, reverse: bool, body: list, carried: list):
         self.trips, self.counter, self.wide, self.reverse, self.body = trips, counter, wide, reverse, body
+        self.carried = carried

@@ -636,12 +636,12 @@ class Fuser:
         if v in user.axes:  # already cloned for another reader
             same = user.axes[v] == _broadcast_axes(user, user_eqn, v)
             return same
-        if source.value_cost[v] > CHEAP_CLONE or v in source.after_reduce or v in source.operand_axes:
+        if v in source.operand_axes:
             return False
         if r.shape != v.aval.shape or not r.is_whole() or (r.shape and r.shape != _walked_shape(user, user_eqn)):
             return False
         eqn = next(e for e in source.members if e.outvars[0] is v)
-        if eqn.primitive.name in INDEXED_READS:
+        if eqn.primitive.name in INDEXED_READS or op_cost(eqn) > CHEAP_CLONE:
             return False
         refs = source.refs[v]
         for o in refs:
@@ -658,7 +658,7 @@ class Fuser:
         user.axes[v] = axes
         user.refs[v] = refs
         user.order[v] = user.order[user_eqn.outvars[0]]
-        user.value_cost[v] = source.value_cost[v]
+        user.value_cost[v] = op_cost(eqn)
         for q in refs:
             o = self.owner.get(q.base)
             if o is not None:

@@ -7,6 +7,7 @@ rule becomes a host step that runs its NumPy definition; one without a definitio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,15 @@ from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, Copy, Fill, Host, Kernel
 from addax.engines.cpu.fuse import Call, Fuser, Group
 from addax.engines.cpu.lower_nest import build_kernels
-from addax.engines.cpu.views import Iota, Ref
+from addax.engines.cpu.views import Ref
+
+# Primitives whose result is their first operand with some elements replaced.
+UPDATES = frozenset(
+    "dynamic_update_slice scatter scatter-add scatter-sub scatter-mul scatter-min scatter-max scatter-apply".split()
+)
+
+# Primitives whose result lies in the memory of their operand.
+ALIASES = frozenset({"bitcast_convert_type", "random_wrap", "random_unwrap"})
 
 RULES: dict[str, Callable[[Block, Call], None]] = {}
 
@@ -88,7 +97,10 @@ class Block:
         self.destinations: dict[Var, tuple[Buffer, int, tuple[int, ...]]] = {}
         self.last_reader: dict[Var, int] = {}
         self.result_bases = set()
+        self.aliased: set[Var] = set()  # variables whose memory other variables may share
         for i, node in enumerate(self.nodes):
+            if type(node) is Call and node.eqn.primitive.name in ALIASES:
+                self.aliased.update([r.base for r in node.refs])
             refs = node.refs if type(node) is Call else [r for e in node.members for r in node.refs[e.outvars[0]]]
             for r in refs:
                 if type(r.base) is Var:
@@ -97,12 +109,36 @@ class Block:
             self.result_bases.add(self.fuser.ref(x).base)
         self.position = 0
 
+    def aim(self, results: list, places: list[Buffer | None]) -> None:
+        """Have results written to given places where a step computes them there as a whole, or updates them in place."""
+        arguments = set(self.jaxpr.invars) | set(self.jaxpr.constvars)
+        for x, place in zip(results, places, strict=True):
+            if place is None or type(x) is Literal:
+                continue
+            r = self.fuser.ref(x)
+            while type(r.base) is Var and r.is_whole() and nbytes(r.base.aval) == place.nbytes:
+                base = r.base
+                if base in arguments or base in self.destinations:
+                    break
+                self.destinations[base] = (place, 0, views.contiguous_strides(base.aval.shape))
+                node = self.fuser.owner.get(base)
+                if type(node) is not Call or node.eqn.primitive.name not in UPDATES:
+                    break
+                r = node.refs[0]  # the array that is updated: make it in the same place, if nobody else wants it later
+                if r.base in self.result_bases or r.base in self.aliased or self.nodes[self.last_reader.get(r.base, -1)] is not node:
+                    break
+
     def run(self) -> None:
         for self.position, node in enumerate(self.nodes):
             if type(node) is Group:
                 self.group(node)
                 continue
-            name = node.eqn.primitive.name
+            eqn = node.eqn
+            if eqn.outvars and not eqn.effects and not any([getattr(v.aval, "size", 1) for v in eqn.outvars]):
+                for v in eqn.outvars:  # no elements, nothing to compute
+                    self.destination(v)
+                continue
+            name = eqn.primitive.name
             found = RULES.get(name)
             if found is None or found(self, node) is NotImplemented:
                 host_step(self, node)
@@ -150,7 +186,7 @@ class Block:
         sharing = [w for w, (b, _) in self.env.items() if b is buffer and w is not v]
         if any(not self.dies(w) or w in self.destinations for w in sharing):
             return False
-        return buffer in self.owned or (buffer.kind == "arena" and v in self.fuser.owner)
+        return buffer in self.owned or (buffer.kind in ("arena", "out") and v in self.fuser.owner)
 
     # ---- nodes
 
@@ -181,9 +217,7 @@ class Block:
     def copy_strided(self, src, src_offset, src_strides, dst, dst_offset, dst_strides, shape, itemsize) -> None:
         if any(n == 0 for n in shape):
             return
-        size = 1
-        for n in shape:
-            size *= n
+        size = math.prod(shape)
         dense = views.is_contiguous(tuple(shape), tuple(src_strides)) and views.is_contiguous(tuple(shape), tuple(dst_strides))
         if dense and not src_offset and not dst_offset:
             self.steps.append(Copy(dst, src, size * itemsize))
@@ -197,14 +231,13 @@ class Block:
         kernel.address = symbols()[symbol]
         self.steps.append(kernel)
 
-    def dense(self, r: Ref, aval=None) -> tuple[Buffer, int]:
+    def dense(self, r: Ref) -> tuple[Buffer, int]:
         """Memory that holds a view row-major: where it is, or a copy of it."""
-        aval = aval or r.base.aval
         if type(r.base) is Var and views.is_contiguous(r.shape, r.strides):
             buffer, offset = self.env[r.base]
             return buffer, offset + r.offset
-        out = self.new_buffer(int(np.prod(r.shape, dtype=np.int64)) * (aval.dtype.itemsize))
-        self.write_view(r, out, 0, views.contiguous_strides(r.shape), storage_aval_of(r))
+        out = self.new_buffer(math.prod(r.shape) * r.dtype.itemsize)
+        self.write_view(r, out, 0, views.contiguous_strides(r.shape))
         return out, 0
 
     def dense_at_zero(self, r: Ref) -> Buffer:
@@ -215,33 +248,24 @@ class Block:
     def at_offset(self, buffer: Buffer, offset: int, r: Ref) -> Buffer:
         if offset == 0:
             return buffer
-        dtype = r.base.dtype if type(r.base) is Iota else r.base.aval.dtype
-        size = int(np.prod(r.shape, dtype=np.int64))
-        out = self.new_buffer(size * dtype.itemsize)
+        itemsize = r.dtype.itemsize
+        out = self.new_buffer(math.prod(r.shape) * itemsize)
         strides = views.contiguous_strides(r.shape)
-        self.copy_strided(buffer, offset, strides, out, 0, strides, r.shape, dtype.itemsize)
+        self.copy_strided(buffer, offset, strides, out, 0, strides, r.shape, itemsize)
         return out
 
-    def write_view(self, r: Ref, dst: Buffer, offset: int, strides, aval=None) -> None:
+    def write_view(self, r: Ref, dst: Buffer, offset: int, strides) -> None:
         """Compute any view (of memory, of a literal, of a counting sequence) into a strided place."""
         if type(r.base) is Var:
             self.copy_view(r, dst, offset, strides)
             return
-        dtype = r.base.dtype if type(r.base) is Iota else r.base.aval.dtype
         if type(r.base) is Literal and dst.kind != "in" and not np.asarray(r.base.val, storage(r.base.aval)).tobytes().strip(b"\0"):
-            size = int(np.prod(r.shape, dtype=np.int64)) * dtype.itemsize
+            size = math.prod(r.shape) * r.dtype.itemsize
             if offset == 0 and size == dst.nbytes:
                 self.steps.append(Fill(dst, size))
                 return
-        out = Var(ShapedArray(r.shape, dtype))
+        out = Var(ShapedArray(r.shape, r.dtype))
         self.steps += build_kernels(copy_group(r, out), self.locate, {out: (dst, offset, tuple(strides))}, self.new_buffer)
-
-    def operand(self, call: Call, i: int) -> Ref:
-        return call.refs[i]
-
-
-def storage_aval_of(r: Ref):
-    return r.base if type(r.base) is Iota else r.base.aval
 
 
 def copy_group(r: Ref, out: Var) -> Group:
@@ -251,7 +275,7 @@ def copy_group(r: Ref, out: Var) -> Group:
 
     group = Group()
     group.id = -1
-    eqn = Eqn(registry["copy"], [r.base], [out], {})
+    eqn = Eqn(registry["copy"], [Var(ShapedArray(r.shape, r.dtype))], [out], {})
     group.add(eqn, [r], _fresh_axes(group, r.shape), 0, 0.0)
     group.stored.append(out)
     return group

@@ -16,7 +16,7 @@ from addax.core.primitive import registry
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, Cond, Loop, Swap, While
 from addax.engines.cpu.fuse import Call
-from addax.engines.cpu.lower import Block, nbytes, rule, storage_aval_of
+from addax.engines.cpu.lower import Block, nbytes, rule
 from addax.engines.cpu.views import Ref
 
 
@@ -26,19 +26,6 @@ def _inner(block: Block, jaxpr: Jaxpr, consts, args: list, owned=frozenset()) ->
     for v, c in zip(jaxpr.constvars, consts, strict=True):
         env[v] = (block.lowering.const(c, v.aval), 0)
     return Block(block.lowering, jaxpr, env, owned)
-
-
-def _aim(inner: Block, places: list[Buffer]) -> None:
-    """Have the program's results written to given places where they are computed there as a whole."""
-    arguments = set(inner.jaxpr.invars) | set(inner.jaxpr.constvars)
-    for x, place in zip(inner.jaxpr.outvars, places, strict=True):
-        if place is None or type(x) is Literal:
-            continue
-        r = inner.fuser.ref(x)
-        base = r.base
-        whole = type(base) is Var and r.is_whole() and nbytes(base.aval) == place.nbytes
-        if whole and base not in arguments and base not in inner.destinations:
-            inner.destinations[base] = (place, 0, views.contiguous_strides(base.aval.shape))
 
 
 def _where(inner: Block, x) -> Buffer | None:
@@ -53,7 +40,7 @@ def _where(inner: Block, x) -> Buffer | None:
 
 def _write(inner: Block, x, place: Buffer) -> None:
     r = inner.fuser.ref(x)
-    inner.write_view(r, place, 0, views.contiguous_strides(r.shape), storage_aval_of(r))
+    inner.write_view(r, place, 0, views.contiguous_strides(r.shape))
 
 
 class Carry:
@@ -74,7 +61,7 @@ class Carry:
             if buffer is None:
                 buffer = Buffer("arena", nbytes(aval))
                 if init is not None:
-                    block.write_view(init, buffer, 0, views.contiguous_strides(aval.shape), storage_aval_of(init))
+                    block.write_view(init, buffer, 0, views.contiguous_strides(aval.shape))
             buffer.swapped = True
             self.now.append((buffer, 0))
         self.next = [None if fixed else Buffer("arena", nbytes(a)) for a, fixed in zip(avals, invariant, strict=True)]
@@ -134,10 +121,10 @@ def while_loop(block: Block, call: Call):
         test = Buffer("arena", 1)
         _write(test_block, predicate, test)
     inner = _inner(block, body.jaxpr, body.consts, [*body_consts, *carry.now], carry.owned)
-    _aim(inner, carry.next)
+    inner.aim(inner.jaxpr.outvars, carry.next)
     inner.run()
     carry.finish(inner, body.jaxpr.outvars)
-    block.steps.append(While(test_block.steps, test, inner.steps))
+    block.steps.append(While(test_block.steps, test, inner.steps, list(carry.owned)))
     carry.results(call.eqn.outvars)
 
 
@@ -158,7 +145,7 @@ def cond(block: Block, call: Call):
     bodies = []
     for branch in branches:
         inner = _inner(block, branch.jaxpr, branch.consts, args)
-        _aim(inner, places)
+        inner.aim(inner.jaxpr.outvars, places)
         inner.run()
         for x, place in zip(branch.jaxpr.outvars, places, strict=True):
             if _where(inner, x) is not place:
@@ -182,10 +169,10 @@ def scan(block: Block, call: Call):
     inits += [None] * (len(state) - n_carry)
     carry = Carry(block, [v.aval for v in state], inits, _unchanged(jaxpr, state, jaxpr.outvars))
     inner = _inner(block, jaxpr, closed.consts, [(counter, 0), *consts, *xs, *carry.now], carry.owned)
-    _aim(inner, carry.next)
+    inner.aim(inner.jaxpr.outvars, carry.next)
     inner.run()
     carry.finish(inner, jaxpr.outvars)
-    block.steps.append(Loop(length, counter, False, bool(p["reverse"]), inner.steps))
+    block.steps.append(Loop(length, counter, False, bool(p["reverse"]), inner.steps, list(carry.owned)))
     carry.results(call.eqn.outvars)
 
 

@@ -6,7 +6,7 @@ from addax.core.jaxpr import Literal, Var
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Copy
 from addax.engines.cpu.fuse import Call
-from addax.engines.cpu.lower import Block, rule, storage_aval_of
+from addax.engines.cpu.lower import Block, rule
 from addax.engines.cpu.views import Ref
 
 
@@ -20,7 +20,7 @@ def concatenate(block: Block, call: Call):
     at = 0
     for r in call.refs:
         if r.shape[d] and out.aval.size:
-            block.write_view(r, buffer, offset + at * strides[d], strides, storage_aval_of(r))
+            block.write_view(r, buffer, offset + at * strides[d], strides)
         at += r.shape[d]
 
 
@@ -36,7 +36,7 @@ def pad(block: Block, call: Call):
         return
     config = call.eqn.params["padding_config"]
     if any(low > 0 or high > 0 or inner > 0 for low, high, inner in config) or operand.base.aval.size == 0:
-        block.write_view(Ref(value.base, value.offset, (0,) * len(shape), shape), buffer, offset, strides, value.base.aval)
+        block.write_view(Ref(value.base, value.offset, (0,) * len(shape), shape), buffer, offset, strides)
     at, steps, starts, limits = offset, [], [], []
     for n, size, s, (low, _, inner) in zip(operand.shape, shape, strides, config, strict=True):
         step = inner + 1
@@ -48,7 +48,7 @@ def pad(block: Block, call: Call):
         steps.append(s * step)
     window = views.slice_(operand, starts, limits, None)
     if all(window.shape):
-        block.write_view(window, buffer, at, tuple(steps), storage_aval_of(operand))
+        block.write_view(window, buffer, at, tuple(steps))
 
 
 @rule("dynamic_update_slice")
@@ -61,7 +61,7 @@ def dynamic_update_slice(block: Block, call: Call):
     buffer, offset = take_over(block, operand, out)
     if not update.shape or any(n == 0 for n in update.shape):
         if not update.shape:
-            block.write_view(update, buffer, offset, (), storage_aval_of(update))
+            block.write_view(update, buffer, offset, ())
         return None
     if offset:
         return NotImplemented
@@ -85,19 +85,11 @@ INDEX_TYPES = {"int32": 0, "int64": 1, "uint32": 2, "uint64": 3, "int8": 4, "int
 def take_over(block: Block, operand: Ref, out: Var):
     """Memory for ``out`` that holds the operand's elements: the operand's own, if this node may overwrite it."""
     base = operand.base
-    if out not in block.destinations or block.destinations[out][0] is block.env.get(base, (None,))[0]:
-        if type(base) is Var and operand.is_whole() and base.aval.size == out.aval.size and block.may_overwrite(base):
-            block.env[out] = block.env[base]
-            return block.env[out]
-    elif type(base) is Var and operand.is_whole() and block.may_overwrite(base):
-        # The result has a place of its own. If that can be anywhere, the operand's memory becomes the result's.
-        place = block.destinations[out][0]
-        source, _ = block.env[base]
-        if source.kind == "arena" and source not in block.owned and place.kind == "out" and source.nbytes == place.nbytes:
-            block.env[out] = (source, 0)
-            return block.env[out]
+    if type(base) is Var and operand.is_whole() and base.aval.size == out.aval.size and block.may_overwrite(base):
+        block.env[out] = block.env[base]
+        return block.env[out]
     buffer, offset = block.destination(out)
-    block.write_view(operand, buffer, offset, views.contiguous_strides(out.aval.shape), storage_aval_of(operand))
+    block.write_view(operand, buffer, offset, views.contiguous_strides(out.aval.shape))
     return buffer, offset
 
 

@@ -6,6 +6,7 @@ operand that does not have them stands still (stride 0). Only contracted dimensi
 
 from __future__ import annotations
 
+from addax.core.avals import ShapedArray
 from addax.core.jaxpr import Var
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer
@@ -93,8 +94,7 @@ def _largest(dims: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 def _dense_in_order(block: Block, r: Ref, order: list[int]) -> Ref:
     turned = views.transpose(r, order)
-    aval = r.base.aval.update(shape=turned.shape)
-    v = Var(aval)
+    v = Var(ShapedArray(turned.shape, r.dtype))
     block.env[v] = block.dense_at_zero(turned), 0
     return Ref(v, 0, views.contiguous_strides(turned.shape), turned.shape)
 

@@ -111,7 +111,7 @@ class Gather(IndexedRead):
         p = self.eqn.params
         dims = p["dimension_numbers"]
         operand, indices = self.refs
-        dtype = element_name(indices.base.aval.dtype if not hasattr(indices.base, "dtype") else indices.base.dtype)
+        dtype = element_name(indices.dtype)
         deep = any(a in x.strides for x in self.accesses for a in builder.inner)
         into = here if deep else body
         fill = mode_name(p["mode"]) == "FILL_OR_DROP"

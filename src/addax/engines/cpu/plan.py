@@ -73,6 +73,8 @@ class Plan:
 
     def loop(self, s: Any) -> None:
         start = self.clock
+        for b in s.carried:
+            self.touch(b)
         if type(s) is While:
             self.visit(s.cond)
             self.touch(s.test)
@@ -84,6 +86,8 @@ class Plan:
                 self.touch(s.counter)
             self.visit(s.body)
         self.clock += 1
+        for b in s.carried:
+            self.touch(b)
         self.stretch(start)
 
     def stretch(self, start: int) -> None:

@@ -11,7 +11,7 @@ from addax.engines.cpu import lower_rules as lower_rules  # registers the loweri
 from addax.engines.cpu import objects, views
 from addax.engines.cpu.buffers import Buffer, Cond, Kernel, Loop, While
 from addax.engines.cpu.loops import Nest
-from addax.engines.cpu.lower import Block, Lowering, nbytes, storage_aval_of
+from addax.engines.cpu.lower import Block, Lowering, nbytes
 from addax.engines.cpu.plan import Plan
 from addax.engines.cpu.simplify import simplify
 
@@ -40,9 +40,9 @@ def assemble(closed: ClosedJaxpr, options: CompileOptions) -> Assembled:
     for v, c in zip(jaxpr.constvars, simplified.consts, strict=True):
         env[v] = (lowering.const(c, v.aval), 0)
     block = Block(lowering, jaxpr, env)
-    results = choose_result_buffers(block, closed.out_avals)
+    block.aim(jaxpr.outvars, [Buffer("out", nbytes(a), j) for j, a in enumerate(closed.out_avals)])
     block.run()
-    outputs = finish_results(block, results, closed.out_avals)
+    outputs = finish_results(block, closed.out_avals)
     steps = block.steps
     nests = compile_kernels(steps)
     plan = Plan(steps, [b for kind, b in outputs if kind == "slot"])
@@ -55,26 +55,7 @@ def assemble(closed: ClosedJaxpr, options: CompileOptions) -> Assembled:
     return Assembled(program, simplified, steps, plan, nests, lowering.host_steps)
 
 
-def choose_result_buffers(block: Block, out_avals) -> dict[int, Buffer]:
-    """Give each computed result memory of its own, where the step that computes it writes."""
-    fuser = block.fuser
-    inputs = set(block.jaxpr.invars) | set(block.jaxpr.constvars)
-    out: dict[int, Buffer] = {}
-    taken: set[Var] = set()
-    for j, x in enumerate(block.jaxpr.outvars):
-        if type(x) is Literal:
-            continue
-        r = fuser.ref(x)
-        base = r.base
-        if type(base) is Var and base not in inputs and base not in taken and r.is_whole() and nbytes(base.aval) == nbytes(out_avals[j]):
-            buffer = Buffer("out", nbytes(base.aval), j)
-            block.destinations[base] = (buffer, 0, views.contiguous_strides(base.aval.shape))
-            out[j] = buffer
-            taken.add(base)
-    return out
-
-
-def finish_results(block: Block, results: dict[int, Buffer], out_avals) -> list[tuple[str, Any]]:
+def finish_results(block: Block, out_avals) -> list[tuple[str, Any]]:
     """Where each result is found when the steps have run; copies for views that are not memory of their own."""
     outputs: list[tuple[str, Any]] = []
     for j, x in enumerate(block.jaxpr.outvars):
@@ -92,7 +73,7 @@ def finish_results(block: Block, results: dict[int, Buffer], out_avals) -> list[
                     outputs.append(("slot", buffer))
                 continue
         buffer = Buffer("out", nbytes(aval), j)
-        block.write_view(r, buffer, 0, views.contiguous_strides(r.shape), storage_aval_of(r))
+        block.write_view(r, buffer, 0, views.contiguous_strides(r.shape))
         outputs.append(("slot", buffer))
     return outputs
 

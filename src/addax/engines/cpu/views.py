@@ -40,6 +40,10 @@ class Ref:
     def __repr__(self) -> str:
         return f"Ref({self.base!r} + {self.offset}, strides={self.strides}, shape={self.shape})"
 
+    @property
+    def dtype(self):
+        return self.base.dtype if type(self.base) is Iota else self.base.aval.dtype
+
     def is_whole(self) -> bool:
         """Whether this is the memory of ``base`` from its first element on, row-major, whatever the shape."""
         return self.offset == 0 and is_contiguous(self.shape, self.strides)
