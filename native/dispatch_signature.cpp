@@ -97,6 +97,7 @@ PyObject* numpy_aval(PyObject* x, PyArray_Descr* dtype, int ndim, const npy_intp
   // Only numeric types in native order: for others the type number does not say everything.
   bool cacheable = ndim <= kMaxCachedDims && PyDataType_ISNOTSWAPPED(dtype) &&
                    (PyTypeNum_ISNUMBER(t) || t == NPY_BOOL || t >= NPY_USERDEF);
+  if (t == NPY_OBJECT || PyTypeNum_ISSTRING(t) || PyTypeNum_ISDATETIME(t)) return nullptr;  // not arrays of numbers
   if (!cacheable) return ask_aval(x);
   uint64_t h = static_cast<uint64_t>(t) * 31 + static_cast<uint64_t>(ndim) + (reinterpret_cast<uintptr_t>(context) >> 4);
   for (int i = 0; i < ndim; i++) h = (h ^ static_cast<uint64_t>(dims[i])) * 0x9E3779B97F4A7C15ull;

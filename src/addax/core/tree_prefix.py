@@ -26,7 +26,7 @@ class Mismatch(NamedTuple):
     def __call__(self, name: str) -> ValueError:
         where = name + "".join(str(key) for key in self.path)
         return ValueError(
-            f"pytree structure error: {self.headline} at key path\n    {where}\n{self.details.format(where=where)}"
+            f"pytree structure error: {self.headline} at key path\n    {where}\n{self.details.format(name=name)}"
         )
 
 
@@ -45,7 +45,7 @@ def _braces(text: str) -> str:
 
 def _compare_nodes(path: KeyPath, prefix: Any, full: Any) -> Mismatch | None:
     """What is wrong if the node ``full`` stands where ``prefix`` has a node; None if they agree."""
-    start = "At that key path, the prefix pytree {where} has a subtree of type"
+    start = "At that key path, the prefix pytree {name} has a subtree of type"
     if type(prefix) is not type(full):
         return Mismatch(
             path,
