@@ -7,11 +7,13 @@ the same place. Objects are ELF on every system: ``elf.py`` links them, not the 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import importlib.util
 import os
 import platform
+import re
 import threading
 from typing import NamedTuple
 
@@ -95,9 +97,6 @@ def fingerprint() -> str:
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
-_lock = threading.RLock()
-
-
 @functools.cache
 def _binding():
     import llvmlite.binding as binding  # 50 ms: only when something is compiled
@@ -107,37 +106,100 @@ def _binding():
     return binding
 
 
-@functools.cache
-def _machine(target: Target):
-    binding = _binding()
-    cpu, features = target.cpu, target.features
-    if not cpu:
-        cpu, features = _llvm_host()
-    triple = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}[target.arch]
-    if platform.system() == "Windows":  # the object format stays ELF, the calling convention is Windows'
-        triple = f"{target.arch}-pc-windows-msvc-elf"
-    return binding.Target.from_triple(triple).create_target_machine(
-        cpu=cpu, features=features, opt=OPT_LEVEL, reloc="pic", codemodel="small"
-    )
-
-
 class CompileError(RuntimeError):
     """LLVM refused our IR: a bug of the emitter. The message holds LLVM's and the text's neighbourhood."""
 
 
-def _parse(text: str):
-    binding = _binding()
+_PROTOTYPES = {
+    "ContextCreate": (ctypes.c_void_p, []),
+    "ContextDispose": (None, [ctypes.c_void_p]),
+    "ParseAssembly": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p)]),
+    "VerifyModule": (ctypes.c_bool, [ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)]),
+    "DisposeModule": (None, [ctypes.c_void_p]),
+    "DisposeString": (None, [ctypes.c_void_p]),
+    "TargetMachineEmitToMemory": (
+        ctypes.c_void_p,
+        [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p)],
+    ),
+    "GetBufferStart": (ctypes.c_void_p, [ctypes.c_void_p]),
+    "GetBufferSize": (ctypes.c_size_t, [ctypes.c_void_p]),
+    "DisposeMemoryBuffer": (None, [ctypes.c_void_p]),
+}
+
+
+class _Library:
+    """The functions of llvmlite's C library that compiling takes, without llvmlite's lock around them.
+
+    llvmlite lets one thread at a time into LLVM. LLVM itself asks only that threads don't share a context or a target
+    machine, and ours don't; so these are separate ctypes handles of the same functions, and modules compile in parallel.
+    """
+
+    def __init__(self):
+        self.dll = ctypes.CDLL(_binding().ffi.lib._name)
+        for name, (result, arguments) in _PROTOTYPES.items():
+            function = getattr(self.dll, f"LLVMPY_{name}")
+            function.restype, function.argtypes = result, arguments
+            setattr(self, name, function)
+
+
+_library = functools.cache(_Library)
+_local = threading.local()
+_creating = threading.Lock()
+
+
+def _machine(target: Target):
+    """This thread's target machine."""
+    machines = _local.__dict__.setdefault("machines", {})
+    if target not in machines:
+        with _creating:
+            binding = _binding()
+            cpu, features = (target.cpu, target.features) if target.cpu else _llvm_host()
+            triple = f"{target.arch}-unknown-linux-gnu"
+            if platform.system() == "Windows":  # the object format stays ELF, the calling convention is Windows'
+                triple = f"{target.arch}-pc-windows-msvc-elf"
+            machines[target] = binding.Target.from_triple(triple).create_target_machine(
+                cpu=cpu, features=features, opt=OPT_LEVEL, reloc="pic", codemodel="small"
+            )
+    return machines[target]
+
+
+def _compile(text: str, target: Target | None, as_object: bool) -> bytes:
+    machine = _machine(target or host_target())
+    lib, error = _library(), ctypes.c_void_p()
+
+    def message() -> str:
+        found = ctypes.string_at(error.value).decode(errors="replace") if error.value else "no reason given"
+        if error.value:
+            lib.DisposeString(error)
+        return f"{found}\n{_excerpt(text, found)}"
+
+    context = lib.ContextCreate()
+    module = None
     try:
-        module = binding.parse_assembly(text, binding.create_context())
-        module.verify()  # code generation aborts the process on what this reports
-        return module
-    except RuntimeError as error:
-        raise CompileError(f"{error}\n{_excerpt(text, str(error))}") from None
+        module = lib.ParseAssembly(context, text.encode(), ctypes.byref(error))
+        if error.value or not module:
+            raise CompileError(message())
+        # Code generation aborts the process on what the verifier reports.
+        if lib.VerifyModule(module, ctypes.byref(error)):  # true: broken
+            raise CompileError(message())
+        if error.value:  # an empty report
+            lib.DisposeString(error)
+            error.value = None
+        pointer = ctypes.cast(machine._ptr, ctypes.c_void_p)
+        buffer = lib.TargetMachineEmitToMemory(pointer, module, int(as_object), ctypes.byref(error))
+        if not buffer:
+            raise CompileError(message())
+        try:
+            return ctypes.string_at(lib.GetBufferStart(buffer), lib.GetBufferSize(buffer))
+        finally:
+            lib.DisposeMemoryBuffer(buffer)
+    finally:
+        if module:
+            lib.DisposeModule(module)
+        lib.ContextDispose(context)
 
 
 def _excerpt(text: str, message: str) -> str:
-    import re
-
     found = re.search(r":(\d+):", message)
     lines = text.splitlines()
     line = int(found.group(1)) - 1 if found else 0
@@ -145,17 +207,14 @@ def _excerpt(text: str, message: str) -> str:
 
 
 def emit_object(text: str, target: Target | None = None) -> bytes:
-    """Compile IR text to a relocatable ELF object."""
-    with _lock:
-        return _machine(target or host_target()).emit_object(_parse(text))
+    """Compile IR text to a relocatable ELF object. Threads may call this at the same time.
+
+    Raises:
+      CompileError: the text does not parse or is not well-formed.
+    """
+    return _compile(text, target, True)
 
 
 def emit_assembly(text: str, target: Target | None = None) -> str:
-    with _lock:
-        return _machine(target or host_target()).emit_assembly(_parse(text))
-
-
-def verify(text: str) -> None:
-    """Run LLVM's own checker over IR text (tests do)."""
-    with _lock:
-        _parse(text)
+    """Compile IR text to assembly."""
+    return _compile(text, target, False).decode()

@@ -24,6 +24,34 @@ def concatenate(block: Block, call: Call):
         at += r.shape[d]
 
 
+@rule("stack")
+def stack(block: Block, call: Call):
+    """As concatenate, along a new dimension."""
+    out = call.eqn.outvars[0]
+    buffer, offset = block.destination(out)
+    strides = views.contiguous_strides(out.aval.shape)
+    d = call.eqn.params["axis"] if "axis" in call.eqn.params else call.eqn.params["dimension"]
+    others = strides[:d] + strides[d + 1 :]
+    for i, r in enumerate(call.refs):
+        if out.aval.size:
+            block.write_view(r, buffer, offset + i * strides[d], others)
+
+
+@rule("tile")
+def tile(block: Block, call: Call):
+    """Write the operand once, seen with a repeating dimension in front of each of its own."""
+    out = call.eqn.outvars[0]
+    r = call.refs[0]
+    reps = call.eqn.params["reps"]
+    buffer, offset = block.destination(out)
+    shape, strides = [], []
+    for n, s, k in zip(r.shape, r.strides, reps, strict=True):
+        shape += [k, n]
+        strides += [0, s]
+    seen = Ref(r.base, r.offset, tuple(strides), tuple(shape))
+    block.write_view(seen, buffer, offset, views.contiguous_strides(tuple(shape)))
+
+
 @rule("pad")
 def pad(block: Block, call: Call):
     """Fill the result with the padding value, then write the operand into it, spread out by the interior padding."""

@@ -15,7 +15,7 @@ from addax.engines.cpu.lower import Block, rule, symbols
 from addax.engines.cpu.lower_elementwise import element_name
 from addax.engines.cpu.views import Ref
 
-_SHORT = {
+SHORT_NAMES = {
     "float32": "f32", "float64": "f64", "complex64": "c64", "complex128": "c128", "float16": "f16", "bfloat16": "bf16",
     "int8": "i8", "uint8": "u8", "int16": "i16", "uint16": "u16", "int32": "i32", "uint32": "u32", "int64": "i64",
     "uint64": "u64", "bool": "bool",
@@ -27,7 +27,7 @@ def dot_general(block: Block, call: Call):
     eqn = call.eqn
     out = eqn.outvars[0]
     types = [element_name(x.aval.dtype) for x in eqn.invars]
-    symbol = f"gemm_{_SHORT.get(types[0])}_{_SHORT.get(element_name(out.aval.dtype))}"
+    symbol = f"gemm_{SHORT_NAMES.get(types[0])}_{SHORT_NAMES.get(element_name(out.aval.dtype))}"
     if types[0] != types[1] or symbol not in symbols():
         return NotImplemented
     a, b = [readable(block, r) for r in call.refs]
