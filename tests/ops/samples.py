@@ -143,8 +143,10 @@ SAMPLES: tuple[Sample, ...] = (
     *(_unary("integer_pow", dtypes=NUMERIC, ulps=40, params={"y": y}) for y in (0, 1, 2, 3, 7)),
     Sample("pow", 2, FLOATS, low=(0.1, -3.0), high=(4.0, 3.0), order=2, ulps=64),
     Sample("pow", 2, COMPLEXES, low=(0.3, -2.0), high=(3.0, 2.0), order=2, ulps=600, special=False),
-    Sample("pow", 2, low=(-3.0, -9.0), high=(3.0, 9.0), dtype_rows=((F32, I32), (F64, I32), (F32, U8)), order=1, ulps=64,
-           special=False, smooth=(0,)),
+    Sample(
+        "pow", 2, low=(-3.0, -9.0), high=(3.0, 9.0), dtype_rows=((F32, I32), (F64, I32), (F32, U8)), order=1, ulps=64,
+        special=False, smooth=(0,),
+    ),
     # exponentials, roots, trigonometry
     _unary("exp", -5.0, 5.0, ulps=16),
     _unary("exp2", -5.0, 5.0, ulps=32),
@@ -174,7 +176,9 @@ SAMPLES: tuple[Sample, ...] = (
     _unary("erf_inv", -0.9, 0.9, dtypes=FLOATS, ulps=64),
     _unary("lgamma", 0.1, 9.0, dtypes=FLOATS, ulps=64, scale=1.0),
     _unary("digamma", 0.1, 9.0, dtypes=FLOATS, ulps=64, scale=1.0),
-    Sample("polygamma", 2, FLOATS, low=(0.0, 0.3), high=(4.0, 9.0), grid=1.0, order=2, ulps=512, special=False, smooth=(1,)),
+    Sample(
+        "polygamma", 2, FLOATS, low=(0.0, 0.3), high=(4.0, 9.0), grid=1.0, order=2, ulps=512, special=False, smooth=(1,)
+    ),
     Sample("zeta", 2, FLOATS, low=(1.5, 0.3), high=(5.0, 9.0), order=2, ulps=256, special=False, smooth=(1,)),
     Sample("igamma", 2, FLOATS, low=0.2, high=6.0, order=1, ulps=2048, special=False),
     Sample("igammac", 2, FLOATS, low=0.2, high=6.0, order=1, ulps=2048, special=False),
@@ -214,12 +218,18 @@ SAMPLES: tuple[Sample, ...] = (
         )
         for d in ALL
     ),
-    _unary("reduce_precision", -9e4, 9e4, dtypes=FLOATS, order=0, ulps=0, params={"exponent_bits": 5, "mantissa_bits": 10}),
-    _unary("reduce_precision", dtypes=FLOATS, order=0, ulps=0, params={"exponent_bits": 4, "mantissa_bits": 3}),
-    _unary("reduce_precision", dtypes=FLOATS, order=0, ulps=0, params={"exponent_bits": 8, "mantissa_bits": 7}),
+    *(
+        _unary(
+            "reduce_precision", -bound, bound, dtypes=FLOATS, order=0, ulps=0,
+            params={"exponent_bits": e, "mantissa_bits": m},
+        )
+        for e, m, bound in ((5, 10, 9e4), (4, 3, 3.0), (8, 7, 3.0))
+    ),
     *(
         Sample("bitcast_convert_type", 1, (old,), ulps=0, params={"new_dtype": new})
-        for old, new in ((F32, I32), (F32, U32), (I32, F32), (F64, I64), (BF16, np.dtype("uint16")), (F32, U8), (F64, F32))
+        for old, new in (
+            (F32, I32), (F32, U32), (I32, F32), (F64, I64), (BF16, np.dtype("uint16")), (F32, U8), (F64, F32),
+        )
     ),
     _unary("copy", dtypes=ALL, ulps=0),
     _unary("stop_gradient", dtypes=INEXACT, order=0, ulps=0),
