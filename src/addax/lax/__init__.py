@@ -81,7 +81,7 @@ from addax.lax.dot import (
     dot as dot,
     dot_general as dot_general,
 )
-from addax.lax.gather import (
+from addax.lax.indexing import (
     GatherDimensionNumbers as GatherDimensionNumbers,
     GatherScatterMode as GatherScatterMode,
     ScatterDimensionNumbers as ScatterDimensionNumbers,

@@ -20,12 +20,12 @@ from addax.lax.arguments import (
     integer,
     integers,
     no_sharding,
+    operand as _operand,
     shape_argument,
 )
-from addax.lax.arguments import operand as _operand
-from addax.ops import combine
-from addax.ops import shape as _shape
+from addax.ops import combine, shape as _shape
 from addax.ops.convert import convert_reference
+from addax.ops.random_bits import prng_impl, random_wrap
 from addax.ops.rules import convert
 
 Array = Any
@@ -483,8 +483,8 @@ def _converted(value, dtype, weak: bool = False):
     if dtypes.is_extended(dtype) or dtypes.is_extended(aval.dtype):
         if aval.dtype == dtype:
             return value
-        if type(value) in SCALARS and value == 0:  # the key whose words are all zero
-            return _shape.empty.bind(shape=(), dtype=dtype, out_sharding=None)
+        if type(value) in SCALARS and value == 0 and dtypes.issubdtype(dtype, dtypes.prng_key):  # all words zero
+            return random_wrap.bind(np.zeros(dtype.key_shape, np.uint32), impl=prng_impl(dtype))
         raise TypeError(
             f"cannot fill an array of {dtypes.dtype_name(dtype)} with {array_summary(value)}: "
             "keys are filled with keys."

@@ -9,7 +9,7 @@ import numpy as np
 
 from addax.core.avals import get_aval
 from addax.interpreters.values import broadcast_in_dim, reshape, transpose
-from addax.lax import gather as lax_gather
+from addax.lax import indexing as lax_indexing
 from addax.numpy.base import as_operand, cast, is_array_like
 from addax.numpy.indexing import entries_of, expand_nones, get, plan
 from addax.ops.indexing import GatherScatterMode, ScatterDimensionNumbers
@@ -64,45 +64,45 @@ class IndexUpdateRef:
 
     def set(self, values, **options):
         """``x[index] = values``"""
-        return _update(self.array, self.index, values, lax_gather.scatter, **options)
+        return _update(self.array, self.index, values, lax_indexing.scatter, **options)
 
     def add(self, values, **options):
         """``x[index] += values``"""
-        return _update(self.array, self.index, values, lax_gather.scatter_add, **options)
+        return _update(self.array, self.index, values, lax_indexing.scatter_add, **options)
 
     def subtract(self, values, **options):
         """``x[index] -= values``"""
-        return _update(self.array, self.index, values, lax_gather.scatter_sub, **options)
+        return _update(self.array, self.index, values, lax_indexing.scatter_sub, **options)
 
     def multiply(self, values, **options):
         """``x[index] *= values``"""
-        return _update(self.array, self.index, values, lax_gather.scatter_mul, **options)
+        return _update(self.array, self.index, values, lax_indexing.scatter_mul, **options)
 
     mul = multiply
 
     def divide(self, values, **options):
         """``x[index] /= values``"""
         ones = self.array * 0 + 1
-        return self.array / _update(ones, self.index, values, lax_gather.scatter_mul, **options)
+        return self.array / _update(ones, self.index, values, lax_indexing.scatter_mul, **options)
 
     def power(self, values, **options):
         """``x[index] **= values``"""
         ones = self.array * 0 + 1
-        return self.array ** _update(ones, self.index, values, lax_gather.scatter_mul, **options)
+        return self.array ** _update(ones, self.index, values, lax_indexing.scatter_mul, **options)
 
     def min(self, values, **options):
         """``x[index] = minimum(x[index], values)``"""
-        return _update(self.array, self.index, values, lax_gather.scatter_min, **options)
+        return _update(self.array, self.index, values, lax_indexing.scatter_min, **options)
 
     def max(self, values, **options):
         """``x[index] = maximum(x[index], values)``"""
-        return _update(self.array, self.index, values, lax_gather.scatter_max, **options)
+        return _update(self.array, self.index, values, lax_indexing.scatter_max, **options)
 
     def apply(self, func: Callable[[Any], Any], **options):
         """``x[index] = func(x[index])``; applied once per occurrence of an index."""
 
         def scatter(operand, indices, updates, numbers, **kw):
-            return lax_gather.scatter_apply(operand, indices, func, numbers, update_shape=updates.shape, **kw)
+            return lax_indexing.scatter_apply(operand, indices, func, numbers, update_shape=updates.shape, **kw)
 
         return _update(self.array, self.index, np.zeros((), get_aval(self.array).dtype)[()], scatter, **options)
 

@@ -23,7 +23,7 @@ from addax.core.avals import get_aval
 from addax.core.errors import NonConcreteBooleanIndexError
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims, reshape, transpose
-from addax.lax import gather as lax_gather
+from addax.lax import indexing as lax_indexing
 from addax.lax import shape as lax_shape
 from addax.lax import slicing as lax_slicing
 from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode
@@ -346,7 +346,7 @@ def _wrapped(i, n: int, wrap: bool):
     i = convert(i, dtype)
     if not wrap or dtypes.issubdtype(dtype, np.unsignedinteger):
         return i
-    return lax_gather._wrapped(i, n)
+    return lax_indexing.wrapped_index(i, n)
 
 
 def _align(x, shape):
@@ -371,7 +371,7 @@ def _read(x, entries, mode, fill_value, sorted_=False, unique=False, wrap=True):
         offset_dims=tuple(range(len(p.batch), len(p.batch) + len(p.windows))), collapsed_slice_dims=p.collapsed,
         start_index_map=p.dims,
     )  # fmt: skip
-    out = lax_gather.gather(
+    out = lax_indexing.gather(
         x, p.indices, numbers, p.sizes, mode=mode, fill_value=fill_value, indices_are_sorted=sorted_,
         unique_indices=unique,
     )  # fmt: skip

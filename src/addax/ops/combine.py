@@ -5,6 +5,7 @@ In each pair the two are each other's transposes. All are linear, and elements a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,8 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
 from addax.ops import rules
-from addax.ops.rules import LINEAR, instantiate, is_linear, move_axis, primitive
-from addax.ops.shape import check_sizes, past
+from addax.ops.rules import LINEAR, instantiate, is_linear, move_axis, primitive, shape_of
+from addax.ops.shape import check_sizes, expansion, past, squeeze
 from addax.ops.slicing import slice_p
 
 
@@ -70,6 +71,13 @@ def _concatenate_type(*operands, dimension):
     return ShapedArray(shape, first.dtype, all(x.weak_type for x in operands), first.vma)
 
 
+def _part(x, axis: int, start: int, end: int):
+    """``x[..., start:end, ...]``"""
+    starts, limits = [0] * len(shape_of(x)), list(shape_of(x))
+    starts[axis], limits[axis] = start, end
+    return slice_p.bind(x, start_indices=tuple(starts), limit_indices=tuple(limits), strides=None)
+
+
 def _concatenate_transpose(ct, *operands, dimension):
     sizes = tuple((x.aval if is_linear(x) else get_aval(x)).shape[dimension] for x in operands)
     if all(map(is_linear, operands)):
@@ -80,9 +88,7 @@ def _concatenate_transpose(ct, *operands, dimension):
         if not is_linear(x):
             out.append(None)
             continue
-        starts, limits = [0] * ct.ndim, list(ct.shape)
-        starts[dimension], limits[dimension] = start, end
-        out.append(slice_p.bind(ct, start_indices=tuple(starts), limit_indices=tuple(limits), strides=None))
+        out.append(_part(ct, dimension, start, end))
     return out
 
 
@@ -139,6 +145,14 @@ split = primitive(
 )
 
 
+def _split_expanded(x, *, sizes, axis):
+    ends = list(itertools.accumulate(sizes))
+    return [_part(x, axis, end - n, end) for n, end in zip(sizes, ends, strict=True)]
+
+
+split.expand = expansion(_split_expanded)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # stack
 
@@ -180,6 +194,9 @@ stack = primitive(
     reference=lambda *xs, axis: np.stack(xs, axis),
     cpu="stack",
 )
+stack.expand = expansion(
+    lambda *xs, axis: concatenate.bind(*(rules.expand_dims(x, (axis,)) for x in xs), dimension=axis)
+)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -209,6 +226,9 @@ unstack = primitive(
     reference=lambda x, *, axis: [np.take(x, i, axis) for i in range(x.shape[axis])],
     cpu="unstack",
     multiple_results=True,
+)
+unstack.expand = expansion(
+    lambda x, *, axis: [squeeze.bind(_part(x, axis, i, i + 1), dimensions=(axis,)) for i in range(x.shape[axis])]
 )
 
 __all__ = ["concatenate", "split", "stack", "unstack"]

@@ -1,29 +1,28 @@
 """The scatter family: write windows of an array at computed positions, combining old and new elements.
 
-``scatter`` overwrites (or applies a function, for `lax.scatter_apply`), ``scatter-add``, ``-sub``, ``-mul``, ``-min``
-and ``-max`` combine. Operands are ``(operand, indices, updates)``; which window goes where is described by
+``scatter`` overwrites, ``scatter-add``, ``-sub``, ``-mul``, ``-min`` and ``-max`` combine, ``scatter-apply`` applies
+any program. Operands are ``(operand, indices, updates)``; which window goes where is described by
 `ScatterDimensionNumbers`, the words of gather seen from the other side (see ops/indexing.py). Windows that stick out
 are dropped as a whole, unless ``mode`` is CLIP.
 
 Where windows overlap, updates are applied in the order of the indices (row-major over the batch, then the window). So
 with ``scatter`` the last one wins, and derivatives agree with that: see `_overwrite_jvp`.
 
-The ``update_jaxpr`` of an equation says how an element is combined, ``(old, new) -> element``; it is None for plain
-overwriting. The name of the primitive implies it, but for ``scatter``.
+The ``update_jaxpr`` of an equation says how an element is combined, ``(old, new) -> element``; it is None for
+overwriting. The name of the primitive implies it, but for ``scatter-apply``, which in JAX is a ``scatter``, too: apart,
+no engine can mistake it for overwriting.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from addax.core import dtypes
-from addax.core.jaxpr import ClosedJaxpr, Literal
+from addax.core.jaxpr import ClosedJaxpr
 from addax.core.notation import Notation
-from addax.interpreters.batching import batch_jaxpr
 from addax.ops import rules
 from addax.ops.indexing import (
     GatherDimensionNumbers,
@@ -37,7 +36,6 @@ from addax.ops.indexing import (
     windows,
 )
 from addax.ops.rules import (
-    Axis,
     Refusal,
     Zero,
     add_tangents,
@@ -50,6 +48,7 @@ from addax.ops.rules import (
     shape_of,
     to_front,
 )
+from addax.ops.scalar_program import map_reference
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What all scatters share: type, batching, the gather that reads where they write
@@ -200,11 +199,6 @@ def _overwrite_jvp(primals, tangents, **params):
     operand, indices, updates = primals
     dot_operand, _, dot_updates = tangents
     out = scatter.bind(operand, indices, updates, **params)
-    if params["update_jaxpr"] is not None:
-        raise NotImplementedError(
-            "scatter_apply (x.at[i].apply(f)) has no derivative. Gather, apply and scatter instead: "
-            "x.at[i].set(f(x[i])), which is the same if no index occurs twice."
-        )
     if type(dot_operand) is Zero and type(dot_updates) is Zero:
         return out, Zero.of(out)
     if type(dot_updates) is Zero or params["unique_indices"]:
@@ -240,8 +234,15 @@ def _overwrite(flat: np.ndarray, positions: np.ndarray, updates: np.ndarray) -> 
     flat[positions] = updates  # NumPy assigns in order, too
 
 
-def _apply_program(closed: ClosedJaxpr, flat: np.ndarray, positions: np.ndarray, updates: np.ndarray) -> None:
-    """Combine by any scalar program, one update after the other where positions repeat.
+scatter = _family_member("scatter", _overwrite_jvp, _overwrite_transpose, _overwrite)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# scatter-apply: any program of the old element and the update
+
+
+def _apply_in_rounds(closed: ClosedJaxpr, flat: np.ndarray, positions: np.ndarray, updates: np.ndarray) -> None:
+    """Combine by a program on scalars, one update after the other where positions repeat.
 
     Updates are applied in rounds, the k-th update of each position in round k, and each round as one array operation.
     """
@@ -253,43 +254,26 @@ def _apply_program(closed: ClosedJaxpr, flat: np.ndarray, positions: np.ndarray,
     for k in range(rounds.max(initial=-1) + 1):
         now = rounds == k
         at = positions[now]
-        flat[at] = _run_elementwise(closed, flat[at], updates[now])
+        flat[at] = map_reference(closed, [flat[at], updates[now]])[0]
 
 
-def _run_elementwise(closed: ClosedJaxpr, *args: np.ndarray) -> np.ndarray:
-    """A program on scalars applied to arrays: batched over one axis, and run by the references of its primitives."""
-    batched, _ = batch_jaxpr(closed, Axis(len(args[0])), (True,) * len(args), force_batched=True)
-    return _run_references(batched, args)[0]
+def _apply_reference(*args, update_jaxpr, update_consts, **params):
+    combine = functools.partial(_apply_in_rounds, ClosedJaxpr(update_jaxpr, update_consts))
+    return _scatter_reference(combine, *args, update_jaxpr=update_jaxpr, update_consts=update_consts, **params)
 
 
-def _run_references(closed: ClosedJaxpr, args: Sequence) -> list:
-    env = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-    env.update(zip(closed.jaxpr.invars, args, strict=True))
-
-    def read(atom):
-        return np.asarray(atom.val, atom.aval.dtype) if type(atom) is Literal else np.asarray(env[atom])
-
-    for eqn in closed.eqns:
-        values = [read(x) for x in eqn.invars]
-        if eqn.primitive.name == "jit":
-            outs = _run_references(eqn.params["jaxpr"], values)
-        else:
-            outs = eqn.primitive.reference(*values, **eqn.params)
-            outs = outs if eqn.primitive.multiple_results else [outs]
-        env.update(zip(eqn.outvars, outs, strict=True))
-    return [read(x) for x in closed.jaxpr.outvars]
+def _apply_jvp(primals, tangents, **params):
+    out = scatter_apply.bind(*primals, **params)
+    if all(type(t) is Zero for t in tangents):
+        return out, Zero.of(out)
+    raise NotImplementedError(
+        "scatter_apply (x.at[i].apply(f)) has no derivative. Gather, apply and scatter instead: x.at[i].set(f(x[i])), "
+        "which is the same if no index occurs twice."
+    )
 
 
-def _scatter_or_apply(x, indices, updates, *, update_jaxpr, update_consts, **params):
-    if update_jaxpr is None:
-        combine = _overwrite
-    else:
-        combine = functools.partial(_apply_program, ClosedJaxpr(update_jaxpr, update_consts))
-    return _scatter_reference(combine, x, indices, updates, update_jaxpr=None, update_consts=(), **params)
-
-
-scatter = _family_member("scatter", _overwrite_jvp, _overwrite_transpose, _overwrite)
-scatter.reference = _scatter_or_apply
+scatter_apply = _family_member("scatter-apply", _apply_jvp, Refusal("scatter-apply is not linear"), _overwrite)
+scatter_apply.reference = _apply_reference
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -397,5 +381,6 @@ scatter_max = _family_member("scatter-max", None, Refusal(_NOT_LINEAR.format("sc
 scatter_max.jvp = functools.partial(_extremum_jvp, scatter_max)
 
 __all__ = [
-    "ScatterDimensionNumbers", "scatter", "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub",
+    "ScatterDimensionNumbers", "scatter", "scatter_add", "scatter_apply", "scatter_max", "scatter_min", "scatter_mul",
+    "scatter_sub",
 ]  # fmt: skip

@@ -3,6 +3,8 @@
 ``broadcast_in_dim``, ``reshape``, ``transpose``, ``squeeze``, ``rev``, ``tile``; ``iota``, ``empty``. All but the last
 two are linear. Elements are opaque: every dtype passes, keys too.
 
+Primitives that others spell out, like ``tile``, say so in their ``expand`` rule, and engines never see them.
+
 Batching never moves an axis where the operation can step around it; `past` and `around` do the arithmetic.
 """
 
@@ -10,11 +12,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import ShapedArray
+from addax.core.builder import trace_to_jaxpr
+from addax.core.jaxpr import ClosedJaxpr
 from addax.core.notation import Derived, Notation
 from addax.ops import rules
 from addax.ops.rules import LINEAR, Refusal, move_axis, primitive, reduce_sum
@@ -47,6 +53,19 @@ def around(values, bdim: int, at_batch) -> tuple:
     """Per-dimension parameters of an example (``strides``, ``reps``, ...) with ``at_batch`` for the batch dimension."""
     values = tuple(values)
     return (*values[:bdim], at_batch, *values[bdim:])
+
+
+def expansion(fun: Callable[..., Any]) -> Callable[..., ClosedJaxpr]:
+    """The ``expand`` rule of a primitive that other primitives spell out: ``fun(*args, **params)`` binds them."""
+
+    def expand(*avals, **params):
+        def program(*args):
+            out = fun(*args, **params)
+            return out if isinstance(out, list) else [out]
+
+        return ClosedJaxpr(*trace_to_jaxpr(program, avals))
+
+    return expand
 
 
 def never_batched(name: str) -> Refusal:
@@ -302,6 +321,16 @@ tile = primitive(
     reference=lambda x, *, reps: np.tile(x, reps),
     cpu="tile",
 )
+
+
+def _tile_expanded(x, *, reps):
+    """Each dimension as (repetition, element), made one."""
+    pairs = [size for n, r in zip(x.shape, reps, strict=True) for size in (r, n)]
+    spread = rules.broadcast_in_dim(x, pairs, range(1, len(pairs), 2))
+    return rules.reshape(spread, [n * r for n, r in zip(x.shape, reps, strict=True)])
+
+
+tile.expand = expansion(_tile_expanded)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

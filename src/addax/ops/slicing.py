@@ -116,11 +116,7 @@ slice_p = primitive(
 
 
 def _scalar_zero(x):
-    """The scalar zero of x's dtype; for keys, which have no arithmetic, the one whose words are zero."""
-    dtype = dtype_of(x)
-    if dtypes.is_extended(dtype):
-        return registry["empty"].bind(shape=(), dtype=dtype, out_sharding=None)
-    return zeros(ShapedArray((), dtype))
+    return zeros(ShapedArray((), dtype_of(x)))
 
 
 def _pad_type(operand, padding_value, *, padding_config):
@@ -182,10 +178,19 @@ def _pad_batch(axis, args, dims, *, padding_config):
     if value_dim is None:
         return pad.bind(operand, value, padding_config=config), bdim
     # One padding value per example: pad with anything, then replace what is not of the operand.
-    padded = pad.bind(operand, _scalar_zero(operand), padding_config=config)
+    anything = _any_element(value) if dtypes.is_extended(dtype_of(value)) else _scalar_zero(value)
+    padded = pad.bind(operand, anything, padding_config=config)
     inside = pad.bind(rules.full(operand.shape, True, np.bool_), np.False_, padding_config=config)
     values = rules.broadcast_in_dim(value, padded.shape, (bdim,))
     return registry["select_n"].bind(inside, values, padded), bdim
+
+
+def _any_element(values):
+    """Some element of a vector of keys, which have no zero."""
+    if not shape_of(values)[0]:
+        return registry["empty"].bind(shape=(), dtype=dtype_of(values), out_sharding=None)
+    first = slice_p.bind(values, start_indices=(0,), limit_indices=(1,), strides=None)
+    return rules.reshape(first, ())
 
 
 def _pad_reference(x, value, *, padding_config):

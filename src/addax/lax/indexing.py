@@ -17,8 +17,7 @@ from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.trace import Tracer
-from addax.lax.arguments import integers, shape_argument
-from addax.lax.arguments import operand as _operand
+from addax.lax.arguments import integers, operand as _operand, shape_argument
 from addax.lax.shape import full, stack
 from addax.ops import scatter as scatter_ops
 from addax.ops.arithmetic import add, rem
@@ -28,9 +27,9 @@ from addax.ops.indexing import (
     GatherScatterMode,
     ScatterDimensionNumbers,
     default_fill_value,
+    gather as gather_p,
     update_program,
 )
-from addax.ops.indexing import gather as gather_p
 from addax.transforms.flat import LazyDebugInfo
 
 Array = Any
@@ -125,7 +124,7 @@ def index_take(src: Array, idxs: Sequence[Array], axes: Sequence[int]) -> Array:
     x = _operand("index_take", src)
     shape = get_aval(x).shape
     dims = integers("index_take", "axes", axes)
-    columns = [_wrapped(_operand("index_take", i), shape[d]) for i, d in zip(idxs, dims, strict=True)]
+    columns = [wrapped_index(_operand("index_take", i), shape[d]) for i, d in zip(idxs, dims, strict=True)]
     if any(get_aval(i).ndim != 1 for i in columns):
         raise TypeError(
             "lax.index_take: idxs must be a sequence of vectors, one per axis, got shapes "
@@ -141,7 +140,7 @@ def index_take(src: Array, idxs: Sequence[Array], axes: Sequence[int]) -> Array:
     return gather(x, stack(columns, 1), numbers, sizes)
 
 
-def _wrapped(i: Array, size: int) -> Array:
+def wrapped_index(i: Array, size: int) -> Array:
     """Indices modulo the size of their dimension, never negative."""
     dtype = get_aval(i).dtype
     if not dtypes.issubdtype(dtype, np.integer):
@@ -288,7 +287,7 @@ def scatter_apply(
     updates = full(update_shape, 0, dtype)
     flags = indices_are_sorted, unique_indices, mode
     update = program, tuple(consts)
-    return _scatter(scatter_ops.scatter, x, scatter_indices, updates, dimension_numbers, flags, update=update)
+    return _scatter(scatter_ops.scatter_apply, x, scatter_indices, updates, dimension_numbers, flags, update=update)
 
 
 def _trace_update(func: Callable, element: ShapedArray):
