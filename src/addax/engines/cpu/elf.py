@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 SHF_ALLOC = 2
 SHT_NOBITS, SHT_SYMTAB, SHT_RELA = 8, 2, 4
+STB_GLOBAL, STT_FUNC = 1, 2
 R_X86_64_PC32, R_X86_64_PLT32 = 2, 4
 R_AARCH64_PREL32, R_AARCH64_CALL26, R_AARCH64_JUMP26 = 261, 283, 282
 R_AARCH64_ADR_PREL_PG_HI21, R_AARCH64_ADD_ABS_LO12_NC = 275, 277
@@ -24,56 +25,95 @@ class LinkError(RuntimeError):
 
 
 class Image(NamedTuple):
-    """``code`` to be copied to memory aligned to ``align``; ``symbols`` are offsets of the global functions in it."""
+    """One kernel: ``code`` to be copied to memory aligned to ``align``; execution starts at offset ``entry``."""
 
     code: bytes
     align: int
-    symbols: dict[str, int]
+    entry: int
 
 
-def link(obj: bytes) -> Image:
-    """Lay out and relocate the loadable sections of a 64-bit little-endian ELF object.
+class _Section(NamedTuple):
+    name: str
+    kind: int
+    flags: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    align: int
+    entry_size: int
+
+
+def link(obj: bytes) -> dict[str, Image]:
+    """An image for each global function of a 64-bit little-endian ELF object.
+
+    An image holds the function's section and the sections it refers to, so kernels that were compiled together part again (the emitter
+    gives each function its own section).
 
     Raises:
       LinkError: undefined symbols or relocations that are not relative.
     """
     if obj[:6] != b"\x7fELF\x02\x01":
         raise LinkError("not a 64-bit little-endian ELF object")
-    shoff = struct.unpack_from("<Q", obj, 40)[0]
-    shentsize, shnum = struct.unpack_from("<HH", obj, 58)
-    sections = [struct.unpack_from("<IIQQQQIIQQ", obj, shoff + i * shentsize) for i in range(shnum)]
-    names = sections[struct.unpack_from("<H", obj, 62)[0]]
-    image, place, align_all = bytearray(), {}, 64
-    for i, (name, kind, flags, _, offset, size, _, _, align, _) in enumerate(sections):
-        label = _text(obj, names[4] + name)
-        if not flags & SHF_ALLOC or not size or label.startswith((".eh_frame", ".note")):
+    sections = _sections(obj)
+    symbols, functions = _symbols(obj, sections)
+    relocations: dict[int, list[tuple[int, int, int, int]]] = {}  # section -> (offset, type, symbol, addend)
+    for s in sections:
+        if s.kind == SHT_RELA and sections[s.info].flags & SHF_ALLOC:
+            rows = relocations.setdefault(s.info, [])
+            for at in range(s.offset, s.offset + s.size, s.entry_size):
+                r_offset, r_info, addend = struct.unpack_from("<QQq", obj, at)
+                rows.append((r_offset, r_info & 0xFFFFFFFF, r_info >> 32, addend))
+    return {name: _image(obj, sections, symbols, relocations, s, value) for name, (s, value) in functions.items()}
+
+
+def _sections(obj: bytes) -> list[_Section]:
+    start = struct.unpack_from("<Q", obj, 40)[0]
+    size, count, names = struct.unpack_from("<HHH", obj, 58)
+    rows = [struct.unpack_from("<IIQQQQIIQQ", obj, start + i * size) for i in range(count)]
+    strings = rows[names][4]
+    return [_Section(_text(obj, strings + r[0]), r[1], r[2], r[4], r[5], r[6], r[7], r[8], r[9]) for r in rows]
+
+
+def _symbols(obj: bytes, sections: list[_Section]):
+    """Every symbol as (section, value, name), and the global functions by name."""
+    symbols, functions = [], {}
+    for s in sections:
+        if s.kind != SHT_SYMTAB:
             continue
-        align = max(align, 16)
+        strings = sections[s.link].offset
+        for at in range(s.offset, s.offset + s.size, s.entry_size):
+            st_name, info, _, section, value, _ = struct.unpack_from("<IBBHQQ", obj, at)
+            symbols.append((section, value, _text(obj, strings + st_name)))
+            if info == (STB_GLOBAL << 4 | STT_FUNC) and section:
+                functions[symbols[-1][2]] = (section, value)
+    return symbols, functions
+
+
+def _image(obj: bytes, sections, symbols, relocations, root: int, entry: int) -> Image:
+    """Lay out the sections reachable from ``root``, in the order of the object, the root first; then relocate."""
+    wanted, stack = {root}, [root]
+    while stack:
+        for _, _, symbol, _ in relocations.get(stack.pop(), ()):
+            section, _, name = symbols[symbol]
+            if not 0 < section < len(sections):
+                raise LinkError(f"the kernel needs {name!r}, which its module does not define")
+            if section not in wanted:
+                wanted.add(section)
+                stack.append(section)
+    image, place, align_all = bytearray(), {}, 64
+    for i in [root, *sorted(wanted - {root})]:
+        s = sections[i]
+        align = max(s.align, 16)
         align_all = max(align_all, align)
         image += b"\0" * (-len(image) % align)
         place[i] = len(image)
-        image += b"\0" * size if kind == SHT_NOBITS else obj[offset : offset + size]
-    symbols, globals_ = [], {}
-    for _, kind, _, _, offset, size, link_, _, _, entry in sections:
-        if kind != SHT_SYMTAB:
-            continue
-        strings = sections[link_][4]
-        for at in range(offset, offset + size, entry):
-            st_name, info, _, shndx, value, _ = struct.unpack_from("<IBBHQQ", obj, at)
-            where = place[shndx] + value if shndx in place else None
-            symbols.append((where, _text(obj, strings + st_name)))
-            if info >> 4 == 1 and where is not None and info & 15 == 2:
-                globals_[symbols[-1][1]] = where
-    for _, kind, _, _, offset, size, _, target, _, entry in sections:
-        if kind != SHT_RELA or target not in place:
-            continue
-        for at in range(offset, offset + size, entry):
-            r_offset, r_info, addend = struct.unpack_from("<QQq", obj, at)
-            where, name = symbols[r_info >> 32]
-            if where is None:
-                raise LinkError(f"the kernel needs {name!r}, which its module does not define")
-            _apply(image, r_info & 0xFFFFFFFF, place[target] + r_offset, where + addend, name)
-    return Image(bytes(image), align_all, globals_)
+        image += b"\0" * s.size if s.kind == SHT_NOBITS else obj[s.offset : s.offset + s.size]
+    for i in wanted:
+        for offset, kind, symbol, addend in relocations.get(i, ()):
+            section, value, name = symbols[symbol]
+            _apply(image, kind, place[i] + offset, place[section] + value + addend, name)
+    return Image(bytes(image), align_all, place[root] + entry)
 
 
 def _apply(image: bytearray, kind: int, at: int, value: int, name: str) -> None:

@@ -211,7 +211,8 @@ class Emitter:
     def text(self) -> str:
         lo_hi = "i64 %lo, i64 %hi"
         self.block(self.nest.body)
-        lines = [f"define void @{self.name}(ptr %args, ptr %table, {lo_hi}) nounwind {{", "entry:"]
+        head = f'define void @{self.name}(ptr %args, ptr %table, {lo_hi}) nounwind section ".text.{self.name}" {{'
+        lines = [head, "entry:"]
         lines += self.fn.allocas
         lines += self.entry
         lines += self.fn.buffer.lines

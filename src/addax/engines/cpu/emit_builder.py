@@ -332,7 +332,8 @@ class Math:
             result = sub.emit(f"insertvalue {type_} {half}, {self.F} {result[1]}, 1")
         helpers[full] = "\n".join(
             [
-                f"define internal {type_} @{full}({', '.join([f'{self.F} {n}' for n in names])}) nounwind {{",
+                f"define internal {type_} @{full}({', '.join([f'{self.F} {n}' for n in names])}) nounwind "
+                f'section ".text.{full}" {{',
                 "entry:",
                 *sub.allocas,
                 *sub.buffer.lines,

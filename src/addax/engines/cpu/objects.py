@@ -32,16 +32,17 @@ from addax.engines.cpu.loops import Nest, print_nest, validate
 MAGIC = b"ADDAXK1\n"
 HEADER = struct.Struct("<8s16sIQ")  # magic, checksum of the rest, alignment, offset of the kernel
 DEFAULT_SIZE = 1 << 30
+MOST_THREADS = 8
+MOST_PER_MODULE = 4
 TOUCH_AFTER = 3600.0  # seconds: how stale a use time may get before it is renewed
 
 
 class Statistics:
-    """What ``compile_nests`` did so far in this process; ``per_kernel`` maps names to seconds of compilation."""
+    """What ``compile_nests`` did so far in this process; ``seconds`` is time spent compiling."""
 
     def __init__(self):
         self.memory_hits = self.disk_hits = self.compiled = 0
         self.seconds = 0.0
-        self.per_kernel: dict[str, float] = {}
 
 
 statistics = Statistics()
@@ -59,39 +60,82 @@ def compile_nests(nests: Iterable[Nest], target: Target | None = None) -> dict[s
       NestError: a nest breaks the rules of the IR (checked only when it has to be compiled).
       ValueError: two different nests have the same name.
     """
-    out: dict[str, int] = {}
+    nests = list(nests)
     keys: dict[str, str] = {}
     with _lock:
+        missing: dict[str, Nest] = {}
         for nest in nests:
             key = nest.key
             if keys.setdefault(nest.name, key) != key:
                 raise ValueError(f"two different nests are named {nest.name!r}")
-            address = _addresses.get((key, target))
-            if address is None:
-                address = _addresses[key, target] = _obtain(nest, target)
-            else:
+            if (key, target) in _addresses:
                 statistics.memory_hits += 1
-            out[nest.name] = address
-    return out
+            elif key in missing:
+                statistics.memory_hits += 1
+            else:
+                missing[key] = nest
+        if missing:
+            _obtain(missing, target)
+        return {name: _addresses[key, target] for name, key in keys.items()}
 
 
-def _obtain(nest: Nest, target: Target | None) -> int:
-    name = hashlib.blake2b(f"{nest.key} {_environment()} {target or ''}".encode(), digest_size=20).hexdigest()
-    image = disk.read(name)
-    if image is not None:
-        statistics.disk_hits += 1
-    else:
-        start = time.perf_counter()
-        validate(nest)
-        symbol = kernel_name(nest)
-        image = link(llvm.emit_object(_emit_module([(symbol, nest)], target), target))
-        disk.write(name, image, symbol)
-        took = time.perf_counter() - start
-        statistics.compiled += 1
-        statistics.seconds += took
-        statistics.per_kernel[nest.name] = took
-    base = memory.load(image.code, image.align)
-    return base + next(iter(image.symbols.values()))
+def _obtain(missing: dict[str, Nest], target: Target | None) -> None:
+    """Find kernels on disk; compile the others."""
+    compile_: list[Nest] = []
+    for key, nest in missing.items():
+        image = disk.read(_file_name(key, target))
+        if image is not None:
+            statistics.disk_hits += 1
+            _addresses[key, target] = memory.load(image.code, image.align) + image.entry
+        else:
+            compile_.append(nest)
+    if not compile_:
+        return
+    start = time.perf_counter()
+    for nest, image in _compile(compile_, target):
+        _addresses[nest.key, target] = memory.load(image.code, image.align) + image.entry
+        disk.write(_file_name(nest.key, target), image)
+    statistics.compiled += len(compile_)
+    statistics.seconds += time.perf_counter() - start
+
+
+def _file_name(key: str, target: Target | None) -> str:
+    return hashlib.blake2b(f"{key} {_environment()} {target or ''}".encode(), digest_size=20).hexdigest()
+
+
+def _compile(nests: list[Nest], target: Target | None) -> list[tuple[Nest, Image]]:
+    """Several kernels to a module (a module costs 1 ms by itself), modules in parallel."""
+    threads = min(os.cpu_count() or 1, MOST_THREADS, len(nests))
+    size = min(MOST_PER_MODULE, max(1, len(nests) // (2 * threads)))
+    groups = [nests[i : i + size] for i in range(0, len(nests), size)]
+    groups.reverse()
+    done: list[tuple[Nest, Image]] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        while groups and not errors:
+            try:
+                group = groups.pop()
+            except IndexError:
+                return
+            try:
+                for nest in group:
+                    validate(nest)
+                text = _emit_module([(kernel_name(nest), nest) for nest in group], target)
+                images = link(llvm.emit_object(text, target))
+                done.extend([(nest, images[kernel_name(nest)]) for nest in group])
+            except BaseException as error:  # reported by the thread that asked
+                errors.append(error)
+
+    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(groups)) - 1)]
+    for thread in helpers:
+        thread.start()
+    work()
+    for thread in helpers:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return done
 
 
 def kernel_name(nest: Nest) -> str:
@@ -170,12 +214,12 @@ class DiskCache:
         magic, checksum, align, offset = HEADER.unpack_from(data)
         if magic != MAGIC or _checksum(data) != checksum:
             return None
-        return Image(data[HEADER.size :], align, {name: offset})
+        return Image(data[HEADER.size :], align, offset)
 
-    def write(self, name: str, image: Image, symbol: str) -> None:
+    def write(self, name: str, image: Image) -> None:
         if not self.usable():
             return
-        body = HEADER.pack(MAGIC, b"", image.align, image.symbols[symbol]) + image.code
+        body = HEADER.pack(MAGIC, b"", image.align, image.entry) + image.code
         data = body[:8] + _checksum(body) + body[24:]
         path = self.path(name)
         temporary = f"{path}.{os.getpid()}.{threading.get_ident()}"

@@ -20,7 +20,8 @@ LIMIT = {32: 1.0e5, 64: 1.0e9}
 # fraction below.
 _HUGE = """
 @addax.two_over_pi = internal constant [{count} x i64] [{words}], align 64
-define internal void @addax.rem_pio2_huge(ptr %x, ptr %r, ptr %q, i64 %n, double %limit) noinline nounwind {{
+define internal void @addax.rem_pio2_huge(ptr %x, ptr %r, ptr %q, i64 %n, double %limit) noinline nounwind
+    section ".text.rem_pio2_huge" {{
 entry:
   br label %loop
 loop:
