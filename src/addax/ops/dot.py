@@ -64,7 +64,7 @@ def _result_dtype(lhs: ShapedArray, rhs: ShapedArray, preferred) -> tuple:
         dtype, weak = _promote(lhs, rhs)
     if preferred is None:
         return dtype, weak
-    _check_preferred(dtype, preferred)
+    check_preferred(dtype, preferred)
     return preferred, False
 
 
@@ -83,7 +83,7 @@ def _promote(lhs: ShapedArray, rhs: ShapedArray) -> tuple:
     return max(lhs.dtype, rhs.dtype, key=_rank), False
 
 
-def _check_preferred(dtype, preferred) -> None:
+def check_preferred(dtype, preferred) -> None:
     """Integers must keep their width, complex numbers the width of their parts; floats may be rounded to any dtype."""
     if dtypes.issubdtype(dtype, np.floating):
         return
