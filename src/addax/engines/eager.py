@@ -61,20 +61,25 @@ def _make_fn(primitive: Primitive, params: dict[str, Any]):
     return _native.Fn(compile_entry, not_arrays, (), (), primitive.name)
 
 
-def fused(fun: Callable[..., Any]) -> Any:
+def fused(fun: Callable[..., Any] | None = None, *, static: tuple[str, ...] = ()) -> Any:
     """A function of arrays whose eager calls are one dispatch in C++, and whose traced calls are inlined.
 
     For the small functions of ``addax.numpy`` that users call in quick succession: ``x + y``, ``jnp.maximum(x, 0)``.
-    Every argument must be an array-like; the function must trace to the same program for equal avals.
+    Every argument must be an array-like, but for those named in ``static``, which are passed by keyword and hashable;
+    the function must trace to the same program for equal avals.
     """
+    if fun is None:
+        return functools.partial(fused, static=static)
 
     def compile_entry(args, kwargs):
-        leaves, in_tree = tree.flatten((args, kwargs))
+        fixed = {k: kwargs[k] for k in static if k in kwargs}
+        program = functools.partial(fun, **fixed) if fixed else fun
+        leaves, in_tree = tree.flatten((args, {k: v for k, v in kwargs.items() if k not in fixed}))
         avals = [get_aval(x) for x in leaves]
-        closed, out_tree = trace_to_closed(fun, in_tree, avals, LazyDebugInfo(fun, args, kwargs))
+        closed, out_tree = trace_to_closed(program, in_tree, avals, LazyDebugInfo(fun, args, kwargs))
         return _native.Entry(compile_program(closed, CompileOptions()).executable, out_tree, None, (), tuple(avals))
 
-    return functools.update_wrapper(_native.Fn(compile_entry, fun, (), (), fun.__name__), fun)
+    return functools.update_wrapper(_native.Fn(compile_entry, fun, (), static, fun.__name__), fun)
 
 
 def one_equation(primitive: Primitive, avals, params) -> ClosedJaxpr:
