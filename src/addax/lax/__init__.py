@@ -1,5 +1,6 @@
 """Primitive operations as functions: `jax.lax` in name and meaning."""
 
+from addax.lax.apply import AccuracyMode as AccuracyMode, Tolerance as Tolerance
 from addax.lax.arithmetic import (
     RoundingMethod as RoundingMethod,
     abs as abs,

@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from addax.core.avals import get_aval
 from addax.lax.apply import ArrayLike, apply
+from addax.lax.convert import convert_element_type
 from addax.ops import arithmetic as ops
 from addax.ops.bits import mulhi as _mulhi
 
@@ -51,13 +52,18 @@ def sub(x: ArrayLike, y: ArrayLike):
     return apply(ops.sub, x, y)
 
 
-def mul(x: ArrayLike, y: ArrayLike):
+def mul(x: ArrayLike, y: ArrayLike, *, out_dtype=None):
     """x * y. Integers wrap around.
+
+    Args:
+      out_dtype: the operands are converted to this dtype first, so that the product does not overflow in theirs.
 
     >>> from addax import lax
     >>> lax.mul(3, 4).item()
     12
     """
+    if out_dtype is not None:
+        x, y = convert_element_type(x, out_dtype), convert_element_type(y, out_dtype)
     return apply(ops.mul, x, y)
 
 

@@ -116,8 +116,13 @@ rem.lower(stablehlo="remainder", reference=formula(_remainder))
 
 def _share(x, out, y):
     """1 where x is the result, 1/2 where both are, 0 elsewhere."""
-    chosen = select_n(eq(x, out), full_like(out, 0), full_like(out, 1))
-    return div(chosen, select_n(eq(y, out), full_like(out, 1), full_like(out, 2)))
+    chosen = _constants_where(eq(x, out), 1, 0, out)
+    return div(chosen, _constants_where(eq(y, out), 2, 1, out))
+
+
+def _constants_where(mask, on_true, on_false, like):
+    on_true, on_false = full_like(like, on_true), full_like(like, on_false)
+    return select_n(mask, on_false, on_true)
 
 
 max_ = elementwise("max", ANY, 2, numpy_name="maximum")

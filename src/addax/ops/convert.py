@@ -6,6 +6,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import ShapedArray
+from addax.core.notation import Notation
 from addax.ops.reference_tools import component
 from addax.ops.rules import (
     FLOATING,
@@ -99,6 +100,7 @@ convert_element_type = primitive(
     reference=convert_reference,
     cpu="convert_element_type",
 ).lower(stablehlo="convert")
+convert_element_type.notation = Notation(omit={"sharding": None})
 
 # --- bitcast_convert_type: the same bits; a narrower type adds a last dimension, a wider one takes it ---
 

@@ -104,7 +104,7 @@ class PRNGImpl:
 
 
 THREEFRY = PRNGImpl(dtypes.key_fry)
-_IMPLS: dict[str, PRNGImpl] = {"threefry2x32": THREEFRY}
+_IMPLS: dict[str, PRNGImpl] = {"threefry2x32": THREEFRY, "fry": THREEFRY}  # the tag is what a parsed jaxpr holds
 
 
 def prng_impl(name: Any) -> PRNGImpl:
@@ -125,7 +125,7 @@ def prng_impl(name: Any) -> PRNGImpl:
             f"the PRNG implementation {name!r} is not available: its bits are those of XLA's generator, which differ "
             "from device to device. Use 'threefry2x32', which is the default."
         )
-    raise ValueError(f"unrecognized PRNG implementation {name!r}. Did you mean one of: {', '.join(_IMPLS)}?")
+    raise ValueError(f"unrecognized PRNG implementation {name!r}. Did you mean one of: threefry2x32?")
 
 
 def _impl_of(name: str, keys: ShapedArray) -> PRNGImpl:
@@ -185,7 +185,7 @@ def mapped(name: str):
 def _seed_type(seeds, *, impl):
     if not dtypes.issubdtype(seeds.dtype, np.integer):
         raise TypeError(f"PRNG key seed must be an integer; got {seeds}")
-    return ShapedArray(seeds.shape, impl.dtype)
+    return ShapedArray(seeds.shape, prng_impl(impl).dtype)
 
 
 def _seed_reference(seeds, *, impl):
@@ -267,6 +267,7 @@ random_bits = primitive(
 def _wrap_type(data, *, impl):
     if data.dtype != dtypes.uint32:
         raise TypeError(f"random_wrap takes the words of keys as uint32, got {data}")
+    impl = prng_impl(impl)
     n = len(impl.key_shape)
     if data.shape[-n:] != impl.key_shape or len(data.shape) < n:
         raise TypeError(
