@@ -1,6 +1,7 @@
 """Link one ELF relocatable object into a flat, position-independent image: our own linker, 100 lines.
 
-Kernels are leaf code: they call nothing outside their module and address constants relative to the program counter.
+Kernels call nothing outside their module but our own helper functions, and address constants relative to the program
+counter.
 So the loadable sections can be laid side by side once, relocations between them resolved, and the result runs
 wherever it is copied. That image is what the object cache stores: loading a kernel is one copy into executable
 memory, with no linker, and without importing LLVM.
@@ -20,16 +21,24 @@ R_AARCH64_ADR_PREL_PG_HI21, R_AARCH64_ADD_ABS_LO12_NC = 275, 277
 R_AARCH64_LDST = {278: 0, 284: 1, 285: 2, 286: 3, 299: 4}  # LDST8/16/32/64/128_ABS_LO12_NC: log2 of the access size
 
 
+# Jump to the address in the 8 bytes that follow, by ELF machine: x86-64 `jmp *2(%rip)` padded to 8, arm64 `ldr x16, #8; br x16`.
+STUBS = {62: bytes.fromhex("ff2502000000cccc"), 183: struct.pack("<II", 0x58000050, 0xD61F0200)}
+
+
 class LinkError(RuntimeError):
     """An object that needs more than we link: an outside symbol or an unknown relocation."""
 
 
 class Image(NamedTuple):
-    """One kernel: ``code`` to be copied to memory aligned to ``align``; execution starts at offset ``entry``."""
+    """One kernel: ``code`` to be copied to memory aligned to ``align``; execution starts at offset ``entry``.
+
+    ``imports`` are (offset, name) of 8-byte slots that want the address of a helper function before the code runs.
+    """
 
     code: bytes
     align: int
     entry: int
+    imports: tuple[tuple[int, str], ...] = ()
 
 
 class _Section(NamedTuple):
@@ -91,14 +100,20 @@ def _symbols(obj: bytes, sections: list[_Section]):
 
 
 def _image(obj: bytes, sections, symbols, relocations, root: int, entry: int) -> Image:
-    """Lay out the sections reachable from ``root``, in the order of the object, the root first; then relocate."""
-    wanted, stack = {root}, [root]
+    """Lay out the sections reachable from ``root``, in the order of the object, the root first; then relocate.
+
+    Calls of helpers go to stubs behind the sections: a jump through a slot that the loader fills.
+    """
+    wanted, stack, outside = {root}, [root], []
     while stack:
         for _, _, symbol, _ in relocations.get(stack.pop(), ()):
             section, _, name = symbols[symbol]
             if not 0 < section < len(sections):
-                raise LinkError(f"the kernel needs {name!r}, which its module does not define")
-            if section not in wanted:
+                if not name.startswith("addax."):
+                    raise LinkError(f"the kernel needs {name!r}, which its module does not define")
+                if name not in outside:
+                    outside.append(name)
+            elif section not in wanted:
                 wanted.add(section)
                 stack.append(section)
     image, place, align_all = bytearray(), {}, 64
@@ -109,11 +124,19 @@ def _image(obj: bytes, sections, symbols, relocations, root: int, entry: int) ->
         image += b"\0" * (-len(image) % align)
         place[i] = len(image)
         image += b"\0" * s.size if s.kind == SHT_NOBITS else obj[s.offset : s.offset + s.size]
+    image += b"\0" * (-len(image) % 16)
+    stub = STUBS[struct.unpack_from("<H", obj, 18)[0]]
+    stubs = {}
+    for name in outside:
+        stubs[name] = len(image)
+        image += stub + b"\0" * 8
     for i in wanted:
         for offset, kind, symbol, addend in relocations.get(i, ()):
             section, value, name = symbols[symbol]
-            _apply(image, kind, place[i] + offset, place[section] + value + addend, name)
-    return Image(bytes(image), align_all, place[root] + entry)
+            base = stubs[name] if name in stubs else place[section] + value
+            _apply(image, kind, place[i] + offset, base + addend, name)
+    imports = tuple((at + len(stub), name) for name, at in stubs.items())
+    return Image(bytes(image), align_all, place[root] + entry, imports)
 
 
 def _apply(image: bytearray, kind: int, at: int, value: int, name: str) -> None:

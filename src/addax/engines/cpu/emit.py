@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from addax.engines.cpu.emit_builder import INT_MAX, INT_MIN, Buffer, Function, Module, constant
+from addax.engines.cpu.emit_builder import INT_MAX, INT_MIN, LIBRARY, Buffer, Function, Module, constant
 from addax.engines.cpu.emit_ops import EMIT, SCALAR_TYPES, Lanes, Register, extreme, from_storage, literal, to_storage
 from addax.engines.cpu.llvm import Target, host_target
 from addax.engines.cpu.loop_ops import DTYPES, OPS, REAL_OF
@@ -36,7 +36,7 @@ from addax.engines.cpu.loops import (
     While,
 )
 
-HEAVY = 30
+HEAVY = 16
 """Bodies costing more than this many instructions are written once (one masked loop), not unrolled."""
 
 # Memory element types; narrow floats travel as integers of their size.
@@ -181,7 +181,7 @@ class Emitter:
         if cost > HEAVY:
             return 1, self.target.masked
         reduces = updated or any(isinstance(s, Loop) for s in loop.body)
-        return (4 if reduces or cost <= 8 else 2), False
+        return (4 if reduces else 2), False
 
     def settle(self, loop: Loop | While) -> None:
         """Fold the accumulators that a loop reads, before it: inside would be once per iteration."""
@@ -1232,5 +1232,9 @@ def emit_module(nests: list[tuple[str, Nest]], target: Target | None = None) -> 
     """LLVM IR of one module with a function per (name, nest)."""
     target = target or host_target()
     module = Module(target)
-    functions = [Emitter(nest, target, module, name).text() for name, nest in nests]
-    return "\n".join([*functions, module.text()])
+    return module.text(*[Emitter(nest, target, module, name).text() for name, nest in nests])
+
+
+def helper_text(name: str, target: Target | None = None) -> str:
+    """LLVM IR of a helper that a module written in this process calls."""
+    return LIBRARY[target or host_target(), name]

@@ -33,18 +33,25 @@ class Buffer:
 
 
 class Module:
-    """Declarations, helper functions and constant tables that the kernels of one LLVM module share."""
+    """What the functions of one LLVM module share: the target and the declarations."""
 
     def __init__(self, target):
         self.target = target
         self.declared: dict[str, str] = {}
-        self.helpers: dict[str, str] = {}
 
     def declare(self, name: str, line: str) -> None:
         self.declared[name] = line
 
-    def text(self) -> str:
-        return "\n".join([*self.helpers.values(), *self.declared.values(), RARE, ""])
+    def text(self, *functions: str) -> str:
+        return "\n".join([*functions, *self.declared.values(), RARE, ""])
+
+
+LIBRARY: dict[tuple, str] = {}
+"""Helper functions too long to repeat in every kernel, as modules of their own: (target, name) to LLVM IR.
+
+A kernel calls them by names that start with ``addax.``; they are compiled once, cached like kernels, and found when a kernel is
+loaded (``elf.py`` leaves a slot for the address).
+"""
 
 
 class Function:
@@ -318,26 +325,21 @@ class Math:
         return self.emit(f"extractvalue {two} {both}, 0"), self.emit(f"extractvalue {two} {both}, 1")
 
     def _helper(self, name: str, body: Callable, n_args: int, n_results: int) -> str:
-        full = f"{name}.{self.suffix}"
-        helpers = self.fn.module.helpers
-        if full in helpers:
-            return full
-        helpers[full] = ""  # so that a helper using itself would fail loudly in LLVM, not recurse here
-        sub = Function(self.fn.module)
-        names = [f"%a{i}" for i in range(n_args)]
-        result, type_ = body(Math(sub, self.bits, self.width), *names), self.F
+        """Declare a helper, and write it if the library lacks it."""
+        module, full, type_ = self.fn.module, f"addax.{name}.{self.suffix}", self.F
         if n_results == 2:
             type_ = f"{{ {self.F}, {self.F} }}"
+        module.declare(full, f"declare {type_} @{full}({', '.join([self.F] * n_args)})")
+        if (module.target, full) in LIBRARY:
+            return full
+        own = Module(module.target)
+        sub = Function(own)
+        names = [f"%a{i}" for i in range(n_args)]
+        result = body(Math(sub, self.bits, self.width), *names)
+        if n_results == 2:
             half = sub.emit(f"insertvalue {type_} poison, {self.F} {result[0]}, 0")
             result = sub.emit(f"insertvalue {type_} {half}, {self.F} {result[1]}, 1")
-        helpers[full] = "\n".join(
-            [
-                f"define internal {type_} @{full}({', '.join([f'{self.F} {n}' for n in names])}) nounwind "
-                f'section ".text.{full}" {{',
-                "entry:",
-                *sub.allocas,
-                *sub.buffer.lines,
-                f"  ret {type_} {result}\n}}",
-            ]
-        )
+        arguments = ", ".join([f"{self.F} {n}" for n in names])
+        lines = [f"define {type_} @{full}({arguments}) nounwind {{", "entry:", *sub.allocas, *sub.buffer.lines]
+        LIBRARY[module.target, full] = own.text(*lines, f"  ret {type_} {result}\n}}")
         return full

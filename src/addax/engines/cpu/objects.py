@@ -29,8 +29,8 @@ from addax.engines.cpu.elf import Image, link
 from addax.engines.cpu.llvm import Target
 from addax.engines.cpu.loops import Nest, print_nest, validate
 
-MAGIC = b"ADDAXK1\n"
-HEADER = struct.Struct("<8s16sIQ")  # magic, checksum of the rest, alignment, offset of the kernel
+MAGIC = b"ADDAXK2\n"
+HEADER = struct.Struct("<8s16sIIQ")  # magic, checksum of the rest, alignment, size of the imports, entry
 DEFAULT_SIZE = 1 << 30
 MOST_THREADS = 8
 MOST_PER_MODULE = 4
@@ -83,20 +83,52 @@ def _obtain(missing: dict[str, Nest], target: Target | None) -> None:
     """Find kernels on disk; compile the others."""
     compile_: list[Nest] = []
     for key, nest in missing.items():
-        image = disk.read(_file_name(key, target))
-        if image is not None:
-            statistics.disk_hits += 1
-            _addresses[key, target] = memory.load(image.code, image.align) + image.entry
-        else:
+        address = _from_disk(key, target)
+        if address is None:
             compile_.append(nest)
+        else:
+            statistics.disk_hits += 1
+            _addresses[key, target] = address
     if not compile_:
         return
     start = time.perf_counter()
     for nest, image in _compile(compile_, target):
-        _addresses[nest.key, target] = memory.load(image.code, image.align) + image.entry
+        _addresses[nest.key, target] = _load(image, target, compile_helpers=True)
         disk.write(_file_name(nest.key, target), image)
     statistics.compiled += len(compile_)
     statistics.seconds += time.perf_counter() - start
+
+
+def _from_disk(key: str, target: Target | None) -> int | None:
+    image = disk.read(_file_name(key, target))
+    return None if image is None else _load(image, target, compile_helpers=False)
+
+
+def _load(image: Image, target: Target | None, compile_helpers: bool) -> int | None:
+    """Put a kernel into memory, with the addresses of the helpers it calls; None if one is not to be had."""
+    if not image.imports:
+        return memory.load(image.code, image.align) + image.entry
+    code = bytearray(image.code)
+    for offset, name in image.imports:
+        address = _helper(name, target, compile_helpers)
+        if address is None:
+            return None
+        struct.pack_into("<Q", code, offset, address)
+    return memory.load(bytes(code), image.align) + image.entry
+
+
+def _helper(name: str, target: Target | None, compile_: bool) -> int | None:
+    """The address of a helper function: from memory, from disk, or compiled (after a kernel that calls it was written)."""
+    address = _addresses.get((name, target))
+    if address is None:
+        address = _from_disk(name, target)
+        if address is None and compile_:
+            image = link(llvm.emit_object(_emitter().helper_text(name, target), target))[name]
+            disk.write(_file_name(name, target), image)
+            address = _load(image, target, compile_)
+        if address is not None:
+            _addresses[name, target] = address
+    return address
 
 
 def _file_name(key: str, target: Target | None) -> str:
@@ -121,7 +153,7 @@ def _compile(nests: list[Nest], target: Target | None) -> list[tuple[Nest, Image
             try:
                 for nest in group:
                     validate(nest)
-                text = _emit_module([(kernel_name(nest), nest) for nest in group], target)
+                text = _emitter().emit_module([(kernel_name(nest), nest) for nest in group], target)
                 images = link(llvm.emit_object(text, target))
                 done.extend([(nest, images[kernel_name(nest)]) for nest in group])
             except BaseException as error:  # reported by the thread that asked
@@ -149,14 +181,14 @@ def text(nests: Iterable[Nest], stage: str, target: Target | None = None) -> str
         return "\n\n".join([print_nest(n) for n in nests])
     if stage not in ("llvm", "asm"):
         raise ValueError(f"unknown stage {stage!r}; expected 'loops', 'llvm' or 'asm'")
-    ir = _emit_module([(kernel_name(n), n) for n in nests], target)
+    ir = _emitter().emit_module([(kernel_name(n), n) for n in nests], target)
     return ir if stage == "llvm" else llvm.emit_assembly(ir, target)
 
 
-def _emit_module(named: list[tuple[str, Nest]], target: Target | None) -> str:
-    from addax.engines.cpu.emit import emit_module  # the emitter and its tables load on the first compilation only
+def _emitter():
+    from addax.engines.cpu import emit  # with its tables, on the first compilation only
 
-    return emit_module(named, target)
+    return emit
 
 
 def clear_memory() -> None:
@@ -211,15 +243,19 @@ class DiskCache:
             return None
         if len(data) < HEADER.size:
             return None
-        magic, checksum, align, offset = HEADER.unpack_from(data)
+        magic, checksum, align, size, entry = HEADER.unpack_from(data)
         if magic != MAGIC or _checksum(data) != checksum:
             return None
-        return Image(data[HEADER.size :], align, offset)
+        start = HEADER.size + size
+        lines = data[HEADER.size : start].decode().splitlines()
+        imports = tuple((int(offset), name) for offset, name in (line.split() for line in lines))
+        return Image(data[start:], align, entry, imports)
 
     def write(self, name: str, image: Image) -> None:
         if not self.usable():
             return
-        body = HEADER.pack(MAGIC, b"", image.align, image.entry) + image.code
+        imports = "\n".join([f"{offset} {name}" for offset, name in image.imports]).encode()
+        body = HEADER.pack(MAGIC, b"", image.align, len(imports), image.entry) + imports + image.code
         data = body[:8] + _checksum(body) + body[24:]
         path = self.path(name)
         temporary = f"{path}.{os.getpid()}.{threading.get_ident()}"

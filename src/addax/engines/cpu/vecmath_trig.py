@@ -7,7 +7,7 @@ that is not enough and a rare branch reduces lane by lane with 192 bits of 2/pi 
 from __future__ import annotations
 
 from addax.engines.cpu import vecmath_tables as tables
-from addax.engines.cpu.emit_builder import Math
+from addax.engines.cpu.emit_builder import LIBRARY, Math, hex_double
 from addax.engines.cpu.vecmath import INF, in_double, round_magic, table, two_sum
 
 TWO_OVER_PI = 0.6366197723675814
@@ -20,8 +20,7 @@ LIMIT = {32: 1.0e5, 64: 1.0e9}
 # fraction below.
 _HUGE = """
 @addax.two_over_pi = internal constant [{count} x i64] [{words}], align 64
-define internal void @addax.rem_pio2_huge(ptr %x, ptr %r, ptr %q, i64 %n, double %limit) noinline nounwind
-    section ".text.rem_pio2_huge" {{
+define void @addax.rem_pio2_huge(ptr %x, ptr %r, ptr %q, i64 %n, double %limit) nounwind {{
 entry:
   br label %loop
 loop:
@@ -106,27 +105,27 @@ next:
 done:
   ret void
 }}
+declare double @llvm.fabs.f64(double)
+declare double @llvm.fma.f64(double, double, double)
+declare i64 @llvm.fshl.i64(i64, i64, i64)
+declare i128 @llvm.ctlz.i128(i128, i1)
 """
 
 
 def _huge_reduction(m: Math, x: str, r: str, q: str) -> tuple[str, str]:
     """Replace r and q in the lanes where |x| is huge: through memory, one lane at a time."""
     fn = m.fn
-    if "rem_pio2_huge" not in fn.module.helpers:
-        from addax.engines.cpu.emit_builder import hex_double
-
+    name = "addax.rem_pio2_huge"
+    fn.module.declare(name, f"declare void @{name}(ptr, ptr, ptr, i64, double)")
+    if (fn.module.target, name) not in LIBRARY:
         words = tables.TWO_OVER_PI
         pi2_hi, pi2_lo = tables.PIO2_F64[:2]
-        fn.module.helpers["rem_pio2_huge"] = _HUGE.format(
+        LIBRARY[fn.module.target, name] = _HUGE.format(
             count=len(words),
             words=", ".join([f"i64 {w - 2**64 if w >= 2**63 else w}" for w in words]),
             pi2_hi=hex_double(pi2_hi),
             pi2_lo=hex_double(pi2_lo),
         )
-        fn.module.declare("llvm.fabs.f64", "declare double @llvm.fabs.f64(double)")
-        fn.module.declare("llvm.fma.f64", "declare double @llvm.fma.f64(double, double, double)")
-        fn.module.declare("llvm.fshl.i64", "declare i64 @llvm.fshl.i64(i64, i64, i64)")
-        fn.module.declare("llvm.ctlz.i128", "declare i128 @llvm.ctlz.i128(i128, i1)")
     w = m.wide()
     if m.bits == 32:
         wx, wr, wq = m.widen(x), m.widen(r), m.emit(f"zext {m.I} {q} to {w.I}")
