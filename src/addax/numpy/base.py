@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from addax import _native
 from addax.core import dtypes
-from addax.core.avals import ShapedArray, get_aval
+from addax.core.avals import ShapedArray, get_aval, scalar_aval
 from addax.core.config import current_context
+from addax.core.errors import warn_user
 from addax.core.trace import Tracer
-from addax.interpreters.values import broadcast_in_dim, convert
+from addax.engines.eager import fused
+from addax.interpreters.values import broadcast_in_dim, broadcast_to, convert
 from addax.transforms.flat import jax_array
 
 Array = _native.Array
@@ -41,12 +44,27 @@ def as_operand(x) -> Any:
     return jax_array(x) if hasattr(x, "__jax_array__") else x
 
 
+def as_array(x) -> Any:
+    """An array for a Python or NumPy scalar or a NumPy array; arrays and tracers as they are."""
+    if isinstance(x, ARRAYS):
+        return x
+    x = as_operand(x)
+    aval = get_aval(x)
+    return _native.array_from_numpy(np.asarray(x).astype(aval.dtype, copy=False), aval)
+
+
 def cast(x, dtype, weak: bool = False):
     """``x`` as ``dtype``. Python scalars stay what they are where their default type is the wanted one."""
     if type(x) in PYTHON_SCALARS:
         aval = get_aval(x)
-        if weak and aval.dtype == dtype and aval.weak_type:
-            return x
+        if weak:
+            if aval.dtype == dtype and aval.weak_type:
+                if type(x) is int:
+                    check_int_range(x, dtype)
+                return x
+            for kind in (float, complex):  # an int among weak floats is a weak float
+                if scalar_aval(kind).dtype == dtype:
+                    return kind(x)
         if type(x) is int and dtypes.issubdtype(dtype, np.integer):
             check_int_range(x, dtype)
         with np.errstate(all="ignore"):
@@ -66,38 +84,54 @@ def check_int_range(x: int, dtype) -> None:
         )
 
 
-def promote_dtypes(*xs) -> list:
-    """The arguments in their common dtype, by JAX's promotion lattice."""
+# ---------------------------------------------------------------------------------------------------------------------
+# Promotion. A rule maps the (dtype, weak type) that the operands combine to onto the one the function computes in.
+
+
+def same_dtype(dtype):
+    """Compute in the common dtype of the operands."""
+    return dtype
+
+
+def inexact_dtype(dtype):
+    """Compute in floating point: integers and booleans become floats."""
+    return dtypes.to_inexact_dtype(dtype)
+
+
+def numeric_dtype(dtype):
+    """Compute in numbers: booleans become integers."""
+    return dtypes.to_numeric_dtype(dtype)
+
+
+def promote(rule: Callable, *xs) -> list:
+    """The operands in the dtype that ``rule`` makes of their common one, by the promotion lattice of JAX."""
     dtype, weak = dtypes.lattice_result_type(*xs)
+    dtype = rule(dtype)
     return [cast(x, dtype, weak) for x in xs]
+
+
+def promote_dtypes(*xs) -> list:
+    """The arguments in their common dtype."""
+    return promote(same_dtype, *xs)
 
 
 def promote_inexact(*xs) -> list:
     """Like `promote_dtypes`, integers and booleans becoming floats."""
-    dtype, weak = dtypes.lattice_result_type(*xs)
-    inexact = dtypes.to_inexact_dtype(dtype)
-    return [cast(x, inexact, weak and dtype != np.bool_) for x in xs]
+    return promote(inexact_dtype, *xs)
 
 
 def promote_numeric(*xs) -> list:
     """Like `promote_dtypes`, booleans becoming integers."""
-    dtype, weak = dtypes.lattice_result_type(*xs)
-    return [cast(x, dtypes.to_numeric_dtype(dtype), weak and dtype != np.bool_) for x in xs]
+    return promote(numeric_dtype, *xs)
 
 
 def promote_shapes(fun_name: str, *xs) -> list:
     """The arguments with equal ranks (scalars stay scalars: primitives stretch them)."""
-    ranks = {x.ndim for x in xs if type(x) not in PYTHON_SCALARS and x.ndim}
+    shapes = [shape_of(x) for x in xs]
+    ranks = {len(s) for s in shapes if s}
     if len(ranks) < 2:
         return list(xs)
-    rule = current_context().numpy_rank_promotion
-    if rule != "allow":
-        report_rank_promotion(fun_name, [np.shape(x) for x in xs], rule)
-    shapes = [() if type(x) in PYTHON_SCALARS else x.shape for x in xs]
-    try:
-        np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise TypeError(incompatible_shapes(fun_name, shapes)) from None
+    check_broadcastable(fun_name, shapes)
     rank = max(ranks)
     return [
         broadcast_in_dim(x, (1,) * (rank - len(s)) + s, range(rank - len(s), rank)) if s and len(s) < rank else x
@@ -105,11 +139,119 @@ def promote_shapes(fun_name: str, *xs) -> list:
     ]
 
 
-def incompatible_shapes(fun_name: str, shapes) -> str:
-    return (
-        f"{fun_name} got incompatible shapes for broadcasting: {', '.join(str(tuple(s)) for s in shapes)}. Dimensions "
-        "are aligned on the right and must be equal or 1."
-    )
+def check_broadcastable(fun_name: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Raise unless shapes of different ranks fit together; obeys the ``numpy_rank_promotion`` option."""
+    rule = current_context().numpy_rank_promotion
+    if rule != "allow":
+        report_rank_promotion(fun_name, shapes, rule)
+    broadcast_shapes(*shapes)
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that all of ``shapes`` broadcast to.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    rank = max(map(len, shapes), default=0)
+    out = []
+    for i in range(rank):
+        sizes = {s[i - rank + len(s)] for s in shapes if i >= rank - len(s)} - {1}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"Incompatible shapes for broadcasting: shapes={[tuple(s) for s in shapes]}. Dimensions are aligned on "
+                "the right and must be equal or 1."
+            )
+        out.append(sizes.pop() if sizes else 1)
+    return tuple(out)
+
+
+def broadcast_arrays(*xs) -> list:
+    """The arguments stretched to their common shape."""
+    shapes = [shape_of(x) for x in xs]
+    if len(set(shapes)) == 1:
+        return list(xs)
+    if len({len(s) for s in shapes if s}) > 1:
+        check_broadcastable("broadcast_arrays", shapes)
+    shape = broadcast_shapes(*shapes)
+    return [broadcast_to(x, shape) for x in xs]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Operands of elementwise functions: checked, promoted, of equal rank. What has to be done is decided by the types, so
+# it is remembered by them: while tracing, most calls find their plan and it says "nothing".
+
+_plans: dict[tuple, tuple | None] = {}
+
+
+def operands(name: str, rule: Callable, *xs) -> Sequence[Any]:
+    """The operands ``xs`` of function ``name``: array-likes, in the dtype of ``rule``, with equal ranks or scalar.
+
+    Raises:
+      TypeError: for lists and other values that are not array-like.
+      ValueError: if shapes of different ranks do not broadcast.
+    """
+    kinds: list = []
+    for x in xs:
+        if isinstance(x, ARRAYS):
+            kinds.append(x.aval)
+        elif type(x) in PYTHON_SCALARS:
+            kinds.append(type(x))
+        else:
+            break
+    else:
+        key = (rule, current_context(), *kinds)
+        plan = _plans.get(key, _plans)
+        if plan is None:
+            return xs
+        if plan is not _plans:
+            return [x if step is None else apply_step(x, step) for x, step in zip(xs, plan, strict=True)]
+        return _learn(name, key, rule, xs)
+    check_array_like(name, *xs)
+    return promote_shapes(name, *promote(rule, *(as_operand(x) for x in xs)))
+
+
+def _learn(name: str, key: tuple, rule: Callable, xs: tuple) -> Sequence[Any]:
+    dtype, weak = dtypes.lattice_result_type(*xs)
+    dtype = rule(dtype)
+    out = promote_shapes(name, *[cast(x, dtype, weak) for x in xs])
+    steps = []
+    for x, y in zip(xs, out, strict=True):
+        old, new = shape_of(x), shape_of(y)
+        # A Python int is cast each time, for its value to be checked.
+        steps.append(None if x is y and type(x) is not int else (dtype, weak, new if new != old else None))
+    if current_context().numpy_rank_promotion == "allow":
+        if len(_plans) > 8192:
+            _plans.clear()
+        _plans[key] = None if all(s is None for s in steps) else tuple(steps)
+    return out
+
+
+def elementwise(rule: Callable) -> Callable:
+    """Decorator: a function of one or two operands, promoted by ``rule``; eager calls are dispatched in C++."""
+
+    def decorate(body: Callable):
+        name = body.__name__
+        if body.__code__.co_argcount == 1:
+
+            def fun(x, /):
+                (x,) = operands(name, rule, x)
+                return body(x)
+        else:
+
+            def fun(x, y, /):
+                x, y = operands(name, rule, x, y)
+                return body(x, y)
+
+        return fused(functools.update_wrapper(fun, body))
+
+    return decorate
+
+
+def apply_step(x, step):
+    dtype, weak, shape = step
+    x = cast(x, dtype, weak)
+    return x if shape is None else broadcast_to(x, shape)
 
 
 def report_rank_promotion(fun_name: str, shapes, rule: str) -> None:
@@ -119,9 +261,15 @@ def report_rank_promotion(fun_name: str, shapes, rule: str) -> None:
     )
     if rule == "raise":
         raise ValueError(message)
-    from addax.core.errors import warn_user  # noqa: PLC0415
-
     warn_user(message)
+
+
+def no_out(fun_name: str, out) -> None:
+    """Raise for ``out=``, which NumPy would write into: arrays are immutable."""
+    if out is not None:
+        raise NotImplementedError(
+            f"The 'out' argument to addax.numpy.{fun_name} is not supported: arrays are immutable; use the result."
+        )
 
 
 def shape_of(x) -> tuple[int, ...]:

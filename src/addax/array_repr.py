@@ -1,0 +1,62 @@
+"""How arrays print: as NumPy's, with the dtype always shown, and ``weak_type=True`` where it holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from addax.core import dtypes
+from addax.core.trace import Tracer
+
+_PREFIX = "Array("
+
+
+def array_repr(arr, max_line_width: int | None = None, precision: int | None = None, suppress_small=None) -> str:
+    """The text of ``repr(arr)``, as `numpy.array_repr` makes it.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.array_repr(jnp.arange(3))
+    'Array([0, 1, 2], dtype=int32)'
+    """
+    if isinstance(arr, Tracer):
+        return repr(arr)
+    weak = ", weak_type=True" if arr.weak_type else ""
+    dtype = f"dtype={dtypes.dtype_name(arr.dtype)}{weak})"
+    if arr.is_deleted():
+        return f"{_PREFIX}<deleted>, shape={arr.shape}, {dtype}"
+    value = arr._value
+    if arr.size == 0 and arr.shape != (0,):
+        return f"{_PREFIX}[], shape={arr.shape}, {dtype}"
+    body = np.array2string(
+        value, max_line_width, precision, suppress_small, separator=", ", prefix=_PREFIX, suffix=","
+    )
+    width = np.get_printoptions()["linewidth"] if max_line_width is None else max_line_width
+    # The dtype goes to a line of its own where it does not fit behind the last one.
+    last_line = len(body) - (body.rfind("\n") + 1) + (len(_PREFIX) if "\n" not in body else 0)
+    gap = " " if last_line + len(dtype) + 2 <= width else "\n" + " " * len(_PREFIX)
+    return f"{_PREFIX}{body},{gap}{dtype}"
+
+
+def array_str(a, max_line_width: int | None = None, precision: int | None = None, suppress_small=None) -> str:
+    """The text of ``str(a)``, as `numpy.array_str` makes it.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.array_str(jnp.arange(3))
+    '[0 1 2]'
+    """
+    return np.array_str(np.asarray(a), max_line_width, precision, suppress_small)
+
+
+def key_repr(shape: tuple[int, ...], dtype: Any, words: np.ndarray) -> str:
+    """How an array of PRNG keys prints, over its uint32 words."""
+    return f"Array({shape}, dtype={dtypes.dtype_name(dtype)}) overlaying:\n{words}"
+
+
+def format_array(x, spec: str) -> str:
+    """``f"{x:.3f}"``: of a scalar array its number's, of others only without a specification."""
+    if x.ndim == 0:
+        return format(x._value[()], spec)
+    return format(x._value, spec)
+
+

@@ -1,0 +1,136 @@
+"""Running sums and products."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from addax.core import dtypes
+from addax.core.primitive import registry
+from addax.interpreters.values import reshape
+from addax.lax.shape import concatenate
+from addax.numpy import terms as t
+from addax.numpy.base import as_array, canonical_axis, check_array_like, fused, no_out
+from addax.numpy.reductions import dtype_argument
+
+
+def _cumulative(name: str, primitive: str, nan_value: int | None = None):
+    running = registry[primitive]
+
+    @fused(static=("axis", "dtype", "promote_integers"))
+    def fun(a, *, axis, dtype, promote_integers=False):
+        check_array_like(name, a)
+        a = as_array(a)
+        if axis is None or a.ndim == 0:
+            a, dim = reshape(a, (a.size,)), 0
+            if axis is not None:
+                canonical_axis(axis, 1)
+        else:
+            dim = canonical_axis(axis, a.ndim)
+        if nan_value is not None and dtypes.issubdtype(a.dtype, np.inexact):
+            a = t.select(t.ne(a, a), t.const(a, nan_value), a)
+        result = dtypes.to_numeric_dtype(a.dtype) if dtype is None else dtype
+        return running.bind(t.to_dtype(a, result), axis=dim, reverse=False)
+
+    fun.__name__ = name
+    return fun
+
+
+_cumsum, _cumprod = _cumulative("cumsum", "cumsum"), _cumulative("cumprod", "cumprod")
+_nancumsum, _nancumprod = _cumulative("nancumsum", "cumsum", 0), _cumulative("nancumprod", "cumprod", 1)
+
+
+def _call(fun, name: str, a, axis, dtype, out):
+    no_out(name, out)
+    axis = None if axis is None else operator.index(axis)
+    return fun(a, axis=axis, dtype=dtype_argument(dtype, name))
+
+
+def cumsum(a, axis: int | None = None, dtype=None, out=None) -> Any:
+    """The sums of the elements up to each one, along ``axis`` or of the flattened array.
+
+    Integers keep their dtype, booleans are counted (NumPy widens small integers).
+
+    >>> import addax.numpy as jnp
+    >>> jnp.cumsum(jnp.array([1, 2, 3]))
+    Array([1, 3, 6], dtype=int32)
+    """
+    return _call(_cumsum, "cumsum", a, axis, dtype, out)
+
+
+def cumprod(a, axis: int | None = None, dtype=None, out=None) -> Any:
+    """The products of the elements up to each one, along ``axis`` or of the flattened array.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.cumprod(jnp.array([1, 2, 3]))
+    Array([1, 2, 6], dtype=int32)
+    """
+    return _call(_cumprod, "cumprod", a, axis, dtype, out)
+
+
+def nancumsum(a, axis: int | None = None, dtype=None, out=None) -> Any:
+    """`cumsum` with nan counting as 0.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.nancumsum(jnp.array([1.0, jnp.nan, 3.0]))
+    Array([1., 1., 4.], dtype=float32)
+    """
+    return _call(_nancumsum, "nancumsum", a, axis, dtype, out)
+
+
+def nancumprod(a, axis: int | None = None, dtype=None, out=None) -> Any:
+    """`cumprod` with nan counting as 1.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.nancumprod(jnp.array([2.0, jnp.nan, 3.0]))
+    Array([2., 2., 6.], dtype=float32)
+    """
+    return _call(_nancumprod, "nancumprod", a, axis, dtype, out)
+
+
+def _array_api(name: str, fun, start: int, x, axis, dtype, include_initial: bool):
+    check_array_like(name, x)
+    x = as_array(x)
+    if x.ndim == 0:
+        raise ValueError("The input must be non-scalar to take a cumulative sum, however a scalar value or scalar array was given.")
+    if axis is None:
+        if x.ndim > 1:
+            raise ValueError(
+                f"The input array has rank {x.ndim}, however axis was not set to an explicit value. The axis argument is "
+                "only optional for one-dimensional arrays."
+            )
+        axis = 0
+    dim = canonical_axis(axis, x.ndim)
+    out = fun(x, axis=dim, dtype=dtype)
+    if include_initial:
+        shape = tuple(1 if d == dim else n for d, n in enumerate(x.shape))
+        out = concatenate([as_array(np.full(shape, start, out.dtype)), out], dim)
+    return out
+
+
+def cumulative_sum(x, /, *, axis: int | None = None, dtype=None, include_initial: bool = False) -> Any:
+    """`cumsum` as the Array API defines it: ``axis`` may be left out only for vectors.
+
+    Args:
+      include_initial: put a 0 in front, so the result is one longer.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.cumulative_sum(jnp.array([1, 2, 3]), include_initial=True)
+    Array([0, 1, 3, 6], dtype=int32)
+    """
+    return _array_api("cumulative_sum", cumsum, 0, x, axis, dtype, include_initial)
+
+
+def cumulative_prod(x, /, *, axis: int | None = None, dtype=None, include_initial: bool = False) -> Any:
+    """`cumprod` as the Array API defines it: ``axis`` may be left out only for vectors.
+
+    Args:
+      include_initial: put a 1 in front, so the result is one longer.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.cumulative_prod(jnp.array([1, 2, 3]), include_initial=True)
+    Array([1, 1, 2, 6], dtype=int32)
+    """
+    return _array_api("cumulative_prod", cumprod, 1, x, axis, dtype, include_initial)
