@@ -274,3 +274,46 @@ def test_update_program():
     )
     with pytest.raises(TypeError, match="add does not accept dtype bool"):
         update_program("add", np.dtype(bool))
+
+
+# --- the compiled form ---
+
+
+@by_sample
+def test_jit(sample):
+    p = registry[sample.name]
+    rng = np.random.default_rng(8)
+    args = sample.draw(rng)
+    f = ours(sample)
+    got = addax.jit(lambda *a: registry["neg"].bind(f(*a)))(*args)
+    params = sample.params | ({} if sample.name == "gather" else {"update_jaxpr": None, "update_consts": ()})
+    assert_same(got, -p.reference(*map(np.asarray, args), **params), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["scatter", "scatter-add", "scatter-mul", "scatter-max"])
+@pytest.mark.parametrize(("n", "k"), [(50, 20000), (100_000, 20000), (3000, 1)])
+def test_many_updates(name, n, k):
+    """Sizes at which engines split work: duplicates still combine, and the last update still wins."""
+    rng = np.random.default_rng(9)
+    x = rng.uniform(0.9, 1.1, n).astype(np.float32)
+    i = rng.integers(-5, n + 5, k)[:, None].astype(np.int32)
+    u = rng.uniform(0.9, 1.1, k).astype(np.float32)
+    combine = {"scatter-add": "add", "scatter-mul": "mul", "scatter-max": "max"}.get(name)
+    got = addax.jit(lambda x, u: _points(x, i[:, 0], u, name, combine))(x, u)
+    params = _SCATTER | {
+        "mode": GatherScatterMode.FILL_OR_DROP,
+        "dimension_numbers": ScatterDimensionNumbers((), (0,), (0,)),
+    }
+    want = registry[name].reference(x.astype(np.float64), i, u.astype(np.float64), **params)
+    np.testing.assert_allclose(np.asarray(got), want, rtol=2e-5)
+
+
+@pytest.mark.parametrize("mode", ["CLIP", "FILL_OR_DROP"])
+def test_many_reads(mode):
+    rng = np.random.default_rng(10)
+    x = rng.normal(size=(1000, 33)).astype(np.float32)
+    i = rng.integers(-5, 1010, (5000, 1)).astype(np.int32)
+    params = _GATHER | {"mode": GatherScatterMode[mode], "slice_sizes": (1, 33)}
+    params["dimension_numbers"] = GatherDimensionNumbers((1,), (0,), (0,))
+    p = registry["gather"]
+    assert_same(addax.jit(lambda x: p.bind(x, i, **params))(x), p.reference(x, i, **params))

@@ -413,7 +413,7 @@ def zeros_like_array(x: Array) -> Array:
 
 
 def empty(shape: Sequence[int], dtype: Any, *, out_sharding=None) -> Array:
-    """An array whose contents do not matter, because all of it will be overwritten. (They are zeros here.)
+    """An array whose contents do not matter, because all of it will be overwritten.
 
     >>> from addax import lax
     >>> lax.empty((2,), "float32").shape

@@ -194,9 +194,6 @@ stack = primitive(
     reference=lambda *xs, axis: np.stack(xs, axis),
     cpu="stack",
 )
-stack.expand = expansion(
-    lambda *xs, axis: concatenate.bind(*(rules.expand_dims(x, (axis,)) for x in xs), dimension=axis)
-)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 ``broadcast_in_dim``, ``reshape``, ``transpose``, ``squeeze``, ``rev``, ``tile``; ``iota``, ``empty``. All but the last
 two are linear. Elements are opaque: every dtype passes, keys too.
 
-Primitives that others spell out, like ``tile``, say so in their ``expand`` rule, and engines never see them.
+Primitives that others spell out, like ``split``, say so in their ``expand`` rule, and engines never see them.
 
 Batching never moves an axis where the operation can step around it; `past` and `around` do the arithmetic.
 """
@@ -323,16 +323,6 @@ tile = primitive(
 )
 
 
-def _tile_expanded(x, *, reps):
-    """Each dimension as (repetition, element), made one."""
-    pairs = [size for n, r in zip(x.shape, reps, strict=True) for size in (r, n)]
-    spread = rules.broadcast_in_dim(x, pairs, range(1, len(pairs), 2))
-    return rules.reshape(spread, [n * r for n, r in zip(x.shape, reps, strict=True)])
-
-
-tile.expand = expansion(_tile_expanded)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # iota
 
@@ -377,7 +367,7 @@ def _empty_type(*, shape, dtype, out_sharding):
 
 
 def _empty_reference(*, shape, dtype, out_sharding):
-    # Zeros, not whatever the memory holds: the same program gives the same bits every time.
+    # Engines may leave what the memory holds.
     return np.zeros(shape, np.uint64 if dtypes.is_extended(dtype) else dtype)
 
 
