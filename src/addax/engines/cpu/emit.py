@@ -36,7 +36,7 @@ from addax.engines.cpu.loops import (
     While,
 )
 
-HEAVY = 16
+HEAVY = 30
 """Bodies costing more than this many instructions are written once (one masked loop), not unrolled."""
 
 # Memory element types; narrow floats travel as integers of their size.

@@ -391,6 +391,9 @@ class Fuser:
             return None  # one loop index cannot run along two dimensions
         if group.reduced is not None and not mine <= (group.kept | group.reduced):
             return None
+        if group.reduced is not None and mine & group.reduced and mine != group.kept | group.reduced:
+            if any(v in group.after_reduce for v, _ in smaller):
+                return None  # what follows a reduction has a whole row or one value per row
         new = [a for a in mine if a not in group.sizes]
         for v, atoms in smaller:
             if not self.may_broadcast(group, v, atoms, mine):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from addax.core.avals import ShapedArray
 from addax.core.jaxpr import Var
-from addax.engines.cpu import views
+from addax.engines.cpu import blas, views
 from addax.engines.cpu.buffers import Buffer
 from addax.engines.cpu.fuse import Call
 from addax.engines.cpu.lower import Block, rule, symbols
@@ -61,6 +61,8 @@ def dot_general(block: Block, call: Call):
 
     c_buffer, c_offset = block.destination(out)
     assert c_offset == 0
+    if needs_blas(types[0], m, n, k, col_b, a.dtype.itemsize):
+        blas.load()
     args = [operand(block, a), operand(block, b), c_buffer]
     table = [m, n, k, row_a, ka, kb, col_b, row_c, col_c, 0, len(batch)]
     for d in batch:
@@ -68,6 +70,15 @@ def dot_general(block: Block, call: Call):
     flops = 2.0 * out.aval.size * k
     block.native(symbol, args, {c_buffer}, table, flops / 50.0)
     return None
+
+
+def needs_blas(dtype: str, m: int, n: int, k: int, col_b: int, itemsize: int) -> bool:
+    """Whether the kernel would hand this product to OpenBLAS (the rule of ``multiply_serial`` in gemm.inl, less its splitting)."""
+    if dtype.startswith("complex"):
+        return True
+    if dtype not in ("float32", "float64") or m * n * k < 32768:
+        return False
+    return k * max(m, n) * itemsize > 256 << 10 or col_b != 1
 
 
 def _merged(dims: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
