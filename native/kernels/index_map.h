@@ -69,62 +69,7 @@ struct IndexMap {
     --nw;
   }
 
-  // Offsets in the array and in the values of positions [first, first + count), count <= kBlock.
-  void resolve(const void* indices, int64_t first, int count, int64_t* array, int64_t* values) const {
-    if (nb == 0) {
-      values[0] = 0, array[0] = 0;
-      int64_t at = 0;
-      components(indices, &at, 1, array);
-      return;
-    }
-    int64_t at[kBlock];
-    const BatchDim& inner = batch[nb - 1];
-    for (int done = 0; done < count;) {
-      int64_t p = first + done, q = p / inner.n, r = p - q * inner.n;
-      int64_t i0 = r * inner.index, a0 = r * inner.array, v0 = r * inner.values;
-      for (int d = nb - 2; d >= 0; --d) {
-        int64_t s = q % batch[d].n;
-        q /= batch[d].n;
-        i0 += s * batch[d].index, a0 += s * batch[d].array, v0 += s * batch[d].values;
-      }
-      int run = static_cast<int>(std::min<int64_t>(count - done, inner.n - r));
-      for (int k = 0; k < run; ++k) {
-        at[done + k] = i0 + k * inner.index;
-        array[done + k] = a0 + k * inner.array;
-        values[done + k] = v0 + k * inner.values;
-      }
-      done += run;
-    }
-    components(indices, at, count, array);
-  }
-
  private:
-  void components(const void* indices, const int64_t* at, int count, int64_t* array) const {
-    for (int v = 0; v < nv; ++v) {
-      switch (index_type) {
-        case kI32: component(static_cast<const int32_t*>(indices), at, count, v, array); break;
-        case kI64: component(static_cast<const int64_t*>(indices), at, count, v, array); break;
-        default:
-          for (int k = 0; k < count; ++k) add(read_index(indices, index_type, at[k] + v * vector_stride), vec[v], array[k]);
-      }
-    }
-  }
-  template <typename I>
-  void component(const I* indices, const int64_t* at, int count, int v, int64_t* array) const {
-    const I* from = indices + v * vector_stride;
-    Component c = vec[v];
-    if (skip) {
-      for (int k = 0; k < count; ++k) add(from[at[k]], c, array[k]);
-    } else {
-      for (int k = 0; k < count; ++k) array[k] += std::clamp<int64_t>(from[at[k]], 0, std::max<int64_t>(c.limit, 0)) * c.array;
-    }
-  }
-  void add(int64_t start, Component c, int64_t& offset) const {
-    if (!skip) offset += std::clamp<int64_t>(start, 0, std::max<int64_t>(c.limit, 0)) * c.array;
-    else if (start < 0 || start > c.limit) offset = kSkip;
-    else if (offset != kSkip) offset += start * c.array;
-  }
-
   void normalise_window() {
     int kept = 0;
     for (int i = 0; i < nw; ++i)
@@ -154,5 +99,9 @@ struct IndexMap {
     }
   }
 };
+
+// Offsets in the array and in the values of positions [first, first + count), count <= kBlock; see index_map.inl.
+using ResolveFn = void (*)(const IndexMap& map, const void* indices, int64_t first, int count, int64_t* array, int64_t* values);
+ResolveFn index_resolver();  // for this machine
 
 }  // namespace addax

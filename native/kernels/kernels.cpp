@@ -133,6 +133,9 @@ const char* kernel_name(KernelFn fn) {
   return it == names->end() ? nullptr : it->second;
 }
 
-int init_kernels(PyObject* module) { return add_functions(module, methods); }
+int init_kernels(PyObject* module) {
+  init_sort();
+  return add_functions(module, methods);
+}
 
 }  // namespace addax

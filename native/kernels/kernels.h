@@ -32,7 +32,9 @@ void add_random_kernels(Isa isa, KernelList& list);
 void add_gemm_kernels(Isa isa, KernelList& list);
 void add_conv_kernels(Isa isa, KernelList& list);
 
-// Adds symbols() and set_blas() to the module.
+void init_sort();  // looks up NumPy's sorting functions
+
+// Adds symbols(), isa() and set_blas() to the module.
 int init_kernels(struct _object* module);
 
 // Defines add_<family>_kernels for a family whose .inl defines `void <family>_entries(KernelList&)` per instruction set.

@@ -115,26 +115,58 @@ void update_window(const IndexMap& map, int dim, T* array, const T* values) {
   for (int64_t i = 0; i < w.n; ++i) update_window<Op>(map, dim + 1, array + i * w.array, values + i * w.values);
 }
 
+constexpr int64_t kNoLimit = INT64_MAX;
+constexpr int64_t kLowest = IndexMap::kSkip + 1;
+
+// Single elements at consecutive 32-bit indices, all of the array: the common case, without offsets in between.
+template <typename Op, typename T>
+bool scatter_flat(const IndexMap& map, const void* indices, const T* values, T* array, int64_t lo, int64_t hi) {
+  if (map.nw != 0 || map.nv != 1 || map.nb != 1 || map.index_type != kI32) return false;
+  IndexMap::BatchDim b = map.batch[0];
+  int64_t limit = map.vec[0].limit, stride = map.vec[0].array;
+  if (b.index != 1 || b.values != 1 || b.array != 0) return false;
+  auto* at = static_cast<const int32_t*>(indices);
+  for (int64_t p = lo; p < hi; ++p) {
+    int64_t start = at[p];
+    if (map.skip) {
+      if (static_cast<uint64_t>(start) > static_cast<uint64_t>(limit)) continue;
+    } else {
+      start = std::clamp<int64_t>(start, 0, limit);
+    }
+    array[start * stride] = Op::apply(array[start * stride], values[p]);
+  }
+  return true;
+}
+
 // Applies positions [lo, hi) whose offset lies in [first, last).
 template <typename Op, typename T>
 void scatter_range(const IndexMap& map, const void* indices, const T* values, T* array, int64_t lo, int64_t hi, int64_t first,
                    int64_t last) {
+  bool all = first <= kLowest && last == kNoLimit;
+  if (all && scatter_flat<Op>(map, indices, values, array, lo, hi)) return;
   int64_t to[IndexMap::kBlock], from[IndexMap::kBlock];
+  int mine[IndexMap::kBlock];
+  const ResolveFn resolve = index_resolver();
   for (int64_t p = lo; p < hi; p += IndexMap::kBlock) {
     int count = static_cast<int>(std::min<int64_t>(IndexMap::kBlock, hi - p));
-    map.resolve(indices, p, count, to, from);
+    resolve(map, indices, p, count, to, from);
+    // Without a branch: which part an update falls into is as good as random.
+    int kept = 0;
+    for (int k = 0; k < count; ++k) {
+      mine[kept] = k;
+      kept += (to[k] >= first) & (to[k] < last);
+    }
     if (map.nw == 0) {
-      for (int k = 0; k < count; ++k)
-        if (to[k] >= first && to[k] < last) array[to[k]] = Op::apply(array[to[k]], values[from[k]]);
+      for (int j = 0; j < kept; ++j) {
+        int k = mine[j];
+        array[to[k]] = Op::apply(array[to[k]], values[from[k]]);
+      }
     } else {
-      for (int k = 0; k < count; ++k)
-        if (to[k] >= first && to[k] < last) update_window<Op>(map, 0, array + to[k], values + from[k]);
+      for (int j = 0; j < kept; ++j) update_window<Op>(map, 0, array + to[mine[j]], values + from[mine[j]]);
     }
   }
 }
 
-constexpr int64_t kNoLimit = INT64_MAX;
-constexpr int64_t kLowest = IndexMap::kSkip + 1;
 
 // Whether updates at different offsets touch different elements: no dimension that is indexed has an extended window.
 bool disjoint_windows(const IndexMap& map) {
@@ -184,7 +216,9 @@ void scatter(void** args, const int64_t* t, int64_t, int64_t) {
   }
   // Each thread applies, in order, what lands in its part of the array.
   int threads = num_threads();
-  if (!serial && threads > 1 && threads <= 16 && span >= 4 * threads) {
+  // Reading all the indices once per thread pays only if the updates themselves cost more.
+  bool worth = map.window_size >= 4 || span * static_cast<int64_t>(sizeof(T)) >= (1 << 20);
+  if (!serial && worth && threads > 1 && threads <= 16 && span >= 4 * threads) {
     int64_t parts = threads;
     parallel_for(parts, 1, ns, [&](int64_t lo, int64_t hi) {
       for (int64_t part = lo; part < hi; ++part)

@@ -2,11 +2,12 @@
 //
 // Every key is turned into an unsigned integer of the same order. A single operand sorts those integers and turns them
 // back; anything else sorts (key, position) pairs packed into one wider integer, which makes any sort stable, and moves
-// the operands by the resulting permutation, last key first. Integers are sorted by insertion, std::sort or radix
-// (least significant digit first, cut over the pool when the row is long). The result never depends on the method.
+// the operands by the resulting permutation, last key first. Integers are sorted by insertion, by NumPy's vectorised
+// quicksort (runs of a long row in parallel, then merged) or by radix, least significant digit first. The result never
+// depends on the method.
 //
 // Order of floats: NaN last, -0 equal to +0, as in jax.lax.sort. top_k instead compares bit patterns (NaN of either
-// sign at its end, -0 below +0), as XLA does. Start at sort_rows.
+// sign at its end, -0 below +0), as XLA does. Start at sort, then sort_rows.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -16,6 +17,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "../common.h"
 #include "../pool.h"
 #include "index_type.h"
 #include "kernels.h"
@@ -172,12 +174,90 @@ void radix_sort(E* data, E* tmp, int64_t n, int shift, int bits) {
   if (from != data) std::memcpy(data, from, n * sizeof(E));
 }
 
+// NumPy's sort of unsigned integers; AVX-512 and AVX2 machines have a vectorised one that nothing above comes close to.
+using NumpySort = int (*)(void* start, npy_intp n, void* unused);
+
+NumpySort numpy_sort(int type_num) {
+  if (best_isa() < Isa::kAvx2) return nullptr;
+  PyArray_Descr* descr = PyArray_DescrFromType(type_num);
+  if (!descr) return nullptr;
+  PyArray_ArrFuncs* functions = PyDataType_GetArrFuncs(descr);
+  NumpySort sort = functions ? reinterpret_cast<NumpySort>(functions->sort[NPY_QUICKSORT]) : nullptr;
+  Py_DECREF(descr);  // builtin types live for ever
+  return sort;
+}
+NumpySort sort_u32 = nullptr, sort_u64 = nullptr;
+
+template <typename E>
+NumpySort vector_sort() {
+  if constexpr (std::is_same_v<E, uint32_t>) return sort_u32;
+  if constexpr (std::is_same_v<E, uint64_t>) return sort_u64;
+  return nullptr;
+}
+
+// How many of the first `count` merged elements come from a.
+template <typename E>
+int64_t merge_split(const E* a, int64_t na, const E* b, int64_t nb, int64_t count) {
+  int64_t lo = std::max<int64_t>(0, count - nb), hi = std::min(count, na);
+  while (lo < hi) {
+    int64_t i = (lo + hi) / 2;
+    if (b[count - i - 1] < a[i]) hi = i;
+    else lo = i + 1;
+  }
+  return lo;
+}
+
+template <typename E>
+void merge_runs(const E* a, const E* a_end, const E* b, const E* b_end, E* out) {
+  while (a != a_end && b != b_end) {
+    bool take_b = *b < *a;
+    *out++ = take_b ? *b : *a;
+    b += take_b, a += !take_b;
+  }
+  out = std::copy(a, a_end, out);
+  std::copy(b, b_end, out);
+}
+
+// Sorted runs in parallel, then rounds of merges whose outputs are cut evenly.
+template <typename E>
+void parallel_sort(E* data, E* tmp, int64_t n, NumpySort sort) {
+  int64_t runs = 1;
+  while (runs < std::min(num_threads(), 16)) runs *= 2;
+  auto at = [=](int64_t run) { return n * run / runs; };
+  parallel_for(runs, 1, n * 5.0, [&](int64_t lo, int64_t hi) {
+    for (int64_t r = lo; r < hi; ++r) sort(data + at(r), at(r + 1) - at(r), nullptr);
+  });
+  E *from = data, *to = tmp;
+  int64_t pieces = 4 * runs;  // of the whole output
+  for (int64_t width = 1; width < runs; width *= 2) {
+    int64_t per_pair = pieces * 2 * width / runs;
+    parallel_for(pieces, 1, n * 2.0, [&](int64_t lo, int64_t hi) {
+      for (int64_t piece = lo; piece < hi; ++piece) {
+        int64_t first = piece / per_pair * 2 * width, k = piece % per_pair;
+        const E *a = from + at(first), *b = from + at(first + width);
+        int64_t na = b - a, nb = from + at(first + 2 * width) - b;
+        int64_t begin = (na + nb) * k / per_pair, end = (na + nb) * (k + 1) / per_pair;
+        int64_t i = merge_split(a, na, b, nb, begin), j = merge_split(a, na, b, nb, end);
+        merge_runs(a + i, a + j, b + begin - i, b + end - j, to + (a - from) + begin);
+      }
+    });
+    std::swap(from, to);
+  }
+  if (from != data) std::memcpy(data, from, n * sizeof(E));
+}
+
 // Elements must differ outside the key bits by position, or be indistinguishable when their keys are equal.
 template <typename E>
 void sort_integers(E* data, E* tmp, int64_t n, int shift, int bits) {
+  NumpySort vectorised = vector_sort<E>();
+  if (n <= (vectorised ? 4 : 24)) return insertion_sort(data, n);
+  if (vectorised && bits > 8) {
+    if (n < (1 << 16)) vectorised(data, n, nullptr);
+    else parallel_sort(data, tmp, n, vectorised);
+    return;
+  }
   int64_t radix_from = bits <= 16 ? 96 : bits <= 32 ? 200 : 600;
-  if (n <= 24) insertion_sort(data, n);
-  else if (n < radix_from) std::sort(data, data + n);
+  if (n < radix_from) std::sort(data, data + n);
   else radix_sort(data, tmp, n, shift, bits);
 }
 
@@ -204,27 +284,51 @@ const T& element(const char* data, int64_t i) {
   return reinterpret_cast<const T*>(data)[i];
 }
 
-// order := order stably sorted by one key.
-template <bool kTotal, bool kDescending>
-void refine(std::vector<Position>& order, bool identity, const KeyColumn& column) {
+// Memory that the rows of one range share, so that short rows do not each ask for their own.
+class RowMemory {
+ public:
+  explicit RowMemory(int64_t n) : order(n), n_(n) {}
+
+  std::vector<Position> order;
+  std::vector<Position>& before() { return before_.resize(n_), before_; }
+  template <typename E>
+  E* items(int64_t count) {
+    size_t bytes = count * sizeof(E);
+    if (bytes > bytes_) {
+      items_ = std::make_unique<Scratch<char>>(bytes);
+      bytes_ = bytes;
+    }
+    return reinterpret_cast<E*>(items_->get());
+  }
+
+ private:
+  int64_t n_;
+  std::vector<Position> before_;
+  std::unique_ptr<Scratch<char>> items_;
+  size_t bytes_ = 0;
+};
+
+// order := order stably sorted by one key; `identity`: order is still 0, 1, 2, ... and need not be read.
+void refine(RowMemory& memory, bool identity, const KeyColumn& column) {
+  std::vector<Position>& order = memory.order;
   int64_t n = static_cast<int64_t>(order.size());
-  with_key<kTotal>(column.type, [&](auto encoder) {
+  with_key<false>(column.type, [&](auto encoder) {
     using Encoder = decltype(encoder);
     using Key = typename Encoder::Key;
     using E = std::conditional_t<sizeof(Key) == 8, Wide, uint64_t>;
-    Scratch<E> packed(2 * n);
+    E* packed = memory.items<E>(2 * n);
     parallel_for(n, 64, n * 1.0, [&](int64_t lo, int64_t hi) {
       for (int64_t i = lo; i < hi; ++i) {
         Key k = Encoder::encode(element<Key>(column.data, (identity ? i : order[i]) * column.stride));
-        if (kDescending) k = Key(~k);
         packed[i] = E(k) << 32 | static_cast<uint32_t>(i);
       }
     });
-    sort_integers<E>(packed.get(), packed.get() + n, n, 32, 8 * sizeof(Key));
+    sort_integers<E>(packed, packed + n, n, 32, 8 * sizeof(Key));
     if (identity) {
       for (int64_t i = 0; i < n; ++i) order[i] = static_cast<Position>(packed[i]);
     } else {
-      std::vector<Position> before(order);
+      std::vector<Position>& before = memory.before();
+      std::copy(order.begin(), order.end(), before.begin());
       for (int64_t i = 0; i < n; ++i) order[i] = before[static_cast<Position>(packed[i])];
     }
   });
@@ -274,54 +378,57 @@ void write_operand(const Operand& op, int64_t base, const std::vector<Position>&
 }
 
 // Sorts one row of a single operand by its own values; false if some value would not survive (-0, NaN).
-bool sort_values(const Operand& op, int64_t base, int64_t n) {
+bool sort_values(const Operand& op, int64_t base, int64_t n, RowMemory& memory) {
   bool done = false;
   with_key<false>(op.type, [&](auto encoder) {
     using Encoder = decltype(encoder);
     using Key = typename Encoder::Key;
     auto* in = reinterpret_cast<const Key*>(op.in) + base;
     auto* out = reinterpret_cast<Key*>(op.out) + base;
-    bool exact = true;
-    for (int64_t i = 0; i < n; ++i) exact &= Encoder::exact(in[i]);
-    if (!exact) return;
-    Key few[1024];
-    std::unique_ptr<Scratch<Key>> many;
-    Key* tmp = few;
-    if (n > 512) {
-      many = std::make_unique<Scratch<Key>>(2 * n);
-      tmp = many->get();
+    unsigned inexact = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      out[i] = Encoder::encode(in[i]);
+      inexact |= !Encoder::exact(in[i]);
     }
-    for (int64_t i = 0; i < n; ++i) tmp[i] = Encoder::encode(in[i]);
-    sort_integers<Key>(tmp, tmp + n, n, 0, 8 * sizeof(Key));
-    for (int64_t i = 0; i < n; ++i) out[i] = Encoder::decode(tmp[i]);
+    if (inexact) return;
+    Key few[512];
+    sort_integers<Key>(out, n <= 512 ? few : memory.items<Key>(n), n, 0, 8 * sizeof(Key));
+    for (int64_t i = 0; i < n; ++i) out[i] = Encoder::decode(out[i]);
     done = true;
   });
   return done;
 }
 
-void push_keys(std::vector<KeyColumn>& keys, const Operand& op, int64_t base) {
-  const char* data = op.in + base * op.size;
+void push_keys(std::vector<KeyColumn>& keys, const Operand& op) {
   if (op.type == kC64 || op.type == kC128) {
     int64_t part = op.type == kC64 ? kF32 : kF64;
-    keys.push_back({data, part, 2});
-    keys.push_back({data + op.size / 2, part, 2});
+    keys.push_back({op.in, part, 2});
+    keys.push_back({op.in + op.size / 2, part, 2});
   } else {
-    keys.push_back({data, op.type, 1});
+    keys.push_back({op.in, op.type, 1});
   }
 }
 
-void sort_row(const std::vector<Operand>& operands, int num_keys, int64_t base, int64_t n) {
-  if (operands.size() == 1 && operands[0].type != kC64 && operands[0].type != kC128 && sort_values(operands[0], base, n)) return;
+void sort_rows(const std::vector<Operand>& operands, int num_keys, int64_t lo, int64_t hi, int64_t n) {
+  RowMemory memory(n);
   std::vector<KeyColumn> keys;
-  std::vector<Position> order(n);
-  bool identity = true;
   for (int k = 0; k < num_keys; ++k) {
     if (operands[k].iota) break;  // distinct already: later keys never decide
-    push_keys(keys, operands[k], base);
+    push_keys(keys, operands[k]);
   }
-  if (keys.empty()) std::iota(order.begin(), order.end(), 0);
-  for (size_t k = keys.size(); k-- > 0; identity = false) refine<false, false>(order, identity, keys[k]);
-  for (const Operand& op : operands) write_operand(op, base, order);
+  bool alone = operands.size() == 1 && keys.size() == 1;
+  for (int64_t row = lo; row < hi; ++row) {
+    int64_t base = row * n;
+    if (alone && sort_values(operands[0], base, n, memory)) continue;
+    if (keys.empty()) std::iota(memory.order.begin(), memory.order.end(), 0);
+    bool identity = true;
+    for (size_t k = keys.size(); k-- > 0; identity = false) {
+      KeyColumn at = keys[k];
+      at.data += base * at.stride * item_size(at.type);
+      refine(memory, identity, at);
+    }
+    for (const Operand& op : operands) write_operand(op, base, memory.order);
+  }
 }
 
 constexpr int64_t kLongRow = 1 << 16;
@@ -339,12 +446,10 @@ void sort(void** args, const int64_t* t, int64_t, int64_t) {
   }
   double ns = static_cast<double>(rows) * n * 10.0;
   if (rows == 1 || (n >= kLongRow && rows < 2 * num_threads())) {  // cut inside the row
-    for (int64_t r = 0; r < rows; ++r) sort_row(operands, num_keys, r * n, n);
+    sort_rows(operands, num_keys, 0, rows, n);
     return;
   }
-  parallel_for(rows, 1, ns, [&](int64_t lo, int64_t hi) {
-    for (int64_t r = lo; r < hi; ++r) sort_row(operands, num_keys, r * n, n);
-  });
+  parallel_for(rows, 1, ns, [&](int64_t lo, int64_t hi) { sort_rows(operands, num_keys, lo, hi, n); });
 }
 
 // The k largest of n, largest first, the lower position first among equals.
@@ -403,6 +508,11 @@ void top_k(void** args, const int64_t* t, int64_t, int64_t) {
 }
 
 }  // namespace
+
+void init_sort() {
+  sort_u32 = numpy_sort(NPY_UINT32);
+  sort_u64 = numpy_sort(NPY_UINT64);
+}
 
 void add_sort_kernels(Isa, KernelList& list) {
   list.push_back({"sort", sort});
