@@ -30,6 +30,7 @@ from addax.core.errors import (
 from addax.core.trace import Tracer
 from addax.engines.devices import cpu_device
 from addax.interpreters.values import convert
+from addax.lax import shape as lax_shape
 from addax.numpy import choosing, cumulative, floats, index_update, indexing, logic, reductions, statistics, ufuncs
 from addax.numpy import terms as t
 from addax.numpy.base import PYTHON_SCALARS
@@ -256,7 +257,7 @@ def _contains(self, item):
 def _iter(self):
     if self.ndim == 0:
         raise TypeError("iteration over a 0-d array")
-    return iter(shapes.unstack(self))
+    return iter(lax_shape.unstack(self))
 
 
 def _format(self, spec: str) -> str:

@@ -6,6 +6,7 @@ arguments here and are then dispatched in C++ (`fused`), keyed by them.
 
 from __future__ import annotations
 
+import builtins
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -107,7 +108,7 @@ def _reduction(
                     f"reduction operation {name} does not have an identity, so to use a where mask one has to specify "
                     "'initial'"
                 )
-            if any(a.shape[d] == 0 for d in axes):
+            if builtins.any(a.shape[d] == 0 for d in axes):
                 raise ValueError(f"zero-size array to reduction operation {name} which has no identity")
         if truth:
             a = t.truth(a)
