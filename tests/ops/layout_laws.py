@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 
 import jax
-import numpy as np
 
 import addax
+import numpy as np
 from addax.core.avals import get_aval
+from addax.core.checker import check_jaxpr
+from addax.core.parser import parse
 from addax.core.primitive import registry
 from addax.ops.indexing import update_program
 
@@ -164,3 +166,24 @@ def check_direction(f, xs, tangents, moved, rng, eps):
     pulled = flat(pull(ct))
     assert [p.shape for p in pulled] == [np.shape(x) for x in at]
     np.testing.assert_allclose(inner(cts, flat(dot_out)), inner(pulled, along), rtol=1e-9, atol=1e-9)
+
+
+def check_programs(sample, rng):
+    """The programs of a primitive, of its batch and of its derivative are well typed, and print so that they parse."""
+    args = sample.draw(rng)
+    f = ours(sample)
+    programs = [
+        addax.make_jaxpr(f)(*args),
+        addax.make_jaxpr(addax.vmap(f))(*(np.stack([x, x]) for x in args)),
+    ]
+    if sample.differentiable:
+        g, xs = data_only(sample, f, args)
+
+        def pulled(*xs):
+            out, pull = addax.vjp(g, *xs)
+            return pull(out)
+
+        programs.append(addax.make_jaxpr(pulled)(*xs))
+    for program in programs:
+        check_jaxpr(program)
+        assert str(parse(str(program))) == str(program)

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from addax import _native
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.trace import Tracer
 from addax.transforms.flat import jax_array
+
+_ARRAYS = (_native.Array, Tracer)
+_READY = (*_ARRAYS, np.ndarray, np.generic, bool, int, float, complex)
 
 
 def operand(fun_name: str, x: Any, position: int | None = None) -> Any:
@@ -23,6 +25,8 @@ def operand(fun_name: str, x: Any, position: int | None = None) -> Any:
     Raises:
       TypeError: for lists and whatever else is no array.
     """
+    if isinstance(x, _READY):
+        return x
     x = jax_array(x)
     try:
         get_aval(x)
@@ -37,7 +41,7 @@ def operand(fun_name: str, x: Any, position: int | None = None) -> Any:
 
 def as_array(x: Any) -> Any:
     """An Array or a tracer for ``x``, without an operation in the program."""
-    if isinstance(x, (_native.Array, Tracer)):
+    if isinstance(x, _ARRAYS):
         return x
     aval = get_aval(x)
     return _native.array_from_numpy(np.asarray(x).astype(aval.dtype), aval)
@@ -67,6 +71,8 @@ def integer(fun_name: str, what: str, x: Any) -> int:
 
 def integers(fun_name: str, what: str, xs: Any) -> tuple[int, ...]:
     """A sequence of static integers as a tuple."""
+    if type(xs) is tuple and all(type(d) is int for d in xs):
+        return xs
     if isinstance(xs, np.ndarray):
         xs = xs.tolist()
     try:
@@ -78,12 +84,14 @@ def integers(fun_name: str, what: str, xs: Any) -> tuple[int, ...]:
     return tuple(integer(fun_name, f"each entry of {what}", d) for d in items)
 
 
-def shape_argument(fun_name: str, shape: Any) -> tuple[int, ...]:
-    """A shape as a tuple of ints; a single int is a shape of one dimension.
+def shape_argument(fun_name: str, shape: Any, hint: str = "") -> tuple[int, ...]:
+    """A shape as a tuple of ints; a single int is a shape of one dimension. ``hint``: advice where a size is negative.
 
     Raises:
       TypeError: for sizes that are negative, not integers, or traced.
     """
+    if type(shape) is tuple and all(type(d) is int and d >= 0 for d in shape):
+        return shape
     items: Sequence = tuple(shape) if isinstance(shape, (Sequence, np.ndarray)) else (shape,)
     sizes = []
     for d in items:
@@ -100,7 +108,7 @@ def shape_argument(fun_name: str, shape: Any) -> tuple[int, ...]:
                 f"(static_argnums), or take the size from x.shape.\n{d.origin()}".rstrip()
             )
         if sizes[-1] < 0:
-            raise TypeError(f"lax.{fun_name}: shape must have every element be nonnegative, got {tuple(items)}.")
+            raise TypeError(f"lax.{fun_name}: shape must have every element be nonnegative, got {tuple(items)}.{hint}")
     return tuple(sizes)
 
 
@@ -110,7 +118,7 @@ def axis_argument(fun_name: str, axis: Any, rank: int) -> int:
     Raises:
       ValueError: if the array has no such axis.
     """
-    d = integer(fun_name, "axis", axis)
+    d = axis if type(axis) is int else integer(fun_name, "axis", axis)
     if not -rank <= d < rank:
         raise ValueError(f"lax.{fun_name}: axis {d} is out of bounds for array of dimension {rank}")
     return d + rank if d < 0 else d

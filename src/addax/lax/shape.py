@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.avals import get_aval, is_valid_type
 from addax.core.errors import array_summary
-from addax.interpreters.values import SCALARS
+from addax.interpreters.values import SCALARS, shape_of
 from addax.lax.arguments import (
     as_array,
     aval_of,
@@ -99,10 +98,10 @@ def broadcast_in_dim(
     no_sharding("broadcast_in_dim", out_sharding)
     sizes = shape_argument("broadcast_in_dim", shape)
     dims = integers("broadcast_in_dim", "broadcast_dimensions", broadcast_dimensions)
-    if len(dims) == get_aval(x).ndim and list(dims) != sorted(dims):
+    if len(dims) == len(shape_of(x)) and list(dims) != sorted(dims):
         order = sorted(range(len(dims)), key=dims.__getitem__)
         x, dims = transpose(x, order), tuple(dims[i] for i in order)
-    if get_aval(x).shape == sizes and dims in ((), tuple(range(len(sizes)))):
+    if shape_of(x) == sizes and dims in ((), tuple(range(len(sizes)))):
         return as_array(x)
     return _shape.broadcast_in_dim.bind(x, shape=sizes, broadcast_dimensions=dims, sharding=None)
 
@@ -158,16 +157,11 @@ def reshape(
     """
     x = _operand("reshape", operand)
     no_sharding("reshape", out_sharding)
-    sizes = new_sizes if isinstance(new_sizes, (Sequence, np.ndarray)) else (new_sizes,)
-    if any(isinstance(d, (int, np.integer)) and d < 0 for d in sizes):
-        raise TypeError(
-            f"reshape: new_sizes must all be nonnegative, got {tuple(sizes)}. addax.numpy.reshape accepts one -1."
-        )
-    sizes = shape_argument("reshape", sizes)
+    sizes = shape_argument("reshape", new_sizes, " addax.numpy.reshape accepts one -1, and works it out.")
     order = None if dimensions is None else integers("reshape", "dimensions", dimensions)
-    if order == tuple(range(get_aval(x).ndim)):
+    if order == tuple(range(len(shape_of(x)))):
         order = None
-    if order is None and get_aval(x).shape == sizes:
+    if order is None and shape_of(x) == sizes:
         return as_array(x)
     return _shape.reshape.bind(x, new_sizes=sizes, dimensions=order, sharding=None)
 
@@ -204,7 +198,7 @@ def transpose(operand: Array, permutation: Sequence[int] | np.ndarray) -> Array:
     """
     x = _operand("transpose", operand)
     order = integers("transpose", "permutation", permutation)
-    if order == tuple(range(get_aval(x).ndim)):
+    if order == tuple(range(len(shape_of(x)))):
         return as_array(x)
     return _shape.transpose.bind(x, permutation=order)
 

@@ -6,18 +6,17 @@ that the whole window lies in the array: nothing is ever read or written outside
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
-from addax.lax.arguments import axis_argument, integer, integers, shape_argument
-from addax.lax.arguments import operand as _operand
+from addax.lax.arguments import axis_argument, integer, integers, operand as _operand, shape_argument
 from addax.lax.shape import expand_dims, squeeze, unstack
 from addax.ops import slicing
 from addax.ops.arithmetic import add
@@ -276,7 +275,7 @@ def dynamic_update_index_in_dim(
 
 def _starts(name: str, shape: tuple[int, ...], starts: Any, allow_negative: bool | Sequence[bool]) -> list:
     """Start indices as scalars of one dtype, the negative ones counted from the back."""
-    if hasattr(starts, "shape"):
+    if not isinstance(starts, (tuple, list)) and hasattr(starts, "shape"):
         if len(starts.shape) != 1:
             raise ValueError(f"lax.{name}: start indices must be a 1D sequence, got shape {tuple(starts.shape)}.")
         starts = unstack(starts) if isinstance(starts, Tracer) else list(np.asarray(starts))
@@ -291,20 +290,28 @@ def _starts(name: str, shape: tuple[int, ...], starts: Any, allow_negative: bool
             f"lax.{name}: there must be one start index per dimension of the operand, got {len(given)} for shape "
             f"{shape}."
         )
-    if isinstance(allow_negative, (bool, np.bool_)):
-        allowed = [bool(allow_negative)] * len(shape)
+    if allow_negative is True or allow_negative is False:
+        allowed: Sequence[bool] = (allow_negative,) * len(shape)
     else:
-        allowed = list(allow_negative)
+        allowed = (
+            tuple(allow_negative) if isinstance(allow_negative, Sequence) else (bool(allow_negative),) * len(shape)
+        )
     if len(allowed) != len(shape):
         raise ValueError(
             f"lax.{name}: allow_negative_indices must be a bool or one per dimension, got {allow_negative!r} for shape "
             f"{shape}."
         )
     dtype = _index_dtype(shape, given)
-    return [
-        _start(name, i, n, negative, dtype) if dtype is not None else i
-        for i, n, negative in zip(given, shape, allowed, strict=True)
-    ]
+    if dtype is None:
+        return given
+    limits = _limits(dtype)
+    return [_start(name, i, n, a, dtype, *limits) for i, n, a in zip(given, shape, allowed, strict=True)]
+
+
+@functools.lru_cache
+def _limits(dtype: Any) -> tuple[int, int]:
+    info = dtypes.iinfo(dtype)
+    return int(info.min), int(info.max)
 
 
 def _index_dtype(shape: tuple[int, ...], starts: Sequence) -> Any:
@@ -312,22 +319,24 @@ def _index_dtype(shape: tuple[int, ...], starts: Sequence) -> Any:
 
     Python ints adapt to the others.
     """
-    typed = {get_aval(i).dtype for i in starts if type(i) is not int}
-    if (
-        len(typed) > 1
-        or any(not dtypes.issubdtype(d, np.integer) for d in typed)
-        or any(get_aval(i).shape for i in starts)
-    ):
-        return None
-    dtype = typed.pop() if typed else dtypes.default_int_dtype()
+    dtype = None
+    for i in starts:
+        if type(i) is int:
+            continue
+        aval = get_aval(i)
+        if aval.shape or (dtype is not None and aval.dtype != dtype) or not dtypes.issubdtype(aval.dtype, np.integer):
+            return None
+        dtype = aval.dtype
+    if dtype is None:
+        return dtypes.default_int_dtype()
     # An int8 index cannot be counted from the back of 300 elements.
-    return dtype if max(shape, default=0) <= dtypes.iinfo(dtype).max else dtypes.default_int_dtype()
+    return dtype if not shape or max(shape) <= _limits(dtype)[1] else dtypes.default_int_dtype()
 
 
-def _start(name: str, i: Any, size: int, allow_negative: bool, dtype: Any) -> Any:
+def _start(name: str, i: Any, size: int, allow_negative: bool, dtype: Any, low: int, high: int) -> Any:
     if isinstance(i, Tracer):
         index = i if i.dtype == dtype else convert(i, dtype)
-        if not allow_negative or not dtypes.issubdtype(dtype, np.signedinteger):
+        if not allow_negative or not low:
             return index
         negative = lt.bind(index, dtype.type(0))
         return select_n.bind(negative, index, add.bind(convert(index, dtype), dtype.type(size)))
@@ -339,8 +348,7 @@ def _start(name: str, i: Any, size: int, allow_negative: bool, dtype: Any) -> An
                 "from the back only with allow_negative_indices=True."
             )
         known += size
-    info = dtypes.iinfo(dtype)
-    return dtype.type(min(max(known, int(info.min)), int(info.max)))
+    return dtype.type(min(max(known, low), high))
 
 
 __all__ = [
