@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 
 import jax
-import numpy as np
 import pytest
 from jax import lax
 from nest_tools import TARGETS, apply, np_dtype, run, scalar_program
 
+import numpy as np
 from addax.engines.cpu.loop_ops import DTYPES, OPS, REAL_OF
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, about the infinities and NaNs we compare
@@ -158,10 +158,7 @@ def test_op_against_jax(op, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("source", DTYPES)
 def test_convert(source, dtype, target):
-    if "float8" in source:
-        x = np.arange(256, dtype=np.uint8).view(np_dtype(source))
-    else:
-        x = sample(source, 0)
+    x = np.arange(256, dtype=np.uint8).view(np_dtype(source)) if "float8" in source else sample(source, 0)
     if DTYPES[source].kind in "iufc" and DTYPES[source].bits >= 32 and DTYPES[source].kind != "c":
         big = np.array([300.7, 1e5, 3e9, 70000, 65519.996, 464.1, 480, 57344, 61440, 61441]).astype(np.float64)
         x = np.concatenate([x, big.astype(x.dtype) if x.dtype.kind == "f" else x[:4], x[:3]])

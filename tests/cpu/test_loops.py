@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from nest_tools import TARGETS, flat, np_dtype, run
 
+import numpy as np
 from addax.engines.cpu.loops import (
     Acc,
     Affine,
@@ -15,7 +15,6 @@ from addax.engines.cpu.loops import (
     Local,
     Loop,
     Nest,
-    NestError,
     Param,
     Phi,
     Store,
@@ -23,8 +22,8 @@ from addax.engines.cpu.loops import (
     Update,
     While,
     print_nest,
-    validate,
 )
+from addax.engines.cpu.loops_check import NestError, validate
 
 targets = pytest.mark.parametrize("target", TARGETS, ids=str)
 SIZES = [0, 1, 2, 15, 16, 17, 31, 33, 64, 100, 257]
@@ -472,7 +471,13 @@ def test_softmax_rows(target):
 @targets
 def test_cumulative_sums_along_both_axes(target):
     def body(i, j):
-        return (Phi("c", Lit(0.0, F), "n", F), Load("a", "x", ix(("i", Sym(1)), ("j", 1)), F), Let("n", "add", ("c", "a"), F), Store("y", ix(("i", Sym(1)), ("j", 1)), "n"))  # fmt: skip
+        at = ix(("i", Sym(1)), ("j", 1))
+        return (
+            Phi("c", Lit(0.0, F), "n", F),
+            Load("a", "x", at, F),
+            Let("n", "add", ("c", "a"), F),
+            Store("y", at, "n"),
+        )
 
     down = Nest("down", (X, Y), 2, (Loop("j", Sym(1), (Loop("i", Sym(0), body("i", "j")),), "vector", True),))
     across = Nest("across", (X, Y), 2, (Loop("i", Sym(0), (Loop("j", Sym(1), body("i", "j")),), parallel=True),))

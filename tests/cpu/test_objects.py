@@ -9,12 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from nest_tools import elementwise, run
 
+import numpy as np
 from addax.engines.cpu import elf, llvm, objects
-from addax.engines.cpu.loops import Affine, Nest, NestError, Store
+from addax.engines.cpu.loops import Affine, Nest, Store
+from addax.engines.cpu.loops_check import NestError
 
 
 @pytest.fixture
@@ -215,7 +216,8 @@ def test_broken_ir_is_reported_with_its_line_and_not_by_a_crash():
 
 
 def test_the_linker_refuses_outside_symbols():
-    text = "declare double @missing(double)\ndefine double @f(double %x) {\n  %y = call double @missing(double %x)\n  ret double %y\n}\n"
+    text = "declare double @missing(double)\ndefine double @f(double %x) {\n"
+    text += "  %y = call double @missing(double %x)\n  ret double %y\n}\n"
     with pytest.raises(elf.LinkError, match="needs 'missing'"):
         elf.link(llvm.emit_object(text))
 

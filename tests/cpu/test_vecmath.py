@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 
 import mpmath as mp
-import numpy as np
 import pytest
 from nest_tools import TARGETS, apply, ulp_error
+
+import numpy as np
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
@@ -203,11 +204,9 @@ def log1p_exact(x: np.ndarray) -> np.ndarray:
     return np.array([complex(v) for v in values], x.dtype)
 
 
-COMPLEX = {
-    "abs": np.abs, "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": log1p_exact, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos,
-    "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
-    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
-}  # fmt: skip
+INVERSE = {name: getattr(np, f"arc{name[1:]}") for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")}
+DIRECT = {n: getattr(np, n) for n in "abs exp expm1 log sqrt sin cos tan sinh cosh tanh".split()}
+COMPLEX = DIRECT | INVERSE | {"log1p": log1p_exact}
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])

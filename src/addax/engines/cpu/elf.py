@@ -21,7 +21,8 @@ R_AARCH64_ADR_PREL_PG_HI21, R_AARCH64_ADD_ABS_LO12_NC = 275, 277
 R_AARCH64_LDST = {278: 0, 284: 1, 285: 2, 286: 3, 299: 4}  # LDST8/16/32/64/128_ABS_LO12_NC: log2 of the access size
 
 
-# Jump to the address in the 8 bytes that follow, by ELF machine: x86-64 `jmp *2(%rip)` padded to 8, arm64 `ldr x16, #8; br x16`.
+# Jump to the address in the 8 bytes that follow, by ELF machine: x86-64 `jmp *2(%rip)` padded to 8, arm64 `ldr x16,
+# #8; br x16`.
 STUBS = {62: bytes.fromhex("ff2502000000cccc"), 183: struct.pack("<II", 0x58000050, 0xD61F0200)}
 
 
@@ -56,8 +57,8 @@ class _Section(NamedTuple):
 def link(obj: bytes) -> dict[str, Image]:
     """An image for each global function of a 64-bit little-endian ELF object.
 
-    An image holds the function's section and the sections it refers to, so kernels that were compiled together part again (the emitter
-    gives each function its own section).
+    An image holds the function's section and the sections it refers to, so kernels that were compiled together part
+    again (the emitter gives each function its own section).
 
     Raises:
       LinkError: undefined symbols or relocations that are not relative.

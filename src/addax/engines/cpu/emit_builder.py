@@ -49,8 +49,8 @@ class Module:
 LIBRARY: dict[tuple, str] = {}
 """Helper functions too long to repeat in every kernel, as modules of their own: (target, name) to LLVM IR.
 
-A kernel calls them by names that start with ``addax.``; they are compiled once, cached like kernels, and found when a kernel is
-loaded (``elf.py`` leaves a slot for the address).
+A kernel calls them by names that start with ``addax.``; they are compiled once, cached like kernels, and found when a
+kernel is loaded (``elf.py`` leaves a slot for the address).
 """
 
 

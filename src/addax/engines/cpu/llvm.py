@@ -131,7 +131,8 @@ class _Library:
     """The functions of llvmlite's C library that compiling takes, without llvmlite's lock around them.
 
     llvmlite lets one thread at a time into LLVM. LLVM itself asks only that threads don't share a context or a target
-    machine, and ours don't; so these are separate ctypes handles of the same functions, and modules compile in parallel.
+    machine, and ours don't; so these are separate ctypes handles of the same functions, and modules compile in
+    parallel.
     """
 
     def __init__(self):

@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterable
 from addax.engines.cpu import llvm, memory
 from addax.engines.cpu.elf import Image, link
 from addax.engines.cpu.llvm import Target
-from addax.engines.cpu.loops import Nest, print_nest, validate
+from addax.engines.cpu.loops import Nest, print_nest
+from addax.engines.cpu.loops_check import validate
 
 MAGIC = b"ADDAXK2\n"
 HEADER = struct.Struct("<8s16sIIQ")  # magic, checksum of the rest, alignment, size of the imports, entry
@@ -68,9 +69,7 @@ def compile_nests(nests: Iterable[Nest], target: Target | None = None) -> dict[s
             key = nest.key
             if keys.setdefault(nest.name, key) != key:
                 raise ValueError(f"two different nests are named {nest.name!r}")
-            if (key, target) in _addresses:
-                statistics.memory_hits += 1
-            elif key in missing:
+            if (key, target) in _addresses or key in missing:
                 statistics.memory_hits += 1
             else:
                 missing[key] = nest
@@ -118,7 +117,9 @@ def _load(image: Image, target: Target | None, compile_helpers: bool) -> int | N
 
 
 def _helper(name: str, target: Target | None, compile_: bool) -> int | None:
-    """The address of a helper function: from memory, from disk, or compiled (after a kernel that calls it was written)."""
+    """The address of a helper function: from memory, from disk, or compiled (after a kernel that calls it was
+    written).
+    """
     address = _addresses.get((name, target))
     if address is None:
         address = _from_disk(name, target)
