@@ -331,6 +331,39 @@ PyObject* array_view(ArrayObject* a) {
   return view;
 }
 
+ArrayObject* array_borrow_ndarray(PyObject* ndarray, Desc* desc) {
+  auto* v = reinterpret_cast<PyArrayObject*>(ndarray);
+  // ISCARRAY_RO: row-major, aligned to the element, native byte order.
+  if (PyArray_DESCR(v)->type_num != desc->type_num || !PyArray_ISCARRAY_RO(v) || PyArray_NDIM(v) != desc->ndim ||
+      !PyArray_CompareLists(PyArray_DIMS(v), desc->dims, desc->ndim))
+    return nullptr;
+  Storage* s = storage_foreign(PyArray_DATA(v), static_cast<size_t>(desc->nbytes), ndarray);
+  if (s == nullptr) return reinterpret_cast<ArrayObject*>(PyErr_NoMemory());
+  return array_from_storage(desc->aval, desc, s);
+}
+
+int array_detach(ArrayObject* a) {
+  Storage* s = a->storage;
+  Storage* fresh = storage_alloc(s->nbytes);
+  auto* holder = fresh ? PyObject_New(StorageObject, StorageType) : nullptr;
+  if (holder == nullptr) {
+    if (fresh != nullptr) storage_decref(fresh);
+    if (!PyErr_Occurred()) PyErr_NoMemory();
+    return -1;
+  }
+  holder->storage = fresh;
+  std::memcpy(fresh->data, s->data, s->nbytes);
+  // The lender stays alive too: somebody may hold a view of its memory.
+  Ref copy(reinterpret_cast<PyObject*>(holder)), lender(s->owner);
+  s->owner = PyTuple_Pack(2, lender.get(), copy.get());
+  if (s->owner == nullptr) {
+    s->owner = lender.release();
+    return -1;
+  }
+  s->data = fresh->data;
+  return 0;
+}
+
 // ---- creation from values
 
 namespace {
@@ -658,12 +691,8 @@ PyObject* array_adopt(PyObject*, PyObject* const* args, Py_ssize_t n) {
   if (d == nullptr) return nullptr;
   PyObject* x = args[0];
   if (PyArray_Check(x) && d->nbytes >= kAdoptFrom) {
-    auto* v = reinterpret_cast<PyArrayObject*>(x);
-    if (PyArray_NDIM(v) == d->ndim && PyArray_CompareLists(PyArray_DIMS(v), d->dims, d->ndim) && PyArray_ISCARRAY_RO(v) &&
-        PyArray_DESCR(v)->type_num == d->type_num) {
-      Storage* s = storage_foreign(PyArray_DATA(v), static_cast<size_t>(d->nbytes), x);
-      return s == nullptr ? PyErr_NoMemory() : reinterpret_cast<PyObject*>(array_from_storage(args[1], d, s));
-    }
+    ArrayObject* a = array_borrow_ndarray(x, d);
+    if (a != nullptr || PyErr_Occurred()) return reinterpret_cast<PyObject*>(a);
   }
   return reinterpret_cast<PyObject*>(array_from_any(x, args[1], d));
 }

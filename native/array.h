@@ -45,6 +45,10 @@ ArrayObject* array_from_storage(PyObject* aval, Desc* desc, Storage* storage);
 ArrayObject* array_alias(ArrayObject* a, PyObject* aval, Desc* desc);
 // New array with the values of any NumPy array or scalar, converted to the aval's dtype.
 ArrayObject* array_from_any(PyObject* value, PyObject* aval, Desc* desc);
+// New array over an ndarray's memory, without a copy; null without an error if its layout or dtype does not allow it.
+ArrayObject* array_borrow_ndarray(PyObject* ndarray, Desc* desc);
+// For a borrowed array that outlives its borrowing: its memory becomes a copy, for all arrays that share it.
+int array_detach(ArrayObject* a);
 // The memory, taken out of the array, which is deleted by this; null if it already was. For donated arguments:
 // check storage_reusable() on the result before writing to it.
 Storage* array_steal_storage(ArrayObject* a);

@@ -146,8 +146,11 @@ int explain_overflow(PyObject* leaf) {
   return -1;
 }
 
-// The Array to pass for a leaf, a new reference.
-inline ArrayObject* to_array(PyObject* leaf, Desc* desc) {
+// An ndarray of this size or more is lent to a native program for the call instead of being copied.
+constexpr int64_t kLendFrom = 16 << 10;
+
+// The Array to pass for a leaf, a new reference. `lent` is set if it is a view of memory that the caller may write to later.
+inline ArrayObject* to_array(PyObject* leaf, Desc* desc, bool native, bool* lent) {
   if (ADDAX_LIKELY(array_check_exact(leaf))) {
     auto* a = reinterpret_cast<ArrayObject*>(leaf);
     if (ADDAX_UNLIKELY(a->storage == nullptr)) {
@@ -166,6 +169,13 @@ inline ArrayObject* to_array(PyObject* leaf, Desc* desc) {
     }
     return a;
   }
+  if (native && desc->nbytes >= kLendFrom && PyArray_CheckExact(leaf)) {
+    ArrayObject* a = array_borrow_ndarray(leaf, desc);
+    if (a != nullptr || PyErr_Occurred()) {
+      *lent = a != nullptr;
+      return a;
+    }
+  }
   ArrayObject* a = array_from_any(leaf, desc->aval, desc);
   if (a == nullptr) explain_overflow(leaf);
   return a;
@@ -173,10 +183,23 @@ inline ArrayObject* to_array(PyObject* leaf, Desc* desc) {
 
 struct Inputs {
   SmallVector<ArrayObject*, 32> arrays;  // strong
+  SmallVector<size_t, 8> lent;           // numbers of those that borrow an ndarray's memory
   ~Inputs() {
     for (ArrayObject* a : arrays) Py_DECREF(reinterpret_cast<PyObject*>(a));
   }
 };
+
+// Lent memory must not live on in a result, where the caller's later writes would show. A lent array belongs to the call
+// alone, unless the program returned its memory or a callback kept it.
+int take_back(Inputs& in) {
+  for (size_t k : in.lent) {
+    ArrayObject* a = in.arrays[k];
+    bool escaped = Py_REFCNT(reinterpret_cast<PyObject*>(a)) > 1 ||
+                   (a->storage != nullptr && a->storage->refs.load(std::memory_order_relaxed) > 1);
+    if (escaped && a->storage != nullptr && array_detach(a) < 0) return -1;
+  }
+  return 0;
+}
 
 [[maybe_unused]] bool appears_twice(const Inputs& in, size_t k) {
   Storage* s = in.arrays[k]->storage;
@@ -213,7 +236,9 @@ PyObject* entry_run(EntryObject* e, Call& call) {
   size_t passed = e->all_kept ? leaves : e->kept.size();
   for (size_t k = 0; k < passed; k++) {
     size_t i = e->all_kept ? k : static_cast<size_t>(e->kept[k]);
-    ArrayObject* a = to_array(call.leaves[i], e->descs[i]);
+    bool lent = false;
+    ArrayObject* a = to_array(call.leaves[i], e->descs[i], e->native, &lent);
+    if (ADDAX_UNLIKELY(lent)) in.lent.push_back(k);
     if (ADDAX_UNLIKELY(a == nullptr)) return nullptr;
     in.arrays.push_back(a);
   }
@@ -235,6 +260,16 @@ PyObject* entry_run(EntryObject* e, Call& call) {
   } else
 #endif
     status = run_callable(e, in, out.data());
+  if (ADDAX_UNLIKELY(!in.lent.empty())) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    int taken = take_back(in);
+    if (taken < 0 && status == 0) {
+      for (PyObject* o : out) Py_DECREF(o);
+      return nullptr;
+    }
+    PyErr_Restore(type, value, traceback);  // the program's own error, or none
+  }
   if (ADDAX_UNLIKELY(status < 0)) return nullptr;
   if (ADDAX_UNLIKELY(donates)) {
     for (size_t i = 0; i < leaves; i++) {

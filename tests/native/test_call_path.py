@@ -323,6 +323,27 @@ def test_native_programs_run_without_python():
     assert f._entries()[0].native and f.cache_size() == 1
 
 
+def test_large_ndarrays_are_lent_but_never_kept():
+    n = 10000
+    aval = ShapedArray((n,), np.dtype(np.float32))
+    slots = [("in", 0, 4 * n), ("out", 0, 4 * n)]
+    copying = _native.Program([aval], [aval], slots, 0, [], [("copy", 1, 0, 4 * n)], [("slot", 1)])
+    returning = _native.Program([aval], [aval], slots[:1], 0, [], [], [("slot", 0)])
+    for program in (copying, returning):
+        f = _native.Fn(lambda *_, p=program: _native.Entry(p, _native.structure(0), None, (), [aval]), None)
+        x = np.arange(n, dtype=np.float32)
+        gone = weakref.ref(x)
+        y = f(x)
+        before = np.asarray(y)
+        x[:] = -1
+        np.testing.assert_array_equal(np.asarray(y), np.arange(n))
+        np.testing.assert_array_equal(before, np.arange(n))
+        np.testing.assert_array_equal(f(x[::-1].copy())._value, x)
+        del x, y, before
+        gc.collect()
+        assert gone() is None
+
+
 def test_operators_run_jitted_functions():
     f, before = native_add(), _native.get_operator("add")
     _native.set_operator("add", f)
