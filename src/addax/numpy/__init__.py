@@ -163,6 +163,14 @@ from addax.numpy.logic import (
     not_equal as not_equal,
     right_shift as right_shift,
 )
+from addax.numpy.quantiles import (
+    median as median,
+    nanmedian as nanmedian,
+    nanpercentile as nanpercentile,
+    nanquantile as nanquantile,
+    percentile as percentile,
+    quantile as quantile,
+)
 from addax.numpy.reductions import (
     all as all,
     amax as amax,
@@ -234,6 +242,8 @@ from addax.numpy.transcendental import (
     tan as tan,
     tanh as tanh,
 )
+from addax.numpy.ufunc_class import frompyfunc as frompyfunc
+from addax.numpy.ufunc_class import ufunc as ufunc
 from addax.numpy.ufuncs import (
     abs as abs,
     absolute as absolute,

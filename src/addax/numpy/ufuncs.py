@@ -25,6 +25,7 @@ from addax.numpy.base import (
     elementwise,
     fused,
     inexact_dtype,
+    no_out,
     numeric_dtype,
     operands,
     promote_shapes,
@@ -249,7 +250,7 @@ def divmod(x, y, /):  # noqa: A001
     return _quotient(x, y), _modulo(x, y)
 
 
-@elementwise(inexact_dtype)
+@fused
 def modf(x, /, out=None):
     """Fractional and whole part, both with the sign of x; the fraction of an infinity is nan (NumPy: 0).
 
@@ -257,6 +258,8 @@ def modf(x, /, out=None):
     >>> jnp.modf(-1.5)
     (Array(-0.5, dtype=float32, weak_type=True), Array(-1., dtype=float32, weak_type=True))
     """
+    no_out("modf", out)
+    (x,) = operands("modf", inexact_dtype, x)
     whole = t.select(t.lt(x, 0), t.ceil(x), t.floor(x))
     return t.sub(x, whole), whole
 
