@@ -9,8 +9,6 @@ import jax.extend.core.primitives as jax_primitives
 import numpy as np
 from jax import lax
 
-jax.config.update("jax_enable_x64", True)
-
 # Primitives whose bind takes parameters that the public function fills in, or that have another name there.
 _WITH_ACCURACY = "exp exp2 expm1 log log1p logistic sqrt rsqrt cbrt sin cos tan tanh".split()
 _PUBLIC = {

@@ -7,6 +7,7 @@ import itertools
 import warnings
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
 from oracle import apply_oracle, oracle
@@ -22,7 +23,7 @@ from addax.ops.rules import Elementwise
 
 @pytest.fixture(autouse=True)
 def _x64():
-    with enable_x64(True):
+    with enable_x64(True), jax.enable_x64(True):
         yield
 
 
@@ -46,7 +47,8 @@ def seeded(sample: Sample) -> np.random.Generator:
 
 def wide(x) -> np.ndarray:
     x = np.asarray(x)
-    return x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+    with np.errstate(invalid="ignore"):
+        return x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
 
 
 def errors(got, want, scale: float, eps: float) -> np.ndarray:
@@ -157,6 +159,26 @@ def test_reference_meets_the_oracle(sample, dtypes):
     if want.dtype.kind == "f":
         zero = (got == 0) & (want == 0)
         np.testing.assert_array_equal(np.signbit(got)[zero], np.signbit(want)[zero])
+
+
+@cases()
+def test_engine_meets_the_reference(sample, dtypes):
+    """A primitive applied to arrays runs on the engine, which must meet its definition, edges included."""
+    arrays = sample.draw(seeded(sample), dtypes, (1000,))
+    if sample.special:
+        arrays = [np.concatenate(pair) for pair in zip(arrays, sample.edges(dtypes), strict=True)]
+    want = registry[sample.name].reference(*arrays, **sample.params)
+    got = np.asarray(registry[sample.name].bind(*arrays, **sample.params))
+    assert (got.dtype, got.shape) == (want.dtype, want.shape)
+    smallest_normal = float(ml_dtypes.finfo(want.dtype).tiny) if want.dtype in EPS else 0.0
+    err = errors(got, want, max(sample.scale, smallest_normal), EPS.get(want.dtype, 1.0)).ravel()
+    worst = int(np.argmax(err))
+    operands = [str(x[min(worst, len(x) - 1)]) for x in arrays]
+    assert err.max() <= (max(sample.ulps, 16) if sample.ulps else 0), (
+        operands,
+        got.ravel()[worst],
+        want.ravel()[worst],
+    )
 
 
 @by_id()

@@ -99,6 +99,9 @@ class Elementwise(Primitive):
         dtype = next((x.dtype for x in args if type(x) not in SCALARS), None)
         if dtype is not None:
             args = tuple(np.asarray(x, dtype)[()] if type(x) in SCALARS else x for x in args)
+        else:  # eagerly, operands may be Python scalars themselves: 2 * 0.5 is a product of floats
+            kind = SCALARS[max(SCALARS.index(type(x)) for x in args)]
+            args = tuple(map(kind, args))
         return self.bind(*args, **params)
 
     def _type(self, *avals, **params):
