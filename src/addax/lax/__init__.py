@@ -59,6 +59,21 @@ from addax.lax.control_flow import (
     switch as switch,
     while_loop as while_loop,
 )
+from addax.lax.conv import (
+    ConvDimensionNumbers as ConvDimensionNumbers,
+    ConvGeneralDilatedDimensionNumbers as ConvGeneralDilatedDimensionNumbers,
+    conv as conv,
+    conv_dimension_numbers as conv_dimension_numbers,
+    conv_general_dilated as conv_general_dilated,
+    conv_general_dilated_local as conv_general_dilated_local,
+    conv_general_dilated_patches as conv_general_dilated_patches,
+    conv_general_permutations as conv_general_permutations,
+    conv_general_shape_tuple as conv_general_shape_tuple,
+    conv_shape_tuple as conv_shape_tuple,
+    conv_transpose as conv_transpose,
+    conv_transpose_shape_tuple as conv_transpose_shape_tuple,
+    conv_with_general_padding as conv_with_general_padding,
+)
 from addax.lax.convert import (
     bitcast_convert_type as bitcast_convert_type,
     convert_element_type as convert_element_type,
@@ -205,4 +220,9 @@ from addax.lax.transcendental import (
     sqrt as sqrt,
     tan as tan,
     tanh as tanh,
+)
+from addax.lax.windows import (
+    padtype_to_pads as padtype_to_pads,
+    reduce_window as reduce_window,
+    reduce_window_shape_tuple as reduce_window_shape_tuple,
 )
