@@ -1,0 +1,135 @@
+"""The CPU engine end to end: programs traced by JAX, run by both."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import pytest
+from engine_cases import CASES, f32
+from jax import lax
+from jax_programs import agree, compiled, program, to_array
+from random_programs import random_program
+
+import numpy as np
+from addax.core.execution import CompileOptions
+from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
+from addax.core.primitive import Primitive
+from addax.engines.cpu import cpu_engine
+from addax.engines.reference import evaluate
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_jax(name):
+    f, *args = CASES[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX warns of its own deprecations
+        executable = agree(f, *args, tol=1e-4)
+    assert not executable._assembled.host_steps, "a step of this program runs in Python"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_programs(seed):
+    f, args = random_program(seed)
+    agree(f, *args, tol=2e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40, 600))
+def test_many_random_programs(seed):
+    f, args = random_program(seed)
+    agree(f, *args, tol=2e-4)
+
+
+def test_the_reference_engine_gives_the_same():
+    def f(x):
+        return lax.fori_loop(0, 4, lambda i, c: jnp.tanh(c) * 2 + i, x), lax.cond(
+            x.sum() > 0, lambda x: x, lambda x: -x, x
+        )
+
+    x = f32(5, 6)
+    closed = program(f, x)
+    for got, want in zip(evaluate(closed, [x]), f(x), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_softmax_is_one_nest():
+    executable = agree(jax.nn.softmax, f32(64, 100))
+    assert len(executable._assembled.steps) == 1
+
+
+def test_a_long_sum_is_cut_into_chunks_that_do_not_depend_on_threads():
+    executable = agree(lambda x: (x * x).sum(), f32(1000, 500))
+    steps = executable._assembled.steps
+    assert [s.extent > 1 for s in steps] == [True, False]
+
+
+def test_another_batch_size_compiles_nothing():
+    def f(x, b):
+        return jax.nn.softmax(jnp.tanh(x + b) * 0.5).sum(0)
+
+    first = agree(f, f32(64, 100), f32(100))
+    second = agree(f, f32(96, 200), f32(200))
+    assert [n.key for n in first._assembled.nests] == [n.key for n in second._assembled.nests]
+
+
+def test_equal_layers_share_their_kernels():
+    def f(x, w):
+        for _ in range(6):
+            x = jnp.tanh(x @ w + 1.0)
+        return x
+
+    executable = agree(f, f32(16, 32), f32(32, 32) * 0.1)
+    assert len(executable._assembled.nests) == 1
+
+
+def test_updates_in_a_loop_happen_in_place():
+    def f(x):
+        return lax.fori_loop(0, 50, lambda i, x: x.at[i].set(x[i] * 2 + 1), x)
+
+    executable = agree(f, f32(50, 60))
+    loop = executable.as_text("loops").split("steps\n")[1]
+    assert loop.count("copy") <= 1  # before the loop, to have memory of its own
+    assert "12000" not in loop.split("loop 50 times")[-1]
+
+
+def test_donated_memory_becomes_the_result():
+    executable, arrays = compiled(lambda x, y: (x.sum(), y * 2), f32(40, 50), f32(40, 50), donated=(0, 1))
+    assert len(executable.executable(arrays)) == 2
+
+
+def test_results_that_are_arguments_constants_or_each_other():
+    c = f32(3, 4)
+    agree(lambda x: (x, x, x.reshape(-1), c + 0, 2.0, x + 1, x + 1, (x + 1).T), f32(5, 7))
+
+
+def test_stages_are_readable():
+    executable, _ = compiled(lambda x: jnp.sin(x).sum(), f32(5))
+    assert "sin" in executable.as_text("simplified")
+    assert "steps" in executable.as_text("loops")
+    assert "define" in executable.as_text("llvm")
+    assert executable.as_text("asm")
+    with pytest.raises(ValueError, match="unknown stage"):
+        executable.as_text("nothing")
+    assert executable.cost_analysis()["flops"] > 0
+    assert executable.memory_analysis().argument_size_in_bytes == 20
+
+
+def test_a_primitive_nobody_can_run_is_named():
+    x = Var(program(jnp.sin, f32(3)).in_avals[0])
+    y = Var(x.aval)
+    jaxpr = Jaxpr([], [x], [y], [Eqn(Primitive("frobnicate"), [x], [y], {})])
+    with pytest.raises(NotImplementedError, match="frobnicate"):
+        cpu_engine.compile(ClosedJaxpr(jaxpr, ()), CompileOptions())
+
+
+def test_host_steps_say_so():
+    p = Primitive("twice_in_python")
+    p.reference = lambda x: x * 2
+    x = Var(program(jnp.sin, f32(3)).in_avals[0])
+    y = Var(x.aval)
+    executable = cpu_engine.compile(ClosedJaxpr(Jaxpr([], [x], [y], [Eqn(p, [x], [y], {})]), ()), CompileOptions())
+    assert "host twice_in_python" in executable.as_text("loops")
+    a = f32(3)
+    np.testing.assert_array_equal(np.asarray(executable.run([to_array(a)])[0]), a * 2)
