@@ -125,6 +125,8 @@ class Block:
                 if type(node) is not Call or node.eqn.primitive.name not in UPDATES:
                     break
                 r = node.refs[0]  # the array that is updated: make it in the same place, if nobody else wants it later
+                if any(other.base is r.base for other in node.refs[1:]):  # x.at[i].add(x) reads what it would overwrite
+                    break
                 if r.base in self.result_bases or r.base in self.aliased or self.nodes[self.last_reader.get(r.base, -1)] is not node:
                     break
 

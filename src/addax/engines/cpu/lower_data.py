@@ -86,7 +86,7 @@ def dynamic_update_slice(block: Block, call: Call):
     out = eqn.outvars[0]
     operand, update, *starts = call.refs
     itemsize = out.aval.dtype.itemsize
-    buffer, offset = take_over(block, operand, out)
+    buffer, offset = take_over(block, operand, out, call.refs[1:])
     if not update.shape or any(n == 0 for n in update.shape):
         if not update.shape:
             block.write_view(update, buffer, offset, ())
@@ -110,10 +110,17 @@ def dynamic_update_slice(block: Block, call: Call):
 INDEX_TYPES = {"int32": 0, "int64": 1, "uint32": 2, "uint64": 3, "int8": 4, "int16": 5, "uint8": 6, "uint16": 7}
 
 
-def take_over(block: Block, operand: Ref, out: Var):
-    """Memory for ``out`` that holds the operand's elements: the operand's own, if this node may overwrite it."""
+def take_over(block: Block, operand: Ref, out: Var, others: list[Ref]):
+    """Memory for ``out`` that holds the operand's elements: the operand's own, if this node may overwrite it.
+
+    ``others`` are the node's other operands: they are read while it writes, so none may lie in the same memory, as in
+    ``x.at[i].add(x)``.
+    """
     base = operand.base
-    if type(base) is Var and operand.is_whole() and base.aval.size == out.aval.size and block.may_overwrite(base):
+    apart = type(base) is Var and all(
+        type(r.base) is not Var or block.env[r.base][0] is not block.env[base][0] for r in others
+    )
+    if apart and operand.is_whole() and base.aval.size == out.aval.size and block.may_overwrite(base):
         block.env[out] = block.env[base]
         return block.env[out]
     buffer, offset = block.destination(out)

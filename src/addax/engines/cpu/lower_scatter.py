@@ -29,7 +29,7 @@ def scatter(block: Block, call: Call):
         return NotImplemented
     table = index_map(eqn.params, index_type, operand.shape, indices.shape, updates.shape)
     index_buffer, value_buffer = block.dense_at_zero(indices), block.dense_at_zero(updates)
-    buffer, offset = take_over(block, operand, out)
+    buffer, offset = take_over(block, operand, out, [indices, updates])
     if offset:
         raise AssertionError("scatter: the result does not start its buffer")
     if math.prod(updates.shape):
