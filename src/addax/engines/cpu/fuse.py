@@ -636,6 +636,10 @@ class Fuser:
     def clone(self, user_eqn: Eqn, r: Ref, source: Group, user: Group, stored: set) -> bool:
         """Recompute a cheap member of one group inside another that reads it."""
         v = r.base
+        if user_eqn.primitive.name in INDEXED_READS:
+            anywhere = user.refs[user_eqn.outvars[0]][: 2 if user_eqn.primitive.name == "gather" else 1]
+            if any(q is r for q in anywhere):
+                return False  # read at computed positions, so from memory
         if v in user.axes:  # already cloned for another reader
             same = user.axes[v] == _broadcast_axes(user, user_eqn, v)
             return same
