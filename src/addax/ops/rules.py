@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
-from addax.core.avals import ShapedArray
+from addax.core.avals import ShapedArray, scalar_aval
 from addax.core.primitive import Primitive, Refusal, registry
 from addax.interpreters.values import *  # noqa: F403
 from addax.interpreters.values import (
@@ -70,13 +70,23 @@ def broadcast_shapes(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int,
     return tuple(out)
 
 
+def scalar_like(value, array):
+    """A Python scalar as a scalar of the dtype of ``array``, weakly typed if ``array`` is."""
+    dtype = array.dtype
+    if getattr(array, "weak_type", False):
+        kind = dtypes.scalar_type_of(dtype)
+        if scalar_aval(kind).dtype == dtype:
+            return kind(value)
+    return np.asarray(value, dtype)[()]
+
+
 class Elementwise(Primitive):
     """A primitive that maps scalars over equally shaped (or size-1, or rank-0) operands.
 
     Args:
       accepts: per operand the kinds of dtype it takes, or one tuple of kinds for all, which must then agree.
       result: ``(*dtypes, **params) -> dtype``; by default the dtype of the first operand.
-      numpy_name: the function of ``addax.numpy`` that promotes its arguments, for the error message; None if there is none.
+      numpy_name: the function of ``addax.numpy`` that promotes its arguments, for the error message, or None.
     """
 
     def __init__(
@@ -96,9 +106,9 @@ class Elementwise(Primitive):
 
     def __call__(self, *args, **params):
         """Bind, after giving Python scalars the dtype of the other operands (for use inside rules)."""
-        dtype = next((x.dtype for x in args if type(x) not in SCALARS), None)
-        if dtype is not None:
-            args = tuple(np.asarray(x, dtype)[()] if type(x) in SCALARS else x for x in args)
+        array = next((x for x in args if type(x) not in SCALARS), None)
+        if array is not None:
+            args = tuple(scalar_like(x, array) if type(x) in SCALARS else x for x in args)
         else:  # eagerly, operands may be Python scalars themselves: 2 * 0.5 is a product of floats
             kind = SCALARS[max(SCALARS.index(type(x)) for x in args)]
             args = tuple(map(kind, args))
@@ -119,13 +129,12 @@ class Elementwise(Primitive):
                 )
         if not per_operand and any(a.dtype != avals[0].dtype for a in avals):
             tip = (
-                f" (Tip: addax.numpy.{self.numpy_name} is a similar function that does automatic type promotion on inputs)."
-                if self.numpy_name
-                else ""
+                f" (Tip: addax.numpy.{self.numpy_name} is a similar function that does automatic type promotion "
+                "on inputs)."
             )
             raise TypeError(
                 f"lax.{self.name} requires arguments to have the same dtypes, got "
-                f"{', '.join(dtypes.dtype_name(a.dtype) for a in avals)}.{tip}"
+                f"{', '.join(dtypes.dtype_name(a.dtype) for a in avals)}.{tip if self.numpy_name else ''}"
             )
         shape = broadcast_shapes(self.name, [a.shape for a in avals])
         dtype = avals[0].dtype if self.result is None else self.result(*(a.dtype for a in avals), **params)
@@ -179,7 +188,7 @@ class Elementwise(Primitive):
         return self
 
     def linear(self, *transposes: Callable[..., Any]) -> Elementwise:
-        """Declare the transpose: for each operand ``(ct, *operands, **params) -> its cotangent`` (before unbroadcasting)."""
+        """Declare the transpose: per operand ``(ct, *operands, **params) -> its cotangent``, not yet unbroadcast."""
 
         def rule(ct, *args, **params):
             return [

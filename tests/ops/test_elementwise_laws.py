@@ -10,7 +10,7 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
-from oracle import apply_oracle, oracle
+from primitive_oracle import apply_oracle, oracle
 from samples import ALL, C64, C128, EPS, F32, F64, I32, SAMPLES, U8, Sample
 
 import addax.ops.elementwise as ops
