@@ -263,3 +263,72 @@ CASES["dslice_"] = (lambda x, i: jax.lax.dynamic_slice(x, (i, 0), (3, 70)) + 1, 
 CASES["dus_"] = (lambda x, u, i: jax.lax.dynamic_update_slice(x, u, (i, 0)), f32(50, 70), f32(3, 70), np.int32(7))
 CASES["scalar_"] = (lambda x, y: (x * y, x + 1), np.float32(2), np.float32(3))
 CASES["dup_outputs_"] = (lambda x: (x, x + 1, x + 1, x.reshape(-1), 3.0), f32(5, 7))
+
+# Loops over values small enough for registers.
+CASES["tiny_scan_ys"] = (lambda x: lax.scan(lambda c, x: (c * 0.5 + x, (c.sum(), c * x)), jnp.zeros(3), x), f32(50, 3))
+CASES["tiny_scan_rev"] = (lambda x: lax.scan(lambda c, x: (c * 0.5 + x, c), jnp.zeros(3), x, reverse=True), f32(50, 3))
+CASES["tiny_scan_rev_grad"] = (
+    lambda x: jax.grad(lambda x: lax.scan(lambda c, x: (jnp.tanh(c * 0.5 + x), c), jnp.zeros(3), x)[1].sum())(x),
+    f32(50, 3),
+)
+CASES["tiny_mat"] = (lambda a, x: lax.fori_loop(0, 20, lambda i, x: jnp.tanh(a @ x + i), x), f32(3, 3), f32(3))
+CASES["tiny_mm"] = (lambda a, x: lax.fori_loop(0, 20, lambda i, x: a @ x / 2, x), f32(3, 3), f32(3, 3))
+CASES["tiny_swap"] = (lambda x: lax.fori_loop(0, 5, lambda i, s: (s[1], s[0] + 1), (x, x * 2)), f32(3))
+CASES["tiny_swap2"] = (lambda x: lax.fori_loop(0, 5, lambda i, s: (s[1], s[0]), (x, x * 2)), f32(3))
+CASES["tiny_swap3"] = (lambda x: lax.fori_loop(0, 5, lambda i, s: (s[2], s[0], s[1]), (x, x * 2, x + 3)), f32(3))
+CASES["tiny_const_carry"] = (lambda x: lax.fori_loop(0, 5, lambda i, s: (s[1], jnp.ones(3)), (x, x * 2)), f32(3))
+CASES["tiny_nested"] = (
+    lambda x: lax.fori_loop(0, 5, lambda i, x: lax.fori_loop(0, i + 1, lambda j, x: x * 1.1 + j, x) + i, x),
+    f32(3),
+)
+CASES["tiny_collatz"] = (
+    lambda n: lax.while_loop(
+        lambda s: s[0] != 1, lambda s: (jnp.where(s[0] % 2 == 0, s[0] // 2, 3 * s[0] + 1), s[1] + 1), (n, 0)
+    ),
+    np.int32(27),
+)
+CASES["tiny_cond"] = (
+    lambda x: lax.fori_loop(0, 20, lambda i, x: lax.cond(x.sum() > 0, lambda x: x - 1.3, lambda x: x + 0.7, x), x),
+    f32(3),
+)
+CASES["tiny_gcd"] = (
+    lambda a, b: lax.while_loop(lambda s: s[1] > 0, lambda s: (s[1], lax.rem(s[0], s[1])), (a, b))[0],
+    np.int32(1071),
+    np.int32(462),
+)
+CASES["tiny_bool"] = (
+    lambda x: lax.while_loop(lambda s: s[1], lambda s: (s[0] * 2, s[0] < 100), (x, True))[0],
+    np.float32(1),
+)
+CASES["tiny_lookup"] = (
+    lambda t, i: lax.fori_loop(0, 30, lambda k, i: lax.dynamic_index_in_dim(t, i, keepdims=False), i),
+    rng.integers(0, 100, 100).astype(np.int32),
+    np.int32(5),
+)
+CASES["tiny_concat"] = (lambda x: lax.fori_loop(0, 7, lambda i, x: jnp.concatenate([x[1:], x[:1] * 2]), x), f32(4))
+CASES["tiny_roll"] = (lambda x: lax.fori_loop(0, 7, lambda i, x: jnp.roll(x, 1, 0).T, x), f32(3, 3))
+CASES["tiny_pad"] = (lambda x: lax.fori_loop(0, 7, lambda i, x: x + jnp.pad(x[1:], (0, 1)), x), f32(4))
+CASES["tiny_red"] = (
+    lambda x: lax.fori_loop(0, 7, lambda i, x: x / x.max(0) + x.min(1, keepdims=True) + x.prod(), x),
+    f32(2, 3),
+)
+CASES["tiny_int"] = (lambda x: lax.fori_loop(0, 70, lambda i, x: (x * 1103515245 + 12345) & 0x7FFFFFFF, x), i32(4))
+CASES["tiny_u32"] = (lambda x: lax.fori_loop(0, 70, lambda i, x: x ^ (x << 13) ^ (x >> 7), x), np.uint32([1, 2, 3]))
+CASES["tiny_complex"] = (
+    lambda c: lax.fori_loop(0, 10, lambda i, z: z * z + c, jnp.zeros_like(c)),
+    (f32(4) * 0.3 + 0.2j * f32(4)).astype(np.complex64),
+)
+CASES["tiny_bf16"] = (
+    lambda x: lax.fori_loop(0, 10, lambda i, z: z * jnp.bfloat16(1.1), x),
+    jnp.asarray(f32(4)).astype(jnp.bfloat16),
+)
+CASES["tiny_map"] = (lambda x: lax.map(lambda x: jnp.sin(x).sum(), x), f32(50, 3))
+CASES["tiny_len0"] = (lambda x: lax.fori_loop(0, 0, lambda i, x: x * 2, x), f32(3))
+CASES["tiny_while0"] = (lambda x: lax.while_loop(lambda x: x[0] > 1e9, lambda x: x * 2, x), f32(3))
+CASES["tiny_consts"] = (lambda x, w: lax.scan(lambda c, x: (c * w + x, None), jnp.zeros(3), x)[0], f32(50, 3), f32(3))
+CASES["tiny_outer_dep"] = (lambda x, y: lax.fori_loop(0, 9, lambda i, c: c + jnp.sin(y) * i, x) * y, f32(3), f32(3))
+CASES["tiny_gather_const"] = (lambda t: lax.fori_loop(0, 9, lambda i, c: c + t[i], jnp.float32(0)), f32(20))
+CASES["tiny_set"] = (lambda t: lax.fori_loop(0, 9, lambda i, c: c.at[i].set(c[i] + 1), t), f32(12))
+CASES["tiny_seq_scan"] = (lambda x: lax.scan(lambda c, x: (x, c), x[0], x), f32(50, 3))
+CASES["tiny_passthru"] = (lambda x: lax.scan(lambda c, x: (c, x), x[0], x), f32(50, 3))
+CASES["tiny_const_ys"] = (lambda x: lax.scan(lambda c, x: (c + 1, 3.0), x[0], x), f32(50, 3))

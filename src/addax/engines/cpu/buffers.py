@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from addax import _native
+
 
 class Buffer:
     """A block of memory. ``kind``: in, const, arena, out. ``shared_with``: lives in another buffer's memory."""
@@ -38,6 +40,23 @@ class Kernel:
         self.nest, self.args, self.writes, self.table = nest, args, writes, table
         self.extent, self.ns, self.name = extent, ns, name
         self.address = 0
+
+
+_symbols: dict[str, int] = {}
+
+
+def symbols() -> dict[str, int]:
+    """Addresses of the ahead-of-time kernels."""
+    if not _symbols:
+        _symbols.update(_native.symbols())
+    return _symbols
+
+
+def ahead_of_time(symbol: str, args: list[Buffer], writes: set[Buffer], table: list[int], ns: float) -> Kernel:
+    """A call of a kernel from native/kernels, which divides its work itself; ``ns``: its estimated single-thread time."""
+    kernel = Kernel(None, args, writes, table, 1, -max(1.0, ns), symbol)
+    kernel.address = symbols()[symbol]
+    return kernel
 
 
 class Copy:

@@ -243,6 +243,8 @@ class LoopHead:
             for name, kinds in updated.items():
                 if "v" in kinds:
                     e.open_vectors(name, e.max_copies(loop, name))
+        first = loop.body if isinstance(loop, Loop) else loop.head
+        self.initial = {p.name: self.initial_of(p) for p in first if isinstance(p, Phi)}
         self.label = self.fn.new_label()
         if entry == "":
             self.entry: str | None = self.fn.buffer.block
@@ -257,6 +259,10 @@ class LoopHead:
             self.open_acc(e.accs[name], kinds, e.context.copies if inside else copies)
         self.carried: list[tuple[Phi, list]] = []
         self.exit: list[Register] | None = None
+
+    def initial_of(self, p: Phi) -> list[Register]:
+        """A carried value's first registers; what it takes to splat them stands before the loop."""
+        return self.e.lane_regs(p.init) if self.e.context is not None else [self.e.lookup(p.init).regs[0]]
 
     def open_acc(self, state: AccState, kinds: set[str], copies: int) -> None:
         e, types = self.e, self.e.parts(state.stmt)
@@ -292,11 +298,9 @@ class LoopHead:
         while k < len(body) and type(body[k]) is Phi:
             p = body[k]
             types = e.parts(Acc(p.name, "add", p.dtype))
-            if e.context is not None:
-                regs = [self.placeholder(types, e.width, r) for r in e.lane_regs(p.init)]
-                value = Value(p.dtype, True, regs)
-            else:
-                value = Value(p.dtype, False, [self.placeholder(types, 0, e.lookup(p.init).regs[0])], True)
+            lanes = e.context is not None
+            regs = [self.placeholder(types, e.width if lanes else 0, r) for r in self.initial[p.name]]
+            value = Value(p.dtype, lanes, regs, not lanes)
             e.env[p.name] = value
             self.carried.append((p, value.regs))
             k += 1

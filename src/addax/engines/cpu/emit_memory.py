@@ -149,7 +149,7 @@ class Memory(Operands):
     def load(self, s: Load) -> None:
         c = self.context
         scalars, lanes, stride = self.split(s.index)
-        masked_lanes = s.mask is not None and self.is_lanes(s.mask)
+        masked_lanes = s.mask is not None and (self.is_lanes(s.mask) or self.is_lanes(s.fill))
         if c is None or (stride == 0 and not lanes and not masked_lanes):
             fixed = s.param in self.readonly and all(self.term(n).fixed for n, _ in scalars)
             if s.mask is not None:

@@ -1,6 +1,6 @@
-"""From LLVM IR text to object code: the host's target machine, and llvmlite loaded on first use.
+"""From LLVM IR text to object code: the host's target machine, and LLVM loaded on first use.
 
-Importing llvmlite takes some 50 ms, so nothing here touches it until something has to be compiled: ``fingerprint``
+Loading LLVM takes 10 ms or more, so nothing here touches it until something has to be compiled: ``fingerprint``
 (what the disk cache is keyed by) reads the CPU's description from the system, and ``host_target`` its features from
 the same place. Objects are ELF on every system: ``elf.py`` links them, not the system's linker.
 """
@@ -57,19 +57,18 @@ def _cpu_description() -> str:
         return "\n".join(line for line in head.splitlines() if not line.startswith(skip))
     except OSError:
         pass
-    return f"{platform.machine()} {platform.processor()} {_llvm_host()}"
+    return f"{platform.machine()} {platform.processor()} {_library().host()}"
 
 
-def _llvm_host() -> tuple[str, str]:
-    binding = _binding()
-    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+def _machine_arch() -> str:
+    arch = platform.machine().lower()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(arch, arch)
 
 
 @functools.cache
 def host_target() -> Target:
     """The machine this process runs on."""
-    arch = platform.machine().lower()
-    arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(arch, arch)
+    arch = _machine_arch()
     if arch == "aarch64":
         return Target("aarch64", 16, False)
     if arch != "x86_64":
@@ -85,82 +84,137 @@ def host_target() -> Target:
 @functools.cache
 def fingerprint() -> str:
     """Identifies this CPU and this LLVM, without loading LLVM."""
-    spec = importlib.util.find_spec("llvmlite")
     parts = [platform.machine(), platform.system(), _cpu_description(), str(OPT_LEVEL)]
-    if spec is not None and spec.submodule_search_locations:
-        folder = os.path.join(spec.submodule_search_locations[0], "binding")
-        for name in sorted(os.listdir(folder)):
-            if "llvmlite." in name:  # the library itself: libllvmlite.so, .dylib, llvmlite.dll
-                parts.append(f"{name} {os.path.getsize(os.path.join(folder, name))}")
-        with open(os.path.join(folder, "..", "_version.py")) as f:
-            parts.append(f.read())
+    folder = _llvmlite_folder()
+    for name in sorted(os.listdir(os.path.join(folder, "binding"))):
+        if "llvmlite." in name:  # the library itself: libllvmlite.so, .dylib, llvmlite.dll
+            parts.append(f"{name} {os.path.getsize(os.path.join(folder, 'binding', name))}")
+    with open(os.path.join(folder, "_version.py")) as f:
+        parts.append(f.read())
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
-
-
-@functools.cache
-def _binding():
-    import llvmlite.binding as binding  # 50 ms: only when something is compiled
-
-    binding.initialize_all_targets()
-    binding.initialize_all_asmprinters()
-    return binding
 
 
 class CompileError(RuntimeError):
     """LLVM refused our IR: a bug of the emitter. The message holds LLVM's and the text's neighbourhood."""
 
 
+_P, _S, _I = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+_OUT = ctypes.POINTER(ctypes.c_void_p)  # receives a string that LLVM allocates
 _PROTOTYPES = {
-    "ContextCreate": (ctypes.c_void_p, []),
-    "ContextDispose": (None, [ctypes.c_void_p]),
-    "ParseAssembly": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p)]),
-    "VerifyModule": (ctypes.c_bool, [ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)]),
-    "DisposeModule": (None, [ctypes.c_void_p]),
-    "DisposeString": (None, [ctypes.c_void_p]),
-    "TargetMachineEmitToMemory": (
-        ctypes.c_void_p,
-        [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p)],
-    ),
-    "GetBufferStart": (ctypes.c_void_p, [ctypes.c_void_p]),
-    "GetBufferSize": (ctypes.c_size_t, [ctypes.c_void_p]),
-    "DisposeMemoryBuffer": (None, [ctypes.c_void_p]),
+    "GetVersionInfo": (ctypes.c_uint, []),
+    "InitializeNativeTarget": (None, []),
+    "InitializeNativeAsmPrinter": (None, []),
+    "InitializeAllTargetInfos": (None, []),
+    "InitializeAllTargets": (None, []),
+    "InitializeAllTargetMCs": (None, []),
+    "InitializeAllAsmPrinters": (None, []),
+    "GetHostCPUName": (None, [_OUT]),
+    "GetHostCPUFeatures": (_I, [_OUT]),
+    "GetTargetFromTriple": (_P, [_S, _OUT]),
+    # target, triple, cpu, features, optimisation, relocation model, code model, print, for a JIT, ABI
+    "CreateTargetMachine": (_P, [_P, _S, _S, _S, _I, _S, _S, _I, _I, _S]),
+    "ContextCreate": (_P, []),
+    "ContextDispose": (None, [_P]),
+    "ParseAssembly": (_P, [_P, _S, _OUT]),
+    "VerifyModule": (ctypes.c_bool, [_P, _OUT]),
+    "DisposeModule": (None, [_P]),
+    "DisposeString": (None, [_P]),
+    "TargetMachineEmitToMemory": (_P, [_P, _P, _I, _OUT]),
+    "GetBufferStart": (_P, [_P]),
+    "GetBufferSize": (ctypes.c_size_t, [_P]),
+    "DisposeMemoryBuffer": (None, [_P]),
 }
+LLVM_MAJOR = 22
+"""The IR we write is that of LLVM 22 (masked loads carry their alignment as an attribute, for one)."""
 
 
 class _Library:
-    """The functions of llvmlite's C library that compiling takes, without llvmlite's lock around them.
+    """The C library inside llvmlite, called directly.
 
-    llvmlite lets one thread at a time into LLVM. LLVM itself asks only that threads don't share a context or a target
-    machine, and ours don't; so these are separate ctypes handles of the same functions, and modules compile in
-    parallel.
+    Its Python layer takes longer to import than the library to load, and lets one thread at a time into LLVM. LLVM
+    asks only that threads don't share a context or a target machine, and ours don't: modules compile in parallel.
     """
 
     def __init__(self):
-        self.dll = ctypes.CDLL(_binding().ffi.lib._name)
-        for name, (result, arguments) in _PROTOTYPES.items():
-            function = getattr(self.dll, f"LLVMPY_{name}")
+        name = {"Darwin": "libllvmlite.dylib", "Windows": "llvmlite.dll"}.get(platform.system(), "libllvmlite.so")
+        self.dll = ctypes.CDLL(os.path.join(_llvmlite_folder(), "binding", name))
+        for function_name, (result, arguments) in _PROTOTYPES.items():
+            function = getattr(self.dll, f"LLVMPY_{function_name}")
             function.restype, function.argtypes = result, arguments
-            setattr(self, name, function)
+            setattr(self, function_name, function)
+        major = self.GetVersionInfo() >> 16
+        if major != LLVM_MAJOR:
+            raise RuntimeError(
+                f"addax needs the LLVM {LLVM_MAJOR} of llvmlite 0.50; the llvmlite installed has {major}"
+            )
+        self.InitializeNativeTarget()
+        self.InitializeNativeAsmPrinter()
+
+    def all_targets(self) -> None:
+        self.InitializeAllTargetInfos()
+        self.InitializeAllTargets()
+        self.InitializeAllTargetMCs()
+        self.InitializeAllAsmPrinters()
+
+    def take(self, text: ctypes.c_void_p) -> str:
+        """The text of a string that LLVM allocated, which is freed."""
+        if not text.value:
+            return ""
+        found = ctypes.string_at(text.value).decode(errors="replace")
+        self.DisposeString(text)
+        text.value = None
+        return found
+
+    def host(self) -> tuple[str, str]:
+        out = ctypes.c_void_p()
+        self.GetHostCPUName(ctypes.byref(out))
+        name = self.take(out)
+        self.GetHostCPUFeatures(ctypes.byref(out))
+        return name, self.take(out)
 
 
-_library = functools.cache(_Library)
-_local = threading.local()
+def _llvmlite_folder() -> str:
+    spec = importlib.util.find_spec("llvmlite")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("addax compiles with LLVM, which comes with llvmlite: pip install 'llvmlite>=0.50'")
+    return spec.submodule_search_locations[0]
+
+
 _creating = threading.Lock()
+_local = threading.local()
 
 
-def _machine(target: Target):
+@functools.cache
+def _load_library() -> _Library:
+    return _Library()
+
+
+def _library() -> _Library:
+    with _creating:
+        return _load_library()
+
+
+def _machine(target: Target) -> int:
     """This thread's target machine."""
     machines = _local.__dict__.setdefault("machines", {})
     if target not in machines:
+        lib, error = _library(), ctypes.c_void_p()
         with _creating:
-            binding = _binding()
-            cpu, features = (target.cpu, target.features) if target.cpu else _llvm_host()
+            cpu, features = (target.cpu, target.features) if target.cpu else lib.host()
+            if target.arch != _machine_arch():
+                lib.all_targets()
             triple = f"{target.arch}-unknown-linux-gnu"
             if platform.system() == "Windows":  # the object format stays ELF, the calling convention is Windows'
                 triple = f"{target.arch}-pc-windows-msvc-elf"
-            machines[target] = binding.Target.from_triple(triple).create_target_machine(
-                cpu=cpu, features=features, opt=OPT_LEVEL, reloc="pic", codemodel="small"
+            found = lib.GetTargetFromTriple(triple.encode(), ctypes.byref(error))
+            if not found:
+                raise CompileError(f"LLVM has no target {triple}: {lib.take(error)}")
+            machine = lib.CreateTargetMachine(
+                found, triple.encode(), cpu.encode(), features.encode(), OPT_LEVEL, b"pic", b"small", 0, 0, b""
             )
+            if not machine:
+                raise CompileError(f"LLVM can't make code for {cpu} ({features})")
+            machines[target] = machine
     return machines[target]
 
 
@@ -168,28 +222,22 @@ def _compile(text: str, target: Target | None, as_object: bool) -> bytes:
     machine = _machine(target or host_target())
     lib, error = _library(), ctypes.c_void_p()
 
-    def message() -> str:
-        found = ctypes.string_at(error.value).decode(errors="replace") if error.value else "no reason given"
-        if error.value:
-            lib.DisposeString(error)
-        return f"{found}\n{_excerpt(text, found)}"
+    def refuse():
+        found = lib.take(error) or "no reason given"
+        raise CompileError(f"{found}\n{_excerpt(text, found)}")
 
-    context = lib.ContextCreate()
-    module = None
+    context, module = lib.ContextCreate(), None
     try:
         module = lib.ParseAssembly(context, text.encode(), ctypes.byref(error))
         if error.value or not module:
-            raise CompileError(message())
+            refuse()
         # Code generation aborts the process on what the verifier reports.
         if lib.VerifyModule(module, ctypes.byref(error)):  # true: broken
-            raise CompileError(message())
-        if error.value:  # an empty report
-            lib.DisposeString(error)
-            error.value = None
-        pointer = ctypes.cast(machine._ptr, ctypes.c_void_p)
-        buffer = lib.TargetMachineEmitToMemory(pointer, module, int(as_object), ctypes.byref(error))
+            refuse()
+        lib.take(error)  # an empty report
+        buffer = lib.TargetMachineEmitToMemory(machine, module, int(as_object), ctypes.byref(error))
         if not buffer:
-            raise CompileError(message())
+            refuse()
         try:
             return ctypes.string_at(lib.GetBufferStart(buffer), lib.GetBufferSize(buffer))
         finally:

@@ -18,7 +18,7 @@ from addax.core.avals import ShapedArray
 from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import Refusal
 from addax.engines.cpu import views
-from addax.engines.cpu.buffers import Buffer, Copy, Fill, Host, Kernel
+from addax.engines.cpu.buffers import Buffer, Copy, Fill, Host, ahead_of_time
 from addax.engines.cpu.fuse import Call, Fuser, Group
 from addax.engines.cpu.lower_nest import build_kernels
 from addax.engines.cpu.views import Ref
@@ -229,9 +229,7 @@ class Block:
 
     def native(self, symbol: str, args: list[Buffer], writes: set[Buffer], table: list[int], ns: float) -> None:
         """A step that calls an ahead-of-time kernel, which divides its work itself."""
-        kernel = Kernel(None, args, writes, table, 1, -max(1.0, ns), symbol)
-        kernel.address = symbols()[symbol]
-        self.steps.append(kernel)
+        self.steps.append(ahead_of_time(symbol, args, writes, table, ns))
 
     def dense(self, r: Ref) -> tuple[Buffer, int]:
         """Memory that holds a view row-major: where it is, or a copy of it."""
@@ -322,13 +320,3 @@ def numpy_function(primitive, params: dict[str, Any], out_avals) -> Callable[...
         (dtype,) = dtypes
         return lambda *xs: np.asarray(reference(*xs, **params), dtype)
     return lambda *xs: tuple([np.asarray(y, d) for y, d in zip(reference(*xs, **params), dtypes, strict=True)])
-
-
-_symbols: dict[str, int] = {}
-
-
-def symbols() -> dict[str, int]:
-    """Addresses of the ahead-of-time kernels."""
-    if not _symbols:
-        _symbols.update(_native.symbols())
-    return _symbols

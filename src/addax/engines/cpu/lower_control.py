@@ -17,6 +17,7 @@ from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, Cond, Loop, Swap, While
 from addax.engines.cpu.fuse import Call
 from addax.engines.cpu.lower import Block, nbytes, rule
+from addax.engines.cpu.lower_scalar import try_loop
 from addax.engines.cpu.views import Ref
 
 
@@ -104,6 +105,8 @@ def _unchanged(jaxpr: Jaxpr, invars, outs) -> list[bool]:
 
 @rule("while")
 def while_loop(block: Block, call: Call):
+    if try_loop(block, call):
+        return
     p = call.eqn.params
     cond: ClosedJaxpr = p["cond_jaxpr"]
     body: ClosedJaxpr = p["body_jaxpr"]
@@ -157,6 +160,8 @@ def cond(block: Block, call: Call):
 
 @rule("scan")
 def scan(block: Block, call: Call):
+    if try_loop(block, call):
+        return
     p = call.eqn.params
     closed: ClosedJaxpr = p["jaxpr"]
     length, n_consts, n_carry = p["length"], p["num_consts"], p["num_carry"]

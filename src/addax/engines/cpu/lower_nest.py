@@ -15,7 +15,7 @@ import numpy as np
 from addax.core.avals import ShapedArray
 from addax.core.jaxpr import Eqn, Literal, Var
 from addax.engines.cpu import lower_indexed, views
-from addax.engines.cpu.buffers import Buffer, Kernel
+from addax.engines.cpu.buffers import Buffer, Kernel, ahead_of_time
 from addax.engines.cpu.fuse import Axes, Group
 from addax.engines.cpu.loops import Acc, Affine, Let, Lit, Load, Loop, Nest, Param, Store, Sym, Update
 from addax.engines.cpu.lower_elementwise import REDUCTIONS, element_name, op_cost, op_of
@@ -234,6 +234,35 @@ class NestBuilder:
             out.append(a)
         return out
 
+    def turn_leaves(self) -> list[Kernel]:
+        """Copy large arrays that would be read across their rows, lane by lane, into the order of the loops first."""
+        vector = self.choose_vector()
+        copies: list[Kernel] = []
+        done: dict[tuple, tuple[Buffer, dict[int, int]]] = {}
+        order = [a for a in (*self.outer, *self.inner) if a != vector] + [vector]
+        for access in self.leaves.values():
+            if type(access) is not Access or access.buffer is None:
+                continue
+            strides = access.strides
+            if abs(strides.get(vector, 0)) < 2 or self.sizes[vector] < 8:
+                continue
+            fast = [a for a, s in strides.items() if abs(s) == 1]
+            size = math.prod([self.sizes[a] for a in strides])
+            if not fast or self.sizes[fast[0]] < 8 or size < 4096:
+                continue
+            if access.key not in done:
+                atoms = [a for a in order if strides.get(a)]
+                dims = [self.sizes[a] for a in atoms]
+                buffer = self.new_buffer(size * _itemsize(access.dtype))
+                dense = views.contiguous_strides(tuple(dims))
+                table = [len(dims), access.offset, 0, *dims, *[strides[a] for a in atoms], *dense]
+                symbol = f"copy_{_itemsize(access.dtype)}"
+                copies.append(ahead_of_time(symbol, [access.buffer, buffer], {buffer}, table, size * 0.5))
+                done[access.key] = buffer, dict(zip(atoms, dense, strict=True))
+            buffer, dense_strides = done[access.key]
+            access.buffer, access.offset, access.strides = buffer, 0, dict(dense_strides)
+        return copies
+
     def choose_vector(self) -> int | None:
         if not self.inner:
             return self.outer[-1] if self.outer else None
@@ -253,6 +282,7 @@ class NestBuilder:
     def kernels(self) -> list[Kernel]:
         self.collect_accesses()
         self.order_atoms()
+        turned = self.turn_leaves()
         self.outer = self.collapse(self.outer)
         self.inner = self.collapse(self.inner)
         self.vector = self.choose_vector()
@@ -261,8 +291,8 @@ class NestBuilder:
         traffic = sum(_itemsize(a.dtype) for a in self.accesses if a.buffer is not None) * NS_PER_BYTE
         self.ns = total * (cost + traffic)
         if not self.chunked and self.wants_chunks():
-            return self.chunk()
-        return [self.emit()]
+            return turned + self.chunk()
+        return [*turned, self.emit()]
 
     # ---- few results from much work: partial reductions over chunks, then a second kernel
 
