@@ -34,6 +34,8 @@ class ShapedArray:
     vma: frozenset
     ndim: int
     size: int
+    _desc: Any
+    _tangent: Any
 
     def __new__(cls, shape, dtype, weak_type: bool = False, vma: frozenset = frozenset()) -> ShapedArray:
         try:

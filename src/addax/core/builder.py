@@ -19,6 +19,8 @@ class JaxprTracer(Tracer):
 
     __slots__ = ("var",)
 
+    _trace: JaxprTrace
+
     def __init__(self, trace: JaxprTrace, aval, var):
         self._trace, self.aval, self.var = trace, aval, var
 

@@ -27,27 +27,9 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from addax._native import current_context, set_base_context, swap_context
 from addax.core.errors import near_miss
 from addax.core.options import DISPATCH, HOST, TRACE, Option
-
-try:  # TODO(native): plain import once the extension is built everywhere
-    from addax._native import current_context, set_base_context, swap_context
-except ImportError:  # pragma: no cover
-    _tls = threading.local()
-    _base_context: Any = None
-
-    def current_context() -> Any:
-        return getattr(_tls, "context", None) or _base_context
-
-    def swap_context(context: Any) -> Any:
-        previous = getattr(_tls, "context", None)
-        _tls.context = context
-        return previous
-
-    def set_base_context(context: Any) -> None:
-        global _base_context
-        _base_context = context
-
 
 _PREFIXES = ("addax_", "jax_")
 

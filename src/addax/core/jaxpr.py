@@ -166,7 +166,7 @@ def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence, *args) -> list:
     """
     if len(args) != len(jaxpr.invars):
         raise TypeError(f"eval_jaxpr: this jaxpr takes {len(jaxpr.invars)} arguments, got {len(args)}")
-    env: dict[Var, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))
     last = last_uses(jaxpr)
     for i, eqn in enumerate(jaxpr.eqns):
