@@ -12,11 +12,13 @@ from typing import Any
 from addax import _native
 from addax.core.primitive import Primitive
 from addax.core.trace import Tracer
+from addax.interpreters.values import SCALARS
 from addax.lax.arguments import operand
 
 ArrayLike = Any  # an array, a tracer, a NumPy array or scalar, a Python scalar
 
 _VALUES = (Tracer, _native.Array)
+_SCALARS = frozenset(SCALARS)
 
 
 class AccuracyMode(Enum):
@@ -54,7 +56,7 @@ class Tolerance:
 def apply(p: Primitive, *xs: ArrayLike, **params):
     """Bind an elementwise primitive to checked operands."""
     for x in xs:
-        if not isinstance(x, _VALUES):
+        if not isinstance(x, _VALUES) and type(x) not in _SCALARS:
             xs = tuple(operand(p.name, x, i if len(xs) > 1 else None) for i, x in enumerate(xs))
             break
     return p.bind(*xs, **params)
