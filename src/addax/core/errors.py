@@ -446,11 +446,8 @@ class UnexpectedTracerError(AddaxTypeError):
 class KeyReuseError(AddaxTypeError):
     """A PRNG key was used twice, so two sets of random numbers that should be independent are the same.
 
-    This fails under ``addax.debug_key_reuse(True)``::
-
-        key = random.key(0)
-        noise = random.normal(key, (2,))
-        mask = random.bernoulli(key, 0.5)  # KeyReuseError: the same random bits again
+    The check that raises it is not part of this version; the class is here so that programs can name it. What it is
+    about: ``noise = random.normal(key, (2,))`` followed by ``mask = random.bernoulli(key, 0.5)`` draws from the same bits.
 
     Split the key, and use each part once::
 

@@ -12,6 +12,7 @@ import numpy as np
 from addax import _native
 from addax.core import dtypes, tree
 from addax.core.avals import ShapedArray, get_aval
+from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import convert, expand_dims
 from addax.lax import shape as lax_shape
@@ -272,7 +273,7 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
     """``start, start + step, ...`` up to but without ``stop``.
 
     Raises:
-      TypeError: for traced bounds: the length of the result would depend on them.
+      ConcretizationTypeError: for traced bounds: the length of the result would depend on them.
 
     >>> import addax.numpy as jnp
     >>> jnp.arange(3), jnp.arange(1.0, 2.0, 0.5)
@@ -281,10 +282,10 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
     given = [x for x in (start, stop, step) if x is not None]
     for x in given:
         if isinstance(x, Tracer) and x.concrete() is None:
-            raise TypeError(
-                "arange: It arose in the arguments: the length of the result would depend on a traced value. Pass "
-                f"static numbers, or use addax.lax.iota for a fixed length.\n{x.origin()}"
-            )
+            raise ConcretizationTypeError(
+                x, "It arose in an argument of arange: the length of the result would depend on it. Pass static numbers, "
+                "or use addax.lax.iota for a fixed length."
+            )  # fmt: skip
     numbers = [np.asarray(x.concrete() if isinstance(x, Tracer) else x)[()] for x in given]
     if any(np.ndim(x) for x in numbers):
         raise ValueError("jnp.arange: arguments must be scalars.")
