@@ -187,6 +187,26 @@ def test_a_kernel_whose_helper_is_gone_is_compiled_again(cache):
     np.testing.assert_allclose(y, np.sin(x), rtol=1e-15)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # about threads and fork
+def test_parent_and_forked_child_do_not_write_over_each_other(cache):
+    check(nest(2))
+    child = os.fork()
+    if child == 0:
+        try:
+            for power in range(3, 9):
+                check(nest(power), power)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    for power in range(9, 15):
+        check(nest(power), power)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    for power in range(9, 15):
+        check(nest(power), power)
+
+
 def test_an_error_in_one_of_many_is_raised(cache):
     good = [elementwise("integer_pow", ["float32"], "float32", y=power) for power in range(20, 26)]
     nests = [Nest(f"g{k}", n.params, n.n_table, n.body) for k, n in enumerate(good)]
@@ -203,6 +223,7 @@ def test_text_shows_every_stage(cache):
     assert "integer_pow a0 y=2" in objects.text([nest()], "loops")
     assert "define void @k_" in objects.text([nest()], "llvm")
     assert "ret" in objects.text([nest()], "asm")
+    assert "define void @addax.rem_pio2_huge" in objects.text([elementwise("sin", ["float32"], "float32")], "llvm")
     with pytest.raises(ValueError, match="unknown stage 'hlo'"):
         objects.text([nest()], "hlo")
 

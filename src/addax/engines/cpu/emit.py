@@ -7,6 +7,8 @@ is one register if it is the same for all lanes, else one register per unrolled 
 
 from __future__ import annotations
 
+import re
+
 from addax.engines.cpu.emit_builder import LIBRARY, Module, constant
 from addax.engines.cpu.emit_lanes import SCALAR_TYPES
 from addax.engines.cpu.emit_loops import Loops
@@ -107,6 +109,18 @@ def emit_module(nests: list[tuple[str, Nest]], target: Target | None = None) -> 
     target = target or host_target()
     module = Module(target)
     return module.text(*[Emitter(nest, target, module, name).text() for name, nest in nests])
+
+
+def helpers_of(text: str, target: Target | None = None) -> list[str]:
+    """The modules of the helpers that a module written in this process calls, and of those that they call."""
+    found: dict[str, str] = {}
+    stack = [text]
+    while stack:
+        for name in re.findall(r"^declare .*@(addax[.\w]+)\(", stack.pop(), re.MULTILINE):
+            if name not in found:
+                found[name] = helper_text(name, target)
+                stack.append(found[name])
+    return list(found.values())
 
 
 def helper_text(name: str, target: Target | None = None) -> str:

@@ -176,7 +176,7 @@ class _Library:
 def _llvmlite_folder() -> str:
     spec = importlib.util.find_spec("llvmlite")
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("addax compiles with LLVM, which comes with llvmlite: pip install 'llvmlite>=0.50'")
+        raise RuntimeError("addax compiles with LLVM, which comes with llvmlite: pip install 'llvmlite==0.50.*'")
     return spec.submodule_search_locations[0]
 
 
@@ -204,6 +204,8 @@ def _machine(target: Target) -> int:
             if target.arch != _machine_arch():
                 lib.all_targets()
             triple = f"{target.arch}-unknown-linux-gnu"
+            if target.arch == "aarch64" and platform.system() != "Linux":
+                features += ",+reserve-x18"  # belongs to the system on macOS and Windows
             if platform.system() == "Windows":  # the object format stays ELF, the calling convention is Windows'
                 triple = f"{target.arch}-pc-windows-msvc-elf"
             found = lib.GetTargetFromTriple(triple.encode(), ctypes.byref(error))

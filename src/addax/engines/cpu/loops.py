@@ -313,9 +313,9 @@ def print_nest(nest: Nest, canonical: bool = False) -> str:
         for s in body:
             t = type(s)
             if t is Let:
-                args = " ".join([operand(a) for a in s.args])
+                args = "".join([f" {operand(a)}" for a in s.args])
                 attrs = "".join([f" {k}={name(v) if k == 'var' else v}" for k, v in sorted(s.attrs.items())])
-                lines.append(f"{pad}{name(s.name)}: {s.dtype} = {s.op} {args}{attrs}".rstrip())
+                lines.append(f"{pad}{name(s.name)}: {s.dtype} = {s.op}{args}{attrs}")
             elif t is Load:
                 mask = f" if {name(s.mask)} else {operand(s.fill)}" if s.mask is not None else ""
                 lines.append(f"{pad}{name(s.name)}: {s.dtype} = load {name(s.param)}[{index(s.index)}]{mask}")

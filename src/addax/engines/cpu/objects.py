@@ -176,20 +176,31 @@ def kernel_name(nest: Nest) -> str:
 
 
 def text(nests: Iterable[Nest], stage: str, target: Target | None = None) -> str:
-    """The nests as ``"loops"`` (our IR), ``"llvm"`` (LLVM IR) or ``"asm"`` (assembly of the machine that runs)."""
+    """The nests as ``"loops"`` (our IR), ``"llvm"`` (LLVM IR) or ``"asm"`` (assembly), with the helpers they call."""
     nests = list({n.key: n for n in nests}.values())
     if stage == "loops":
         return "\n\n".join([print_nest(n) for n in nests])
     if stage not in ("llvm", "asm"):
         raise ValueError(f"unknown stage {stage!r}; expected 'loops', 'llvm' or 'asm'")
-    ir = _emitter().emit_module([(kernel_name(n), n) for n in nests], target)
-    return ir if stage == "llvm" else llvm.emit_assembly(ir, target)
+    module = _emitter().emit_module([(kernel_name(n), n) for n in nests], target)
+    modules = [module, *_emitter().helpers_of(module, target)]
+    return "\n".join(modules if stage == "llvm" else [llvm.emit_assembly(m, target) for m in modules])
 
 
 def _emitter():
     from addax.engines.cpu import emit  # with its tables, on the first compilation only
 
     return emit
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def clear_memory() -> None:
