@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from addax import _native
 from addax.array_repr import array_repr, format_array
 from addax.core import dtypes
@@ -31,10 +30,23 @@ from addax.core.trace import Tracer
 from addax.engines.devices import cpu_device
 from addax.interpreters.values import convert
 from addax.lax import shape as lax_shape
-from addax.numpy import choosing, cumulative, floats, index_update, indexing, logic, reductions, statistics, ufuncs
-from addax.numpy import terms as t
-from addax.numpy.base import PYTHON_SCALARS
-from addax.numpy.rest import creation, products, shapes, sorting
+from addax.numpy import (
+    choosing,
+    cumulative,
+    floats,
+    index_update,
+    indexing,
+    joining,
+    logic,
+    products,
+    reductions,
+    shapes,
+    statistics,
+    terms as t,
+    ufuncs,
+)
+from addax.numpy.base import PYTHON_SCALARS, fused
+from addax.numpy.rest import sorting
 from addax.ops.convert import bitcast_convert_type, copy
 from addax.placement import Shard, SingleDeviceSharding
 
@@ -135,8 +147,14 @@ def astype(self, dtype, copy: bool = False, device=None):
         if not dtypes.issubdtype(dtype, np.complexfloating):
             warn_user("Casting complex values to real discards the imaginary part", np.exceptions.ComplexWarning)
             self = t.real(self)
-    out = convert(self, dtype)
-    return copy_array(out) if copy and out is self else out
+    if self.dtype == dtype and not self.weak_type:
+        return copy_array(self) if copy else self
+    return convert(self, dtype) if dtypes.is_extended(dtype) else _convert(self, dtype=dtype)
+
+
+@fused(static=("dtype",))
+def _convert(x, *, dtype):
+    return convert(x, dtype)
 
 
 def reshape(self, *args, order: str = "C", out_sharding=None):
@@ -146,7 +164,13 @@ def reshape(self, *args, order: str = "C", out_sharding=None):
 
 def transpose(self, *args):
     """The dimensions in a new order, given as a tuple or as several ints; reversed without any."""
-    axes = None if not args or args == (None,) else args[0] if len(args) == 1 and not hasattr(args[0], "__index__") else args
+    axes = (
+        None
+        if not args or args == (None,)
+        else args[0]
+        if len(args) == 1 and not hasattr(args[0], "__index__")
+        else args
+    )
     return shapes.transpose(self, axes)
 
 
@@ -160,7 +184,7 @@ def copy_array(self):
     return copy.bind(self)
 
 
-def clip(self, min=None, max=None):  # noqa: A002
+def clip(self, min=None, max=None):
     """The values limited to [min, max]."""
     return choosing.clip(self, min, max)
 
@@ -175,7 +199,7 @@ def std(self, axis=None, dtype=None, out=None, ddof: int = 0, keepdims: bool = F
     return statistics.std(self, axis, dtype, out, ddof, keepdims, where=where, correction=correction)
 
 
-def view(self, dtype=None, type=None):  # noqa: A002
+def view(self, dtype=None, type=None):
     """The same bits as another dtype; the last dimension grows or shrinks by the ratio of the element sizes."""
     if type is not None:
         raise NotImplementedError("`type` argument of array.view() is not supported.")
@@ -210,7 +234,7 @@ def view(self, dtype=None, type=None):  # noqa: A002
 def _view_complex(x, dtype):
     """Complex numbers are pairs of reals."""
     if t.is_complex(x):
-        pairs = shapes.stack([t.real(x), t.imag(x)], -1)
+        pairs = joining.stack([t.real(x), t.imag(x)], -1)
         return view(shapes.reshape(pairs, (*x.shape[:-1], 2 * x.shape[-1]) if x.ndim else (2,)), dtype)
     part = {dtypes.complex64: dtypes.float32, dtypes.complex128: dtypes.float64}[dtype]
     reals = view(x, part)
@@ -283,7 +307,7 @@ METHODS: dict[str, Callable] = {
     "cumsum": cumulative.cumsum, "cumprod": cumulative.cumprod,
     # shapes
     "reshape": reshape, "ravel": shapes.ravel, "flatten": flatten, "transpose": transpose, "squeeze": shapes.squeeze,
-    "swapaxes": shapes.swapaxes, "repeat": shapes.repeat, "diagonal": shapes.diagonal, "trace": products.trace,
+    "swapaxes": shapes.swapaxes, "repeat": joining.repeat, "diagonal": products.diagonal, "trace": products.trace,
     # choosing
     "take": sorting.take, "choose": sorting.choose, "compress": sorting.compress, "nonzero": sorting.nonzero,
     "searchsorted": sorting.searchsorted, "sort": sorting.sort, "argsort": sorting.argsort,
@@ -473,5 +497,3 @@ def attach() -> None:
         setattr(_native.Array, name, value)
     for name, value in TRACED.items():
         setattr(Tracer, name, value)
-
-

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.trace import Tracer
 
@@ -28,9 +27,7 @@ def array_repr(arr, max_line_width: int | None = None, precision: int | None = N
     value = arr._value
     if arr.size == 0 and arr.shape != (0,):
         return f"{_PREFIX}[], shape={arr.shape}, {dtype}"
-    body = np.array2string(
-        value, max_line_width, precision, suppress_small, separator=", ", prefix=_PREFIX, suffix=","
-    )
+    body = np.array2string(value, max_line_width, precision, suppress_small, separator=", ", prefix=_PREFIX, suffix=",")
     width = np.get_printoptions()["linewidth"] if max_line_width is None else max_line_width
     # The dtype goes to a line of its own where it does not fit behind the last one.
     last_line = len(body) - (body.rfind("\n") + 1) + (len(_PREFIX) if "\n" not in body else 0)
@@ -58,5 +55,3 @@ def format_array(x, spec: str) -> str:
     if x.ndim == 0:
         return format(x._value[()], spec)
     return format(x._value, spec)
-
-

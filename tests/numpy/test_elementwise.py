@@ -6,11 +6,11 @@ import itertools
 
 import jax
 import ml_dtypes
-import numpy as np
 import pytest
 from oracle import Weak, check, sample
 
 import addax
+import numpy as np
 
 DTYPES = ["bool", "int8", "int32", "uint8", "float16", ml_dtypes.bfloat16, "float32", "complex64"]
 
@@ -92,7 +92,15 @@ def test_binary_scalars(name):
 @pytest.mark.parametrize("name", BINARY)
 def test_binary_shapes(name):
     dtype = "int32" if name in ("gcd", "lcm") or "shift" in name or "bitwise" in name else "float32"
-    shapes = [((3, 1), (1, 4)), ((4,), (3, 4)), ((), (3,)), ((2, 3), (2,)), ((2,), (3,)), ((0, 3), (1, 3)), ((1,), (5,))]
+    shapes = [
+        ((3, 1), (1, 4)),
+        ((4,), (3, 4)),
+        ((), (3,)),
+        ((2, 3), (2,)),
+        ((2,), (3,)),
+        ((0, 3), (1, 3)),
+        ((1,), (5,)),
+    ]
     for a, b in shapes:
         y = sample(dtype, b, seed=1)
         check(name, sample(dtype, a), np.abs(y) if "pow" in name else y, rtol=RTOL.get(name))
@@ -130,7 +138,11 @@ def test_powers():
             check("power", x, n, rtol=2e-5)
     check("power", sample("float32", 4), sample("int32", 4), rtol=2e-5)
     check("power", sample("float16", 4), np.asarray(2, np.int32))
-    assert np.asarray(addax.numpy.power(np.array([0, 2, 3], np.uint8), np.array([64, 70, 2], np.uint8))).tolist() == [0, 0, 9]
+    assert np.asarray(addax.numpy.power(np.array([0, 2, 3], np.uint8), np.array([64, 70, 2], np.uint8))).tolist() == [
+        0,
+        0,
+        9,
+    ]
 
 
 def test_ldexp_and_frexp():

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval, scalar_aval
@@ -34,9 +33,7 @@ def check_array_like(fun_name: str, *xs) -> None:
     for i, x in enumerate(xs):
         if not is_array_like(x):
             hint = ": convert it with addax.numpy.array first" if isinstance(x, (list, tuple)) else ""
-            raise TypeError(
-                f"{fun_name} requires ndarray or scalar arguments, got {type(x)} at position {i}{hint}."
-            )
+            raise TypeError(f"{fun_name} requires ndarray or scalar arguments, got {type(x)} at position {i}{hint}.")
 
 
 def as_operand(x) -> Any:
@@ -55,33 +52,50 @@ def as_array(x) -> Any:
 
 def cast(x, dtype, weak: bool = False):
     """``x`` as ``dtype``. Python scalars stay what they are where their default type is the wanted one."""
-    if type(x) in PYTHON_SCALARS:
-        aval = get_aval(x)
-        if weak:
-            if aval.dtype == dtype and aval.weak_type:
-                if type(x) is int:
-                    check_int_range(x, dtype)
-                return x
-            for kind in (float, complex):  # an int among weak floats is a weak float
-                if scalar_aval(kind).dtype == dtype:
-                    return kind(x)
-        if type(x) is int and dtypes.issubdtype(dtype, np.integer):
-            check_int_range(x, dtype)
-        with np.errstate(all="ignore"):
-            scalar = np.asarray(x).astype(dtype)[()]
-        return convert(scalar, dtype, True) if weak else scalar
+    cls = type(x)
+    if cls in PYTHON_SCALARS:
+        if cls is int:
+            limits = integer_limits(dtype)
+            if limits is not None and not limits[0] <= x <= limits[1]:
+                raise integer_overflow(x, dtype, limits)
+        if not weak:
+            return number(x, dtype)
+        for kind in (cls, float, complex):  # an int among weak floats is a weak float
+            if scalar_aval(kind).dtype == dtype:
+                return kind(x)
+        return convert(number(x, dtype), dtype, True)
     if isinstance(x, np.ndarray | np.generic) and not weak:
         return x if x.dtype == dtype else np.asarray(x).astype(dtype)
     return convert(x, dtype, weak)
 
 
-def check_int_range(x: int, dtype) -> None:
+# Within these bounds a conversion to float32 cannot overflow, so no warning needs to be silenced.
+_SURELY_FLOAT32 = 3e38
+
+
+def number(x, dtype) -> np.generic:
+    """A Python number as a NumPy scalar; it must be in the range of an integer dtype."""
+    scalar = dtype.type
+    if scalar is np.int32 or (scalar is np.float32 and type(x) is float and -_SURELY_FLOAT32 < x < _SURELY_FLOAT32):
+        return scalar(x)
+    with np.errstate(all="ignore"):
+        return np.asarray(x).astype(dtype)[()]
+
+
+@functools.lru_cache(maxsize=256)
+def integer_limits(dtype) -> tuple[int, int] | None:
+    """The least and largest number of an integer dtype, None for others."""
+    if not dtypes.issubdtype(dtype, np.integer):
+        return None
     info = dtypes.iinfo(dtype)
-    if not info.min <= x <= info.max:
-        raise OverflowError(
-            f"Python integer {x} out of bounds for {dtypes.dtype_name(dtype)}: it must be in [{info.min}, {info.max}]. "
-            "Enable 64-bit types with addax.config.update('addax_enable_x64', True), or use a float."
-        )
+    return int(info.min), int(info.max)
+
+
+def integer_overflow(x: int, dtype, limits: tuple[int, int]) -> OverflowError:
+    return OverflowError(
+        f"Python integer {x} out of bounds for {dtypes.dtype_name(dtype)}: it must be in [{limits[0]}, {limits[1]}]. "
+        "Enable 64-bit types with addax.config.update('addax_enable_x64', True), or use a float."
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -284,14 +298,15 @@ def canonical_axis(axis: int, ndim: int, what: str = "axis") -> int:
     """``axis`` counted from the front.
 
     Raises:
-      ValueError: if it is out of range.
+      numpy.exceptions.AxisError: if it is out of range.
     """
     try:
         axis = axis.__index__()
     except AttributeError:
         raise TypeError(f"{what} must be an integer, got {axis!r} of type {type(axis).__name__}") from None
     if not -ndim <= axis < ndim:
-        raise ValueError(f"{what} {axis} is out of bounds for array of dimension {ndim}")
+        # Both a ValueError and an IndexError, as in NumPy.
+        raise np.exceptions.AxisError(f"{what} {axis} is out of bounds for array of dimension {ndim}")
     return axis + ndim if axis < 0 else axis
 
 
@@ -326,9 +341,7 @@ def canonical_shape(shape) -> tuple[int, ...]:
         try:
             n = d.__index__()
         except (AttributeError, TypeError):
-            raise TypeError(
-                f"Shapes must be 1D sequences of concrete values of integer type, got {shape}."
-            ) from None
+            raise TypeError(f"Shapes must be 1D sequences of concrete values of integer type, got {shape}.") from None
         if n < 0:
             raise ValueError(f"shape must have non-negative dimensions, got {shape}")
         out.append(n)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.numpy import terms as t
@@ -91,7 +90,7 @@ def select(condlist: Sequence, choicelist: Sequence, default=0) -> Any:
 _NOT_GIVEN: Any = object()
 
 
-def clip(arr=_NOT_GIVEN, /, min=None, max=None) -> Any:  # noqa: A002
+def clip(arr=_NOT_GIVEN, /, min=None, max=None) -> Any:
     """``arr`` with what is below ``min`` raised to it, and what is above ``max`` lowered to it.
 
     Where min > max the result is max. nan stays nan. A bound of None does nothing.

@@ -6,7 +6,6 @@ import operator
 from typing import Any
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.interpreters.values import reshape
@@ -94,7 +93,9 @@ def _array_api(name: str, fun, start: int, x, axis, dtype, include_initial: bool
     check_array_like(name, x)
     x = as_array(x)
     if x.ndim == 0:
-        raise ValueError("The input must be non-scalar to take a cumulative sum, however a scalar value or scalar array was given.")
+        raise ValueError(
+            "The input must be non-scalar to take a cumulative sum, however a scalar value or scalar array was given."
+        )
     if axis is None:
         if x.ndim > 1:
             raise ValueError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.numpy import terms as t
@@ -80,7 +79,7 @@ def rint(x, /):
     return t.round_half_even(x)
 
 
-def round(a, decimals: int = 0, out=None):  # noqa: A001
+def round(a, decimals: int = 0, out=None):
     """``a`` rounded to a number of decimals, ties to the even digit; integers are themselves.
 
     Args:
@@ -226,9 +225,7 @@ def frexp(x, /):
     scaled_bits = bitcast_convert_type.bind(scaled, new_dtype=t.dtype_of(bits))
     exponent = t.sub(field(scaled_bits), bias - 1)
     exponent = t.select(subnormal, t.sub(exponent, lift), exponent)
-    half = t.or_(
-        t.and_(scaled_bits, ~(mask << mantissa_bits)), (bias - 1) << mantissa_bits
-    )
+    half = t.or_(t.and_(scaled_bits, ~(mask << mantissa_bits)), (bias - 1) << mantissa_bits)
     mantissa = bitcast_convert_type.bind(half, new_dtype=dtype)
     itself = t.or_(t.eq(x, 0), t.not_(t.is_finite(x)))
     return t.select(itself, x, mantissa), t.select(itself, t.const(exponent, 0), exponent)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.numpy import terms as t
@@ -52,9 +50,7 @@ def _ordered(compare, x, y):
     """``compare``, for complex numbers on the real parts, and where those are equal on the imaginary parts."""
     if not t.is_complex(x):
         return compare(x, y)
-    return t.select(
-        t.eq(t.real(x), t.real(y)), compare(t.imag(x), t.imag(y)), compare(t.real(x), t.real(y))
-    )
+    return t.select(t.eq(t.real(x), t.real(y)), compare(t.imag(x), t.imag(y)), compare(t.real(x), t.real(y)))
 
 
 @elementwise(same_dtype)
@@ -329,5 +325,3 @@ def array_equiv(a1, a2):
     except ValueError:
         return as_array(np.False_)
     return _all(t.eq(a, b))
-
-

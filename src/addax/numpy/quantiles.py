@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.interpreters.values import expand_dims, reshape
@@ -163,7 +162,9 @@ def _pick(x, index):
     """``out[i, ...] = x[..., index[i, ...]]`` for whole positions in the last dimension, one or one per element."""
     lead = x.shape[:-1]
     places = t.to_dtype(index, dtypes.int32)
-    grids = [as_array(np.arange(n, dtype=np.int32).reshape(-1, *(1,) * (len(lead) - 1 - d))) for d, n in enumerate(lead)]
+    grids = [
+        as_array(np.arange(n, dtype=np.int32).reshape(-1, *(1,) * (len(lead) - 1 - d))) for d, n in enumerate(lead)
+    ]
     return getitem(x, (*grids, places))
 
 
@@ -183,7 +184,9 @@ def _unweighted(x, q, n: int, real, method: str, skip_nan: bool):
     lead = x.shape[:-1]
     ordered = lax_sort(x, dimension=x.ndim - 1)  # nan is sorted to the end
     if skip_nan:
-        numbers = registry["reduce_sum"].bind(t.to_dtype(t.not_(undefined), real), axes=(x.ndim - 1,), out_sharding=None)
+        numbers = registry["reduce_sum"].bind(
+            t.to_dtype(t.not_(undefined), real), axes=(x.ndim - 1,), out_sharding=None
+        )
         at, last = _positions(q, numbers, len(lead))
     else:
         at, last = _positions(q, as_array(np.full(lead, n, real)), len(lead))
@@ -246,4 +249,6 @@ def _weighted(x, q, w, real, skip_nan: bool):
     out = t.to_dtype(_pick(ordered, index), real)
     if skip_nan:
         return out
-    return t.select(broadcast_to(registry["reduce_or"].bind(undefined, axes=(last,)), out.shape), t.const(out, math.nan), out)
+    return t.select(
+        broadcast_to(registry["reduce_or"].bind(undefined, axes=(last,)), out.shape), t.const(out, math.nan), out
+    )

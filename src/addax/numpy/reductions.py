@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.interpreters.values import expand_dims, reshape
@@ -118,9 +117,7 @@ def _reduction(
             result = _accumulator(in_dtype)
         # Floats of 16 bits and less are summed in float32 and rounded once.
         narrow = upcast and dtypes.issubdtype(result, np.floating) and dtypes.itemsize_bits(result) < 32
-        # A sum of complex numbers as reals keeps the real part: the sum comes first, then the conversion.
-        to_real = t.is_complex(a) and not dtypes.issubdtype(result, np.complexfloating)
-        compute = np.dtype(np.float32) if narrow else in_dtype if to_real else result
+        compute = np.dtype(np.float32) if narrow else result
         a = t.to_dtype(a, compute)
         if where is not None:
             mask = as_array(where)
@@ -159,7 +156,7 @@ def _dynamic(initial, where) -> dict:
     return {k: v for k, v in (("initial", initial), ("where", where)) if v is not None}
 
 
-def sum(  # noqa: A001
+def sum(
     a, axis: Axis = None, dtype=None, out=None, keepdims: bool = False, initial=None, where=None,
     promote_integers: bool = True,
 ) -> Any:  # fmt: skip
@@ -201,7 +198,7 @@ def prod(
     )  # fmt: skip
 
 
-def max(a, axis: Axis = None, out=None, keepdims: bool = False, initial=None, where=None) -> Any:  # noqa: A001
+def max(a, axis: Axis = None, out=None, keepdims: bool = False, initial=None, where=None) -> Any:
     """The largest element over ``axis``; nan if one is nan. Equal maxima share the derivative.
 
     Args:
@@ -218,7 +215,7 @@ def max(a, axis: Axis = None, out=None, keepdims: bool = False, initial=None, wh
     return _max(a, **_dynamic(initial, where), axis=axis_argument(axis), dtype=None, keepdims=bool(keepdims))
 
 
-def min(a, axis: Axis = None, out=None, keepdims: bool = False, initial=None, where=None) -> Any:  # noqa: A001
+def min(a, axis: Axis = None, out=None, keepdims: bool = False, initial=None, where=None) -> Any:
     """The smallest element over ``axis``; nan if one is nan. Arguments as for `max`.
 
     >>> import addax.numpy as jnp
@@ -232,7 +229,7 @@ def min(a, axis: Axis = None, out=None, keepdims: bool = False, initial=None, wh
 amax, amin = max, min
 
 
-def all(a, axis: Axis = None, out=None, keepdims: bool = False, *, where=None) -> Any:  # noqa: A001
+def all(a, axis: Axis = None, out=None, keepdims: bool = False, *, where=None) -> Any:
     """Whether all elements over ``axis`` are true (not 0); true over no elements.
 
     >>> import addax.numpy as jnp
@@ -243,7 +240,7 @@ def all(a, axis: Axis = None, out=None, keepdims: bool = False, *, where=None) -
     return _all(a, **_dynamic(None, where), axis=axis_argument(axis), dtype=None, keepdims=bool(keepdims))
 
 
-def any(a, axis: Axis = None, out=None, keepdims: bool = False, *, where=None) -> Any:  # noqa: A001
+def any(a, axis: Axis = None, out=None, keepdims: bool = False, *, where=None) -> Any:
     """Whether an element over ``axis`` is true (not 0); false over no elements.
 
     >>> import addax.numpy as jnp
@@ -445,5 +442,3 @@ def nanargmin(a, axis: int | None = None, out=None, keepdims: bool | None = None
     """
     no_out("nanargmin", out)
     return _nan_position("nanargmin", argmin, highest_value, a, axis, keepdims)
-
-

@@ -9,13 +9,11 @@ import math
 from typing import Any
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.interpreters.values import expand_dims, reshape, transpose
 from addax.lax.shape import concatenate
-from addax.numpy import ufuncs
-from addax.numpy import terms as t
+from addax.numpy import terms as t, ufuncs
 from addax.numpy.base import (
     as_array,
     as_operand,
@@ -47,7 +45,9 @@ def _mask_of(name: str, where, shape):
     if mask.dtype != np.bool_:
         raise ValueError(f"addax.numpy.{name}: where must be None or a boolean array; got where.dtype={mask.dtype!r}.")
     if broadcast_shapes(shape, mask.shape) != tuple(shape):
-        raise ValueError(f"addax.numpy.{name}: where of shape {mask.shape} does not broadcast to the array's shape {shape}.")
+        raise ValueError(
+            f"addax.numpy.{name}: where of shape {mask.shape} does not broadcast to the array's shape {shape}."
+        )
     return broadcast_to(mask, shape)
 
 
@@ -182,9 +182,7 @@ def _spread(name, fun, a, axis, dtype, out, ddof, keepdims, where, mean, correct
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
     given = {k: v for k, v in (("where", where), ("mean", mean)) if v is not None}
-    return fun(
-        a, ddof, **given, axis=axis_argument(axis), dtype=dtype_argument(dtype, name), keepdims=bool(keepdims)
-    )
+    return fun(a, ddof, **given, axis=axis_argument(axis), dtype=dtype_argument(dtype, name), keepdims=bool(keepdims))
 
 
 def _variance(name, a, ddof, where, mean, axis, dtype, keepdims):
@@ -293,7 +291,14 @@ def nanstd(
 
 
 def cov(
-    m, y=None, rowvar: bool = True, bias: bool = False, ddof: int | None = None, fweights=None, aweights=None, dtype=None
+    m,
+    y=None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: int | None = None,
+    fweights=None,
+    aweights=None,
+    dtype=None,
 ) -> Any:
     """The covariance matrix of variables: C[i, j] = sum_k w_k (x_ik - mean_i) conj(x_jk - mean_j) / norm.
 
@@ -403,5 +408,3 @@ def corrcoef(x, y=None, rowvar: bool = True, dtype=None) -> Any:
 def _unit(x):
     """Rounding errors cut off: within [-1, 1]."""
     return t.min_(t.max_(x, -1.0), 1.0)
-
-

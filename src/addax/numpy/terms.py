@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.avals import get_aval, scalar_aval
 from addax.interpreters.values import SCALARS, broadcast_to, convert, shape_of
-from addax.numpy.base import broadcast_shapes
+from addax.numpy.base import broadcast_shapes, number
 from addax.ops import elementwise as ops
 from addax.ops.comparison import select_n
 
@@ -52,18 +51,22 @@ def const(x, value) -> Any:
         kind = _KINDS.get(aval.dtype.kind)
         if kind is not None and scalar_aval(kind).dtype == aval.dtype:
             return kind(value)
-    return np.asarray(value).astype(aval.dtype)[()]
+    return number(value, aval.dtype)
 
 
 def term(primitive) -> Callable[..., Any]:
-    """``primitive`` as a function whose Python numbers take the dtype of its arrays."""
+    """``primitive``, of one or two operands, as a function whose Python numbers take the dtype of its arrays."""
     bind = primitive.bind
+    if primitive.arity == 1:
+        return bind
 
-    def f(*xs):
-        for x in xs:
+    def f(x, y):
+        if type(y) in SCALARS:
             if type(x) not in SCALARS:
-                return bind(*(const(x, y) if type(y) in SCALARS else y for y in xs))
-        return bind(*xs)
+                y = const(x, y)
+        elif type(x) in SCALARS:
+            x = const(y, x)
+        return bind(x, y)
 
     f.__name__ = primitive.name
     return f
@@ -96,16 +99,10 @@ floor, ceil, nextafter = map(term, (ops.floor, ops.ceil, ops.nextafter))
 real, imag, complex_ = map(term, (ops.real, ops.imag, ops.complex_))
 square, pow_, sqrt, cbrt = map(term, (ops.square, ops.pow_, ops.sqrt, ops.cbrt))
 exp, exp2, expm1, log, log1p = map(term, (ops.exp, ops.exp2, ops.expm1, ops.log, ops.log1p))
-sin, cos, tan, asin, acos, atan, atan2 = map(
-    term, (ops.sin, ops.cos, ops.tan, ops.asin, ops.acos, ops.atan, ops.atan2)
-)
-sinh, cosh, tanh, asinh, acosh, atanh = map(
-    term, (ops.sinh, ops.cosh, ops.tanh, ops.asinh, ops.acosh, ops.atanh)
-)
+sin, cos, tan, asin, acos, atan, atan2 = map(term, (ops.sin, ops.cos, ops.tan, ops.asin, ops.acos, ops.atan, ops.atan2))
+sinh, cosh, tanh, asinh, acosh, atanh = map(term, (ops.sinh, ops.cosh, ops.tanh, ops.asinh, ops.acosh, ops.atanh))
 eq, ne, lt, le, gt, ge = map(term, (ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge))
-and_, or_, xor, not_, population_count = map(
-    term, (ops.and_, ops.or_, ops.xor, ops.not_, ops.population_count)
-)
+and_, or_, xor, not_, population_count = map(term, (ops.and_, ops.or_, ops.xor, ops.not_, ops.population_count))
 shift_left, shift_right_arithmetic, shift_right_logical = map(
     term, (ops.shift_left, ops.shift_right_arithmetic, ops.shift_right_logical)
 )

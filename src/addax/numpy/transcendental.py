@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.numpy import terms as t
 from addax.numpy.base import elementwise, fused, inexact_dtype, operands
@@ -399,9 +398,7 @@ def _logaddexp_of_unit(name: str, unit: float):
     def rule(primals, tangents):
         x, y = primals
         out = fun(x, y)
-        return out, t.add(
-            t.mul(tangents[0], _weight(x, out, unit)), t.mul(tangents[1], _weight(y, out, unit))
-        )
+        return out, t.add(t.mul(tangents[0], _weight(x, out, unit)), t.mul(tangents[1], _weight(y, out, unit)))
 
     return fun
 

@@ -11,15 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.interpreters.values import expand_dims, move_axis, reshape
 from addax.lax.control_flow import scan
 from addax.lax.shape import concatenate
-from addax.numpy import cumulative, logic, reductions, transcendental, ufuncs
-from addax.numpy import terms as t
+from addax.numpy import cumulative, logic, reductions, terms as t, transcendental, ufuncs
 from addax.numpy.base import as_array, broadcast_to, canonical_axis, check_array_like, no_out
 from addax.numpy.index_update import IndexUpdate
 from addax.numpy.indexing import getitem
@@ -240,7 +238,9 @@ class ufunc(metaclass=_UfuncType):
         check_array_like(f"{self.__name__}.at", a, *(() if b is None else (b,)))
         a = as_array(a)
         if (b is None) != (self.nin == 1):
-            raise ValueError("second operand needed for ufunc" if b is None else "Second operand provided when ufunc is unary.")
+            raise ValueError(
+                "second operand needed for ufunc" if b is None else "Second operand provided when ufunc is unary."
+            )
         fast = self._fast.get("at")
         if fast is not None:
             return fast(IndexUpdate(a)[indices], b)
@@ -323,7 +323,13 @@ def _update(method: str) -> Callable:
 
 
 _install(ufuncs.add, 0, reduce=_reduce_with(reductions.sum, True), accumulate=cumulative.cumsum, at=_update("add"))
-_install(ufuncs.multiply, 1, reduce=_reduce_with(reductions.prod, True), accumulate=cumulative.cumprod, at=_update("multiply"))
+_install(
+    ufuncs.multiply,
+    1,
+    reduce=_reduce_with(reductions.prod, True),
+    accumulate=cumulative.cumprod,
+    at=_update("multiply"),
+)
 _install(ufuncs.subtract, None, at=_update("subtract"))
 _install(ufuncs.negative)
 _install(ufuncs.maximum, None, reduce=_reduce_with(reductions.max), at=_update("max"))
@@ -336,4 +342,3 @@ _install(logic.bitwise_or, 0)
 _install(logic.bitwise_xor, 0)
 _install(transcendental.logaddexp, -np.inf)
 _install(transcendental.logaddexp2, -np.inf)
-

@@ -9,7 +9,6 @@ from __future__ import annotations
 import operator
 
 import numpy as np
-
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.primitive import registry
@@ -17,6 +16,7 @@ from addax.core.trace import Tracer
 from addax.lax.control_flow import while_loop
 from addax.numpy import terms as t
 from addax.numpy.base import (
+    ARRAYS,
     as_array,
     as_operand,
     broadcast_arrays,
@@ -106,7 +106,7 @@ def positive(x, /):
 
 
 @elementwise(same_dtype)
-def abs(x, /):  # noqa: A001
+def abs(x, /):
     """The absolute value; for complex x the modulus, which is real. Booleans and unsigned integers are themselves.
 
     >>> import addax.numpy as jnp
@@ -240,7 +240,7 @@ def fmod(x, y, /):
 
 
 @elementwise(numeric_dtype)
-def divmod(x, y, /):  # noqa: A001
+def divmod(x, y, /):
     """``(floor_divide(x, y), remainder(x, y))``
 
     >>> import addax.numpy as jnp
@@ -280,6 +280,8 @@ def power(x1, x2, /):
     >>> jnp.power(2.0, 0.5)
     Array(1.4142135, dtype=float32, weak_type=True)
     """
+    if type(x2) is int and isinstance(x1, ARRAYS):
+        return _integer_power(x1, y=x2, exponent_type=int)
     check_array_like("power", x1, x2)
     n = _known_integer(x2)
     if n is None:
@@ -287,7 +289,7 @@ def power(x1, x2, /):
     return _integer_power(x1, y=n, exponent_type=int if type(x2) is int else get_aval(x2).dtype)
 
 
-pow = power  # noqa: A001
+pow = power
 
 
 def _known_integer(x) -> int | None:
