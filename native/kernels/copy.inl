@@ -16,7 +16,7 @@ struct Tile {
   typedef Item<kSize> Vec __attribute__((vector_size(kLanes * kSize), aligned(kSize)));
 
   template <int kStep, int... kLane>
-  static inline void exchange(Vec& a, Vec& b, std::integer_sequence<int, kLane...>) {
+  static ADDAX_INLINE void exchange(Vec& a, Vec& b, std::integer_sequence<int, kLane...>) {
     // lanes whose kStep bit is clear keep a's half, the others take b's, and the reverse
     Vec low = __builtin_shufflevector(a, b, (kLane & kStep ? kLanes + kLane - kStep : kLane)...);
     Vec high = __builtin_shufflevector(a, b, (kLane & kStep ? kLanes + kLane : kLane + kStep)...);
@@ -24,7 +24,7 @@ struct Tile {
   }
 
   template <int kStep>
-  static inline void stage(Vec (&row)[kLanes]) {
+  static ADDAX_INLINE void stage(Vec (&row)[kLanes]) {
     if constexpr (kStep < kLanes) {
 #pragma GCC unroll 16
       for (int r = 0; r < kLanes; ++r)
@@ -33,7 +33,7 @@ struct Tile {
   }
 
   // dst[i * d + j] = src[j * s + i]
-  static inline void run(Item<kSize>* dst, int64_t d, const Item<kSize>* src, int64_t s) {
+  static ADDAX_INLINE void run(Item<kSize>* dst, int64_t d, const Item<kSize>* src, int64_t s) {
     Vec row[kLanes];
 #pragma GCC unroll 16
     for (int r = 0; r < kLanes; ++r) row[r] = *reinterpret_cast<const Vec*>(src + r * s);

@@ -52,19 +52,19 @@ struct Prefix {
 
   // v moved by kStep lanes in the direction of the scan, the identity moving in.
   template <int kStep, int... kLane>
-  static inline V shift(V v, V identity, std::integer_sequence<int, kLane...>) {
+  static ADDAX_INLINE V shift(V v, V identity, std::integer_sequence<int, kLane...>) {
     if constexpr (kReverse)
       return __builtin_shufflevector(v, identity, (kLane + kStep < kLanes ? kLane + kStep : kLanes + kLane)...);
     else
       return __builtin_shufflevector(v, identity, (kLane >= kStep ? kLane - kStep : kLanes + kLane)...);
   }
   template <int... kLane>
-  static inline V last(V v, std::integer_sequence<int, kLane...>) {
+  static ADDAX_INLINE V last(V v, std::integer_sequence<int, kLane...>) {
     return __builtin_shufflevector(v, v, (kLane * 0 + (kReverse ? 0 : kLanes - 1))...);
   }
 
   template <int kStep>
-  static inline V network(V v, V identity) {
+  static ADDAX_INLINE V network(V v, V identity) {
     if constexpr (kStep < kLanes) {
       v = Op::template apply<V>(shift<kStep>(v, identity, std::make_integer_sequence<int, kLanes>{}), v);
       return network<kStep * 2>(v, identity);

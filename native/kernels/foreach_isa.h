@@ -5,6 +5,11 @@
 //
 // In the included file: ADDAX_ISA is the namespace, ADDAX_VEC_BYTES the width of a vector register.
 
+// What an inner loop is made of must not depend on the compiler's mood.
+#ifndef ADDAX_INLINE
+#define ADDAX_INLINE inline __attribute__((always_inline))
+#endif
+
 #define ADDAX_ISA isa_baseline
 #define ADDAX_ISA_LEVEL 0
 #define ADDAX_VEC_BYTES 16

@@ -3,13 +3,13 @@
 namespace addax::ADDAX_ISA {
 namespace {
 
-inline int64_t clamped(int64_t start, IndexMap::Component c) {
+ADDAX_INLINE int64_t clamped(int64_t start, IndexMap::Component c) {
   return std::min(std::max<int64_t>(start, 0), std::max<int64_t>(c.limit, 0));
 }
 
 // array[k] += the offset that component v of the start vector of position k stands for.
 template <typename Read>
-inline void add_component(const IndexMap& map, IndexMap::Component c, int count, int64_t* __restrict array, Read&& read) {
+ADDAX_INLINE void add_component(const IndexMap& map, IndexMap::Component c, int count, int64_t* __restrict array, Read&& read) {
   if (!map.skip) {
     for (int k = 0; k < count; ++k) array[k] += clamped(read(k), c) * c.array;
     return;
@@ -22,7 +22,7 @@ inline void add_component(const IndexMap& map, IndexMap::Component c, int count,
 }
 
 template <typename I>
-inline void add_components(const IndexMap& map, const I* __restrict indices, const int64_t* __restrict at, int count, int64_t* __restrict array) {
+ADDAX_INLINE void add_components(const IndexMap& map, const I* __restrict indices, const int64_t* __restrict at, int count, int64_t* __restrict array) {
   for (int v = 0; v < map.nv; ++v) {
     const I* from = indices + v * map.vector_stride;
     add_component(map, map.vec[v], count, array, [=](int k) { return static_cast<int64_t>(from[at[k]]); });

@@ -17,12 +17,12 @@ struct Key {
 };
 
 template <typename V>
-inline V rotate_left(V x, int r) {
+ADDAX_INLINE V rotate_left(V x, int r) {
   return (x << r) | (x >> (32 - r));
 }
 
 template <typename V>
-inline void rounds(V& x0, V& x1, int r0, int r1, int r2, int r3) {
+ADDAX_INLINE void rounds(V& x0, V& x1, int r0, int r1, int r2, int r3) {
   x0 += x1, x1 = rotate_left(x1, r0), x1 ^= x0;
   x0 += x1, x1 = rotate_left(x1, r1), x1 ^= x0;
   x0 += x1, x1 = rotate_left(x1, r2), x1 ^= x0;
@@ -30,7 +30,7 @@ inline void rounds(V& x0, V& x1, int r0, int r1, int r2, int r3) {
 }
 
 template <typename V>
-inline void threefry(const Key& k, V& x0, V& x1) {
+ADDAX_INLINE void threefry(const Key& k, V& x0, V& x1) {
   x0 += k.k0, x1 += k.k1;
   rounds(x0, x1, 13, 15, 26, 6);
   x0 += k.k1, x1 += k.k2 + 1u;
@@ -46,7 +46,7 @@ inline void threefry(const Key& k, V& x0, V& x1) {
 
 // out(i, high word, low word) for every counter in [lo, hi), in vectors of kLanes counters or one at a time.
 template <typename Vector, typename Scalar>
-inline void hash_range(const Key& key, uint64_t lo, uint64_t hi, Vector&& out_vector, Scalar&& out_scalar) {
+ADDAX_INLINE void hash_range(const Key& key, uint64_t lo, uint64_t hi, Vector&& out_vector, Scalar&& out_scalar) {
   Words iota;
   for (int i = 0; i < kLanes; ++i) iota[i] = static_cast<uint32_t>(i);
   uint64_t i = lo;
@@ -72,7 +72,7 @@ template <typename Out>
 void bits_range(const Key& key, Out* out, uint64_t base, uint64_t lo, uint64_t hi) {
   hash_range(
       key, base + lo, base + hi,
-      [=](uint64_t i, Words x0, Words x1) {
+      [=](uint64_t i, Words x0, Words x1) __attribute__((always_inline)) {
         Out* at = out + (i - base);
         if constexpr (sizeof(Out) == 4) {
           Words x = x0 ^ x1;
@@ -82,7 +82,7 @@ void bits_range(const Key& key, Out* out, uint64_t base, uint64_t lo, uint64_t h
             at[k] = sizeof(Out) == 8 ? static_cast<Out>(uint64_t{x0[k]} << 32 | x1[k]) : static_cast<Out>(x0[k] ^ x1[k]);
         }
       },
-      [=](uint64_t i, uint32_t x0, uint32_t x1) {
+      [=](uint64_t i, uint32_t x0, uint32_t x1) __attribute__((always_inline)) {
         out[i - base] = sizeof(Out) == 8 ? static_cast<Out>(uint64_t{x0} << 32 | x1) : static_cast<Out>(x0 ^ x1);
       });
 }
@@ -122,10 +122,10 @@ void threefry_split(void** args, const int64_t* t, int64_t, int64_t) {
     uint32_t* row = out + 2 * k * n;
     hash_range(
         Key(keys[2 * k], keys[2 * k + 1]), lo, hi,
-        [=](uint64_t i, Words x0, Words x1) {
+        [=](uint64_t i, Words x0, Words x1) __attribute__((always_inline)) {
           for (int j = 0; j < kLanes; ++j) row[2 * (i + j)] = x0[j], row[2 * (i + j) + 1] = x1[j];
         },
-        [=](uint64_t i, uint32_t x0, uint32_t x1) { row[2 * i] = x0, row[2 * i + 1] = x1; });
+        [=](uint64_t i, uint32_t x0, uint32_t x1) __attribute__((always_inline)) { row[2 * i] = x0, row[2 * i + 1] = x1; });
   });
 }
 

@@ -9,11 +9,11 @@ struct Simd {
   typedef T Vec __attribute__((vector_size(ADDAX_VEC_BYTES)));
   typedef T Loose __attribute__((vector_size(ADDAX_VEC_BYTES), aligned(sizeof(T)), may_alias));  // anywhere in memory
 
-  static inline Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
-  static inline void store(T* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
-  static inline Vec splat(T x) { return Vec{} + x; }
+  static ADDAX_INLINE Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
+  static ADDAX_INLINE void store(T* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
+  static ADDAX_INLINE Vec splat(T x) { return Vec{} + x; }
   // a * b + c, rounded once where the machine can
-  static inline Vec fma(Vec a, Vec b, Vec c) {
+  static ADDAX_INLINE Vec fma(Vec a, Vec b, Vec c) {
 #if ADDAX_ISA_LEVEL == 2
     if constexpr (std::is_same_v<T, float>) return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
     if constexpr (std::is_same_v<T, double>) return (Vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
@@ -26,7 +26,7 @@ struct Simd {
 #endif
     return a * b + c;
   }
-  static inline T sum(Vec v) {
+  static ADDAX_INLINE T sum(Vec v) {
     T s = v[0];
     for (int i = 1; i < kLanes; ++i) s += v[i];
     return s;
