@@ -20,7 +20,8 @@ from addax.core.primitive import Refusal
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, Copy, Fill, Host, ahead_of_time
 from addax.engines.cpu.fuse import Call, Fuser, Group
-from addax.engines.cpu.lower_nest import build_kernels
+from addax.engines.cpu.lower_nest import Place, build_kernels
+from addax.engines.cpu.lower_windows import plan_windows
 from addax.engines.cpu.views import Ref
 
 # Primitives whose result is their first operand with some elements replaced.
@@ -107,6 +108,7 @@ class Block:
                     self.last_reader[r.base] = i
         for x in jaxpr.outvars:
             self.result_bases.add(self.fuser.ref(x).base)
+        self.windows: dict[Var, Place] = {}
         self.position = 0
 
     def aim(self, results: list, places: list[Buffer | None]) -> None:
@@ -131,6 +133,7 @@ class Block:
                     break
 
     def run(self) -> None:
+        plan_windows(self)
         for self.position, node in enumerate(self.nodes):
             if type(node) is Group:
                 self.group(node)
@@ -168,8 +171,11 @@ class Block:
             self.env[v] = found
         return found
 
-    def place(self, v: Var) -> tuple[Buffer, int, tuple[int, ...]]:
+    def place(self, v: Var) -> Place:
         """Where a group is to store a member."""
+        window = self.windows.get(v)
+        if window is not None:
+            return window
         buffer, offset = self.destination(v)
         return buffer, offset, views.contiguous_strides(v.aval.shape)
 
@@ -205,7 +211,7 @@ class Block:
             return False
         out = group.members[0].outvars[0]
         r = group.refs[out][0]
-        if type(r.base) is not Var or out.aval.size < 256:
+        if type(r.base) is not Var or out.aval.size < 256 or out in self.windows:
             return False
         buffer, offset = self.destination(out)
         self.copy_view(r, buffer, offset, views.contiguous_strides(out.aval.shape))

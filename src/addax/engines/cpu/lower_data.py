@@ -19,7 +19,7 @@ def concatenate(block: Block, call: Call):
     d = call.eqn.params["dimension"]
     at = 0
     for r in call.refs:
-        if r.shape[d] and out.aval.size:
+        if r.shape[d] and out.aval.size and r.base not in block.windows:
             block.write_view(r, buffer, offset + at * strides[d], strides)
         at += r.shape[d]
 
@@ -33,7 +33,7 @@ def stack(block: Block, call: Call):
     d = call.eqn.params["axis"] if "axis" in call.eqn.params else call.eqn.params["dimension"]
     others = strides[:d] + strides[d + 1 :]
     for i, r in enumerate(call.refs):
-        if out.aval.size:
+        if out.aval.size and r.base not in block.windows:
             block.write_view(r, buffer, offset + i * strides[d], others)
 
 
@@ -85,6 +85,8 @@ def dynamic_update_slice(block: Block, call: Call):
     eqn = call.eqn
     out = eqn.outvars[0]
     operand, update, *starts = call.refs
+    if update.base in block.windows:
+        return None
     itemsize = out.aval.dtype.itemsize
     buffer, offset = take_over(block, operand, out, call.refs[1:])
     if not update.shape or any(n == 0 for n in update.shape):

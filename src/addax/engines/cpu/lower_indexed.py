@@ -26,7 +26,7 @@ class IndexedRead:
         raise NotImplementedError
 
 
-def _clamped(builder, value, dtype: str, limit: int, into: list) -> str:
+def clamped(builder, value, dtype: str, limit: int, into: list) -> str:
     """``value`` as int64 in 0..limit."""
     if dtype != "int64":
         name = builder.fresh()
@@ -70,7 +70,7 @@ class DynamicSlice(IndexedRead):
             else:
                 value = env[start]
             dtype = element_name(self.eqn.invars[1 + d].aval.dtype)
-            at = _clamped(builder, value, dtype, r.shape[d] - shape[d], body)
+            at = clamped(builder, value, dtype, r.shape[d] - shape[d], body)
             if r.strides[d]:
                 terms.append((at, builder.sym(r.strides[d])))
         deep = any(a in self.access.strides for a in builder.inner)
@@ -120,7 +120,7 @@ class Gather(IndexedRead):
             c = self.components[k]
             value = builder.literal(c, body) if type(c) is Literal else builder.load(c, into, body)
             limit = operand.shape[d] - p["slice_sizes"][d]
-            at = _clamped(builder, value, dtype, limit, into)
+            at = clamped(builder, value, dtype, limit, into)
             if fill:
                 wide = value
                 if dtype != "int64":

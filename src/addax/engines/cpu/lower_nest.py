@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -27,16 +28,19 @@ CHUNK_NS = 20000.0  # a reduction to few results is cut into chunks from this mu
 CHUNKS = 32
 
 Locate = Callable[[Var], tuple[Buffer, int]]
-Place = tuple[Buffer, int, tuple[int, ...]]  # buffer, offset, stride per dimension
+# Where a value goes: buffer, offset, stride per dimension, and for windows at computed positions also their starts, as
+# (Ref of the start, its dtype, largest start, stride).
+Place = tuple[Any, ...]
 
 
 class Access:
     """One way of reaching memory (or counting): offset + sum of loop index * stride."""
 
-    __slots__ = ("buffer", "dtype", "offset", "strides", "key")
+    __slots__ = ("buffer", "dtype", "offset", "strides", "key", "starts")
 
-    def __init__(self, buffer, dtype: str, offset: int, strides: dict[int, int]):
+    def __init__(self, buffer, dtype: str, offset: int, strides: dict[int, int], starts: tuple = ()):
         self.buffer, self.dtype, self.offset, self.strides = buffer, dtype, offset, strides
+        self.starts = starts
         self.key = (id(buffer), dtype, offset, tuple(sorted(strides.items())))
 
 
@@ -195,10 +199,12 @@ class NestBuilder:
                 self.leaves[out, -1] = a
                 accesses.append(a)
         self.stores: dict[Var, Access] = {}
-        for v, (buffer, offset, strides) in (*((v, self.places[v]) for v in group.stored), *self.scratch.items()):
+        for v, place in (*((v, self.places[v]) for v in group.stored), *self.scratch.items()):
             if v not in self.phase:
                 continue
-            a = Access(buffer, element_name(v.aval.dtype), offset, self.strides_of(group.axes[v], v.aval.shape, strides))
+            buffer, offset, strides, *starts = place
+            along = self.strides_of(group.axes[v], v.aval.shape, strides)
+            a = Access(buffer, element_name(v.aval.dtype), offset, along, starts[0] if starts else ())
             self.stores[v] = a
             accesses.append(a)
         self.accesses = accesses
@@ -385,6 +391,8 @@ class NestBuilder:
         self.vars = {a: f"i{k}" for k, a in enumerate((*self.outer, *self.inner))}
         group = self.group
         body: list = []  # at the level of the outer loops
+        self.body = body
+        self.window_starts: dict = {}
         env: dict[Var, object] = {}
         self.loaded: dict = {}
         self.extent_of: dict[int, object] = {}
@@ -605,7 +613,21 @@ class NestBuilder:
         (self.written if write else self.read).add(access.buffer)
         return p.name
 
+    def start_terms(self, access: Access) -> tuple:
+        """The computed part of a window's position, as index terms."""
+        found = self.window_starts.get(access.key)
+        if found is None:
+            terms = []
+            for start, dtype, limit, stride in access.starts:
+                value = self.load(self.leaf(start, ()), self.body, self.body)
+                at = lower_indexed.clamped(self, value, dtype, limit, self.body)
+                terms.append((at, self.sym(stride)))
+            found = self.window_starts[access.key] = tuple(terms)
+        return found
+
     def affine(self, access: Access, extra: tuple = ()) -> Affine:
+        if access.starts:
+            extra = (*extra, *self.start_terms(access))
         terms = []
         for a in (*self.outer, *self.inner):
             s = access.strides.get(a, 0)
