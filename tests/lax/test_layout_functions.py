@@ -4,10 +4,10 @@ import warnings
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import addax
+import numpy as np
 from addax import _native
 from addax.core.avals import get_aval
 
@@ -303,7 +303,8 @@ def test_mistakes(expression, error, words):
     with pytest.raises(error, match=words):
         evaluate(expression, OURS, MINE)
     own_class = "5,))" in expression or "-1" in expression or "dynamic_slice(a.x, (0, 0.5)" in expression
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(Exception) as caught, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         evaluate(expression, THEIRS, JAXS)
     assert isinstance(caught.value, error) or own_class
 
@@ -328,3 +329,45 @@ def test_traced_sizes_are_refused():
         addax.make_jaxpr(f)(3)
     with pytest.raises(TypeError, match="must be known when the program is traced"):
         addax.make_jaxpr(lambda n: OURS.slice_in_dim(np.ones(5, np.float32), 0, n))(3)
+
+
+KEYS = """
+lax.reshape(k, (2, 3))
+lax.transpose(lax.reshape(k, (2, 3)), (1, 0))
+lax.squeeze(lax.expand_dims(k, (0,)), (0,))
+lax.broadcast(k, (2,))
+lax.concatenate([k, k], 0)
+lax.stack([k, k])
+lax.tile(k, (2,))
+lax.rev(k, (0,))
+lax.slice(k, (1,), (5,), (2,))
+lax.dynamic_slice(k, (2,), (2,))
+lax.dynamic_update_slice(k, lax.slice(k, (0,), (2,)), (3,))
+lax.gather(k, np.array([[1], [9]]), lax.GatherDimensionNumbers((), (0,), (0,)), (1,), mode="fill")
+lax.scatter(k, np.array([[1], [9]]), lax.slice(k, (2,), (4,)), lax.ScatterDimensionNumbers((), (0,), (0,)))
+lax.full_like(k, 0)
+lax.full((2,), lax.squeeze(lax.slice(k, (0,), (1,)), (0,)))
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("expression", KEYS)
+def test_keys(expression):
+    def f(lax, k):
+        return eval(expression, {"lax": lax, "k": k, "np": np})
+
+    ours, theirs = addax.random.split(addax.random.key(0), 6), jax.random.split(jax.random.key(0), 6)
+    want = np.asarray(jax.random.key_data(f(jax.lax, theirs)))
+    for out in (f(addax.lax, ours), addax.jit(lambda k: f(addax.lax, k))(ours)):
+        assert out.dtype == ours.dtype
+        np.testing.assert_array_equal(np.asarray(addax.random.key_data(out)), want)
+
+
+def test_padding_keys():
+    """JAX cannot; also with one padding key per example."""
+    keys = addax.random.split(addax.random.key(0), 6)
+    padded = addax.vmap(lambda k, value: addax.lax.pad(k, value, ((1, 0, 0),)))(
+        addax.lax.reshape(keys, (2, 3)), addax.lax.slice(keys, (0,), (2,))
+    )
+    words = np.asarray(addax.random.key_data(keys))
+    want = np.stack([np.concatenate([words[:1], words[:3]]), np.concatenate([words[1:2], words[3:]])])
+    np.testing.assert_array_equal(np.asarray(addax.random.key_data(padded)), want)

@@ -17,7 +17,8 @@ by_sample = pytest.mark.parametrize("sample", LAYOUT_SAMPLES, ids=lambda s: s.id
 @by_sample
 def test_values(sample):
     rng = np.random.default_rng(0)
-    for dtype in sample.dtypes:
+    first = LAYOUT_SAMPLES.index(sample)  # each sample meets three of the dtypes: the oracle compiles
+    for dtype in {sample.dtypes[(first + k) % len(sample.dtypes)] for k in (0, 1, 3)}:
         args = sample.draw(rng, dtype)
         assert_same(ours(sample)(*args), oracle(sample)(*args))
 
