@@ -17,15 +17,15 @@ from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_tra
 class JaxprTracer(Tracer):
     """A variable of the jaxpr being built."""
 
-    __slots__ = ("var",)
+    __slots__ = ("variable",)  # not "var", which is a method of arrays
 
     _trace: JaxprTrace
 
     def __init__(self, trace: JaxprTrace, aval, var):
-        self._trace, self.aval, self.var = trace, aval, var
+        self._trace, self.aval, self.variable = trace, aval, var
 
     def origin(self) -> str:
-        return self._trace.describe(self.var)
+        return self._trace.describe(self.variable)
 
     def __repr__(self) -> str:
         weak = "~" if self.aval.weak_type else ""
@@ -62,7 +62,7 @@ class JaxprTrace(Trace):
         avals = []
         for x in args:
             if type(x) is JaxprTracer and x._trace is self:
-                atoms.append(x.var)
+                atoms.append(x.variable)
                 avals.append(x.aval)
             else:
                 atom = self.lift(x)
@@ -101,7 +101,7 @@ class JaxprTrace(Trace):
 
     def finish(self, outs: Sequence, debug_info=None):
         """Close the program: ``(jaxpr, consts)`` with the given results. The trace is dead afterwards."""
-        outvars = [x.var if type(x) is JaxprTracer and x._trace is self else self.lift(x) for x in outs]
+        outvars = [x.variable if type(x) is JaxprTracer and x._trace is self else self.lift(x) for x in outs]
         self.alive = False
         jaxpr = Jaxpr(self.constvars, self.invars, outvars, self.eqns, self.effects, debug_info or self.debug_info)
         return jaxpr, self.consts

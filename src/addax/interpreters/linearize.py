@@ -134,14 +134,14 @@ def split_jaxpr(
     sources: dict = {v: ("in", i) for i, v in enumerate(now.invars)}
     for i, x in enumerate(known_outs):
         if isinstance(x, JaxprTracer) and x._trace is now:
-            sources.setdefault(x.var, ("out", i))
+            sources.setdefault(x.variable, ("out", i))
     residuals, residual_vars, constvars, constants, computed = [], [], [], [], []
     for var, value in zip(jaxpr.constvars, consts, strict=True):
         if isinstance(value, JaxprTracer) and value._trace is now:
-            if value.var not in sources:
-                sources[value.var] = ("out", len(known_outs) + len(computed))
+            if value.variable not in sources:
+                sources[value.variable] = ("out", len(known_outs) + len(computed))
                 computed.append(value)
-            residuals.append(sources[value.var])
+            residuals.append(sources[value.variable])
             residual_vars.append(var)
         else:
             constvars.append(var)
