@@ -84,6 +84,7 @@ void clear_table(FnObject* fn) {
   fn->used = 0;
   fn->last = nullptr;
   PyObject *ids = std::exchange(fn->statics.ids, nullptr), *unhashable = std::exchange(fn->statics.unhashable, nullptr);
+  if (unhashable != nullptr) fn->statics.unhashable_base += static_cast<uint64_t>(PyList_GET_SIZE(unhashable)) + 1;
   for (Record* r : old) delete r;  // may run Python code: the table is already empty
   Py_XDECREF(ids);
   Py_XDECREF(unhashable);

@@ -14,6 +14,8 @@ namespace addax {
 struct StaticTable {
   PyObject* ids = nullptr;         // dict: (type, value) -> int
   PyObject* unhashable = nullptr;  // list of aux data of custom pytree nodes that have equality but no hash
+  // Numbers are never given twice, also after the table was cleared: a call that was under way then may still store some.
+  uint64_t next = 0, unhashable_base = 0;
 };
 
 // One call's arguments taken apart. Leaves are strong references; `objects` are the borrowed ones behind pointers in

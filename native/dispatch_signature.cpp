@@ -162,15 +162,17 @@ int push_numbered(Call& c, PyObject* value) {
   if (t.ids == nullptr && (t.ids = PyDict_New()) == nullptr) return -1;
   Ref key(PyTuple_Pack(2, reinterpret_cast<PyObject*>(Py_TYPE(value)), value));
   if (!key) return -1;
-  PyObject* id = PyDict_GetItemWithError(t.ids, key.get());
+  Ref ids = Ref::borrow(t.ids);  // hashing and comparing run Python code, which may clear the table
+  PyObject* id = PyDict_GetItemWithError(ids.get(), key.get());
   if (id == nullptr) {
     if (PyErr_Occurred()) return -1;
-    Ref next(PyLong_FromSsize_t(PyDict_GET_SIZE(t.ids)));
-    if (!next || PyDict_SetItem(t.ids, key.get(), next.get()) < 0) return -1;
-    c.words.push_back(tagged(PyLong_AsUnsignedLong(next.get()), kNumber));
+    uint64_t number = t.next++;
+    Ref next(PyLong_FromUnsignedLongLong(number));
+    if (!next || PyDict_SetItem(ids.get(), key.get(), next.get()) < 0) return -1;
+    c.words.push_back(tagged(number, kNumber));
     return 0;
   }
-  c.words.push_back(tagged(PyLong_AsUnsignedLong(id), kNumber));
+  c.words.push_back(tagged(PyLong_AsUnsignedLongLong(id), kNumber));
   return 0;
 }
 
@@ -235,17 +237,19 @@ int push_aux(Call& c, PyObject* aux) {
   c.objects.resize(objects);
   StaticTable& t = *c.statics;
   if (t.unhashable == nullptr && (t.unhashable = PyList_New(0)) == nullptr) return -1;
+  Ref list = Ref::borrow(t.unhashable);  // comparing runs Python code, which may clear the table
+  uint64_t base = t.unhashable_base;
   Py_ssize_t i = 0;
-  for (; i < PyList_GET_SIZE(t.unhashable); i++) {
-    PyObject* known = PyList_GET_ITEM(t.unhashable, i);
-    if (Py_TYPE(known) != Py_TYPE(aux)) continue;
-    int same = PyObject_RichCompareBool(known, aux, Py_EQ);
+  for (; i < PyList_GET_SIZE(list.get()); i++) {
+    Ref known = Ref::borrow(PyList_GET_ITEM(list.get(), i));
+    if (Py_TYPE(known.get()) != Py_TYPE(aux)) continue;
+    int same = PyObject_RichCompareBool(known.get(), aux, Py_EQ);
     if (same < 0) return -1;
     if (same) break;
   }
-  if (i == PyList_GET_SIZE(t.unhashable) && PyList_Append(t.unhashable, aux) < 0) return -1;
+  if (i == PyList_GET_SIZE(list.get()) && PyList_Append(list.get(), aux) < 0) return -1;
   c.words.push_back(kUnhashableAux);
-  c.words.push_back(static_cast<uintptr_t>(i));
+  c.words.push_back(base + static_cast<uintptr_t>(i));
   return 0;
 }
 

@@ -395,6 +395,21 @@ def test_compiling_may_call_the_function_again():
     assert fn(array([1, 2])).shape == (2,) and fn.cache_size() == 2
 
 
+def test_clearing_while_compiling_mixes_nothing_up():
+    x, clear = array(1), [True]
+
+    def compile(args, kwargs):
+        if clear.pop():
+            fn.clear_cache()
+        clear.append(False)
+        value = float(next(iter(args[1])))
+        return _native.Entry(lambda xs: [array(value)], _native.structure(0), None, (), [get_aval(x)])
+
+    fn = _native.Fn(compile, None, (1,))
+    for v in (1, 2, 3, 1):
+        assert float(fn(x, frozenset([v]))) == v
+
+
 def test_failures_leave_nothing_behind():
     fn = _native.Fn(lambda args, kwargs: 1 // 0, None)
     for _ in range(2):
