@@ -46,7 +46,7 @@ from addax.numpy import (
     ufuncs,
 )
 from addax.numpy.base import PYTHON_SCALARS, fused
-from addax.numpy.rest import sorting
+from addax.numpy import sorting, taking
 from addax.ops.convert import bitcast_convert_type, copy
 from addax.placement import Shard, SingleDeviceSharding
 
@@ -143,10 +143,9 @@ def _attach_operators() -> None:
 def astype(self, dtype, copy: bool = False, device=None):
     """The array converted to ``dtype``; None means the default float. Complex to real keeps the real part."""
     dtype = dtypes.default_float_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "astype")
-    if t.is_complex(self) and not dtypes.is_extended(dtype) and dtype != np.bool_:
-        if not dtypes.issubdtype(dtype, np.complexfloating):
-            warn_user("Casting complex values to real discards the imaginary part", np.exceptions.ComplexWarning)
-            self = t.real(self)
+    if t.is_complex(self) and any(dtypes.issubdtype(dtype, kind) for kind in (np.integer, np.floating)):
+        warn_user("Casting complex values to real discards the imaginary part", np.exceptions.ComplexWarning)
+        self = t.real(self)
     if self.dtype == dtype and not self.weak_type:
         return copy_array(self) if copy else self
     return convert(self, dtype) if dtypes.is_extended(dtype) else _convert(self, dtype=dtype)
@@ -309,7 +308,7 @@ METHODS: dict[str, Callable] = {
     "reshape": reshape, "ravel": shapes.ravel, "flatten": flatten, "transpose": transpose, "squeeze": shapes.squeeze,
     "swapaxes": shapes.swapaxes, "repeat": joining.repeat, "diagonal": products.diagonal, "trace": products.trace,
     # choosing
-    "take": sorting.take, "choose": sorting.choose, "compress": sorting.compress, "nonzero": sorting.nonzero,
+    "take": taking.take, "choose": taking.choose, "compress": taking.compress, "nonzero": taking.nonzero,
     "searchsorted": sorting.searchsorted, "sort": sorting.sort, "argsort": sorting.argsort,
     "argpartition": sorting.argpartition,
     # values
@@ -467,9 +466,9 @@ TRACED: dict[str, Any] = {
     "__index__": _tracer_index,
     "__len__": _tracer_len,
     "__array__": lambda self, *args, **kw: np.asarray(_known(self, TracerArrayConversionError), *args, **kw),
-    "item": lambda self, *args: _known(self, _asking("item")).item(*args),
-    "tolist": lambda self: _known(self, _asking("tolist")).tolist(),
-    "tobytes": lambda self, order="C": _known(self, _asking("tobytes")).tobytes(order),
+    "item": lambda self, *args: np.asarray(_known(self, _asking("item"))).item(*args),
+    "tolist": lambda self: np.asarray(_known(self, _asking("tolist"))).tolist(),
+    "tobytes": lambda self, order="C": np.asarray(_known(self, _asking("tobytes"))).tobytes(order),
     "nbytes": property(lambda self: self.size * self.itemsize),
     "itemsize": property(lambda self: self.dtype.itemsize),
     "committed": property(lambda self: False),

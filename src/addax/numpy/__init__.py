@@ -40,6 +40,7 @@ from addax.numpy.cumulative import (
     cumulative_sum as cumulative_sum,
     nancumprod as nancumprod,
     nancumsum as nancumsum,
+    unwrap as unwrap,
 )
 from addax.numpy.dtypes_api import (
     ComplexWarning as ComplexWarning,
@@ -309,6 +310,42 @@ from addax.numpy.products import (
     vecdot as vecdot,
     vecmat as vecmat,
 )
+from addax.numpy.einsum import (
+    einsum as einsum,
+    einsum_path as einsum_path,
+)
+from addax.numpy.sorting import (
+    argpartition as argpartition,
+    argsort as argsort,
+    digitize as digitize,
+    lexsort as lexsort,
+    partition as partition,
+    searchsorted as searchsorted,
+    sort as sort,
+    sort_complex as sort_complex,
+)
+from addax.numpy.taking import (
+    argwhere as argwhere,
+    choose as choose,
+    compress as compress,
+    extract as extract,
+    flatnonzero as flatnonzero,
+    nonzero as nonzero,
+    take as take,
+    take_along_axis as take_along_axis,
+    unravel_index as unravel_index,
+)
+from addax.numpy.triangles import (
+    diag as diag,
+    diag_indices as diag_indices,
+    diagflat as diagflat,
+    meshgrid as meshgrid,
+    tri as tri,
+    tril as tril,
+    tril_indices as tril_indices,
+    triu as triu,
+    triu_indices as triu_indices,
+)
 from addax.numpy.shapes import (
     atleast_1d as atleast_1d,
     atleast_2d as atleast_2d,
@@ -335,6 +372,9 @@ from addax.numpy.shapes import (
 
 from addax.array_repr import array_repr as array_repr
 from addax.array_repr import array_str as array_str
+from addax.array_repr import get_printoptions as get_printoptions
+from addax.array_repr import printoptions as printoptions
+from addax.array_repr import set_printoptions as set_printoptions
 from addax import array_methods as _array_methods
 
 _array_methods.attach()

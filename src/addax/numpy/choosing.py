@@ -23,7 +23,7 @@ from addax.numpy.base import (
     same_dtype,
     shape_of,
 )
-from addax.numpy.rest import sorting
+from addax.numpy.taking import nonzero
 from addax.ops.comparison import select_n
 
 
@@ -44,7 +44,7 @@ def where(condition, x=None, y=None, /, *, size: int | None = None, fill_value=N
     """
     if x is None and y is None:
         check_array_like("where", condition)
-        return sorting.nonzero(condition, size=size, fill_value=fill_value)
+        return nonzero(condition, size=size, fill_value=fill_value)
     if size is not None or fill_value is not None:
         raise ValueError("size and fill_value arguments cannot be used in three-term where function.")
     return _where(condition, x, y)

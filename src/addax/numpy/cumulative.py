@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -10,7 +11,9 @@ from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.interpreters.values import reshape
 from addax.lax.shape import concatenate
+from addax.lax.slicing import slice_in_dim
 from addax.numpy import terms as t
+from addax.numpy import ufuncs
 from addax.numpy.base import as_array, canonical_axis, check_array_like, fused, no_out
 from addax.numpy.reductions import dtype_argument
 
@@ -135,3 +138,38 @@ def cumulative_prod(x, /, *, axis: int | None = None, dtype=None, include_initia
     Array([1, 1, 2, 6], dtype=int32)
     """
     return _array_api("cumulative_prod", cumprod, 1, x, axis, dtype, include_initial)
+
+
+def unwrap(p, discont=None, axis: int = -1, period=2 * math.pi) -> Any:
+    """Angles made continuous along ``axis``: multiples of ``period`` are added so that steps are at most half of it.
+
+    Args:
+      discont: steps smaller than this (at least half a period, the default) are left alone.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.unwrap(jnp.array([0, 3, 2, 1]), period=4)
+    Array([ 0, -1, -2, -3], dtype=int32)
+    """
+    check_array_like("unwrap", p)
+    p = as_array(p)
+    if t.is_complex(p):
+        raise ValueError("addax.numpy.unwrap does not support complex inputs.")
+    dtype, _ = dtypes.lattice_result_type(p, period)
+    p = t.to_dtype(p, dtypes.to_numeric_dtype(dtype))
+    axis = canonical_axis(axis, p.ndim)
+    n = p.shape[axis]
+    if n < 2:
+        return p
+    length = t.to_dtype(as_array(period), p.dtype)
+    half = ufuncs.floor_divide(length, 2) if t.is_integer(p) else t.div(length, 2.0)
+    step = t.sub(slice_in_dim(p, 1, n, 1, axis), slice_in_dim(p, 0, n - 1, 1, axis))
+    wrapped = t.sub(ufuncs.remainder(t.add(step, half), length), half)
+    # A step of exactly half a period up stays one up; for odd integer periods there is none.
+    edge = t.and_(t.eq(wrapped, t.neg(half)), t.gt(step, 0))
+    if t.is_integer(p):
+        edge = t.and_(edge, t.eq(ufuncs.remainder(length, 2), 0))
+    wrapped = t.select(edge, half, wrapped)
+    least = half if discont is None else t.to_dtype(as_array(discont), p.dtype)
+    correction = t.select(t.lt(t.abs_(step), least), t.const(step, 0), t.sub(wrapped, step))
+    total = registry["cumsum"].bind(correction, axis=axis, reverse=False)
+    return concatenate([slice_in_dim(p, 0, 1, 1, axis), t.add(slice_in_dim(p, 1, n, 1, axis), total)], axis)

@@ -119,11 +119,8 @@ def _round_real(x, decimals: int):
     dtype, weak = get_aval(x).dtype, get_aval(x).weak_type
     wide = t.to_dtype(x, dtypes.float32) if dtypes.itemsize_bits(dtype) < 32 else x
     scale = t.const(wide, 10.0 ** builtin_abs(decimals))
-    if decimals > 0:
-        out = t.div(t.round_half_even(t.mul(wide, scale)), scale)
-    else:
-        out = t.mul(t.round_half_even(t.div(wide, scale)), scale)
-    return t.to_dtype(out, dtype, weak)
+    shift, back = (t.mul, t.div) if decimals > 0 else (t.div, t.mul)
+    return t.to_dtype(back(t.round_half_even(shift(wide, scale)), scale), dtype, weak)
 
 
 builtin_abs = abs

@@ -46,7 +46,7 @@ def not_equal(x, y, /):
     return t.ne(x, y)
 
 
-def _ordered(compare, x, y):
+def ordered(compare, x, y):
     """``compare``, for complex numbers on the real parts, and where those are equal on the imaginary parts."""
     if not t.is_complex(x):
         return compare(x, y)
@@ -61,7 +61,7 @@ def less(x, y, /):
     >>> jnp.less(jnp.arange(3), 1)
     Array([ True, False, False], dtype=bool)
     """
-    return _ordered(t.lt, x, y)
+    return ordered(t.lt, x, y)
 
 
 @elementwise(same_dtype)
@@ -72,7 +72,7 @@ def less_equal(x, y, /):
     >>> jnp.less_equal(jnp.arange(3), 1)
     Array([ True,  True, False], dtype=bool)
     """
-    return _ordered(t.le, x, y)
+    return ordered(t.le, x, y)
 
 
 @elementwise(same_dtype)
@@ -83,7 +83,7 @@ def greater(x, y, /):
     >>> jnp.greater(jnp.arange(3), 1)
     Array([False, False,  True], dtype=bool)
     """
-    return _ordered(t.gt, x, y)
+    return ordered(t.gt, x, y)
 
 
 @elementwise(same_dtype)
@@ -94,7 +94,7 @@ def greater_equal(x, y, /):
     >>> jnp.greater_equal(jnp.arange(3), 1)
     Array([False,  True,  True], dtype=bool)
     """
-    return _ordered(t.ge, x, y)
+    return ordered(t.ge, x, y)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -334,7 +334,7 @@ def cov(
         center = mean(x, 1)
         norm = np.asarray(x.shape[1] - ddof, real)[()]
     else:
-        weights, fw, aw = (None if v is None else t.to_dtype(v, real) for v in w)
+        weights, aw = (None if v is None else t.to_dtype(v, real) for v in w)
         total = _sum(weights, (0,), False)
         center = average(x, 1, t.to_dtype(weights, x.dtype))
         if ddof == 0:
@@ -361,7 +361,7 @@ def _variables(x, rowvar: bool):
 
 
 def _observation_weights(n: int, fweights, aweights):
-    """``(product, fweights, aweights)``, None for what is not given; None if neither is."""
+    """``(their product, aweights)``, None for what is not given; None if neither is."""
     if fweights is None and aweights is None:
         return None
     weights = []
@@ -379,7 +379,7 @@ def _observation_weights(n: int, fweights, aweights):
         weights.append(t.to_dtype(w, dtypes.to_inexact_dtype(w.dtype)))
     fw, aw = weights
     both = fw if aw is None else aw if fw is None else ufuncs.multiply(fw, aw)
-    return both, fw, aw
+    return both, aw
 
 
 def corrcoef(x, y=None, rowvar: bool = True, dtype=None) -> Any:

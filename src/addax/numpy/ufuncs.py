@@ -15,6 +15,7 @@ from addax.core.primitive import registry
 from addax.core.trace import Tracer
 from addax.lax.control_flow import while_loop
 from addax.numpy import terms as t
+from addax.numpy.logic import ordered
 from addax.numpy.base import (
     ARRAYS,
     as_array,
@@ -376,7 +377,7 @@ def minimum(x, y, /):
 
 def _extreme_number(name, x1, x2, better):
     x, y = operands(name, same_dtype, x1, x2)
-    take_x = better(x, y)
+    take_x = ordered(better, x, y)
     if not (t.is_integer(x) or t.is_bool(x)):
         take_x = t.or_(take_x, t.ne(y, y))
     return t.select(take_x, x, y)

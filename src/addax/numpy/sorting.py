@@ -1,0 +1,152 @@
+"""Sorting and searching: sort, argsort, lexsort, searchsorted, partition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from addax.core import dtypes
+from addax.interpreters.values import convert
+from addax.lax.shape import broadcasted_iota, rev
+from addax.lax.sort import sort as lax_sort
+from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
+from addax.numpy.creation import asarray
+from addax.numpy.shapes import ravel
+
+
+def sort(a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True, descending: bool = False):
+    """The elements along ``axis`` in increasing order; nan last.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.sort(jnp.array([3, 1, 2])).tolist()
+    [1, 2, 3]
+    """
+    _no_order("sort", order)
+    check_array_like("sort", a)
+    a = asarray(a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = canonical_axis(axis, a.ndim)
+    out = lax_sort(a, dimension=axis, is_stable=stable)
+    return rev(out, (axis,)) if descending else out
+
+
+def _no_order(name: str, order) -> None:
+    if order is not None:
+        raise ValueError(f"'order' argument to {name} is not supported: arrays have no named fields.")
+
+
+def argsort(a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True, descending: bool = False):
+    """The positions of the elements along ``axis`` in increasing order; equal elements in their own order.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.argsort(jnp.array([3, 1, 2])).tolist()
+    [1, 2, 0]
+    """
+    _no_order("argsort", order)
+    check_array_like("argsort", a)
+    a = asarray(a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = canonical_axis(axis, a.ndim)
+    positions = broadcasted_iota(dtypes.default_int_dtype(), a.shape, axis)
+    if descending:
+        # Turned around before and after, so that equal elements stay in their own order.
+        _, index = lax_sort((rev(a, (axis,)), rev(positions, (axis,))), dimension=axis, is_stable=stable, num_keys=1)
+        return rev(index, (axis,))
+    return lax_sort((a, positions), dimension=axis, is_stable=stable, num_keys=1)[1]
+
+
+def lexsort(keys: Sequence, axis: int = -1):
+    """The positions that sort by the last of ``keys``, then by the one before it, and so on."""
+    keys = [asarray(k) for k in keys]
+    if not keys:
+        raise TypeError("need sequence of keys with len > 0 in lexsort")
+    if len({k.shape for k in keys}) > 1:
+        raise ValueError(f"all keys need to be the same shape, got {', '.join(str(k.shape) for k in keys)}")
+    if keys[0].ndim == 0:
+        return asarray(0, dtypes.default_int_dtype())
+    axis = canonical_axis(axis, keys[0].ndim)
+    positions = broadcasted_iota(dtypes.default_int_dtype(), keys[0].shape, axis)
+    return lax_sort((*keys[::-1], positions), dimension=axis, num_keys=len(keys))[-1]
+
+
+def partition(a, kth: int, axis: int = -1):
+    """``a`` so arranged that element ``kth`` stands where sorting puts it, smaller ones before and others after."""
+    check_array_like("partition", a)
+    a = asarray(a)
+    canonical_axis(kth, a.shape[canonical_axis(axis, a.ndim)], "kth")
+    return sort(a, axis)
+
+
+def argpartition(a, kth: int, axis: int = -1):
+    """The positions of the elements of `partition`."""
+    check_array_like("argpartition", a)
+    a = asarray(a)
+    canonical_axis(kth, a.shape[canonical_axis(axis, a.ndim)], "kth")
+    return argsort(a, axis)
+
+
+def sort_complex(a):
+    """The elements, by real and then imaginary part, as complex numbers."""
+    out = sort(a, 0)
+    return convert(out, dtypes.to_complex_dtype(out.dtype))
+
+
+def searchsorted(a, v, side: str = "left", sorter=None, *, method: str = "scan"):
+    """Where to insert ``v`` into the sorted vector ``a``: before equal elements ("left") or after ("right").
+
+    Each insertion point is found by bisection, all of them together.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.searchsorted(jnp.array([1, 3, 5]), jnp.array([0, 3, 9])).tolist()
+    [0, 1, 3]
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"{side!r} is an invalid value for keyword 'side'. Expected one of ['left', 'right'].")
+    check_array_like("searchsorted", a, v)
+    a, v = promote_dtypes(as_operand(a), as_operand(v))
+    a, v = asarray(a), asarray(v)
+    if a.ndim != 1:
+        raise ValueError(f"a should be 1-dimensional, got shape {a.shape}")
+    if sorter is not None:
+        a = a[asarray(sorter)]
+    n = a.shape[0]
+    low = asarray(np.zeros((), np.int32)) + (v * 0).astype(np.int32)
+    if n == 0:
+        return low
+    high = low + n
+    for _ in range(int(n).bit_length()):
+        middle = (low + high) // 2
+        at = a[middle.clip(0, n - 1)]
+        after = _before(at, v) if side == "left" else ~_before(v, at)
+        after = after & (low < high)
+        low, high = after * (middle + 1) + (~after) * low, (~after & (low < high)) * middle + (after | (low >= high)) * high
+    return low
+
+
+def _before(x, y):
+    """x < y in the order of sorting, where nan is last."""
+    less = x < y
+    if dtypes.issubdtype(x.dtype, np.inexact):
+        less = less | ((y != y) & (x == x))
+    return less
+
+
+def digitize(x, bins, right: bool = False, *, method: str | None = None):
+    """The number of the bin each element of ``x`` falls into, for bins given by increasing or decreasing edges."""
+    check_array_like("digitize", x, bins)
+    bins = asarray(bins)
+    if bins.ndim != 1:
+        raise ValueError(f"digitize: bins must be 1-dimensional, got shape {bins.shape}")
+    if bins.shape[0] == 0:
+        return asarray(x).astype(np.int32) * 0
+    side = "right" if not right else "left"
+    rising = searchsorted(bins, x, side)
+    falling = bins.shape[0] - searchsorted(bins[::-1], x, "left" if side == "right" else "right")
+    increasing = (bins[-1] >= bins[0]).astype(np.int32)
+    return increasing * rising + (1 - increasing) * falling
+
+
+__all__ = ["argpartition", "argsort", "digitize", "lexsort", "partition", "searchsorted", "sort", "sort_complex"]

@@ -1,0 +1,235 @@
+"""Picking elements by position or by mask: take, take_along_axis, nonzero, compress, choose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from addax.core import dtypes
+from addax.core.errors import ConcretizationTypeError
+from addax.core.trace import Tracer
+from addax.lax.comparison import select
+from addax.lax.shape import broadcasted_iota
+from addax.numpy.base import canonical_axis, check_array_like
+from addax.numpy.creation import asarray, from_numpy
+from addax.numpy.indexing import get
+from addax.numpy.joining import stack
+from addax.numpy.shapes import broadcast_arrays, broadcast_to, expand_dims, ravel, reshape
+
+
+def take(
+    a, indices, axis: int | None = None, out=None, mode: str | None = None, unique_indices: bool = False,
+    indices_are_sorted: bool = False, fill_value=None,
+):  # fmt: skip
+    """The elements (slices, along ``axis``) of ``a`` at ``indices``.
+
+    Args:
+      mode: what indices out of bounds give: "fill" (the default, as in JAX: nan, or the extreme integer), "clip",
+        "wrap".
+
+    >>> import addax.numpy as jnp
+    >>> jnp.take(jnp.array([5, 6, 7]), jnp.array([2, 0])).tolist()
+    [7, 5]
+    """
+    if out is not None:
+        raise NotImplementedError("The 'out' argument to take is not supported: arrays are immutable.")
+    check_array_like("take", a, indices)
+    a, indices = asarray(a), asarray(indices)
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = canonical_axis(axis, a.ndim)
+    _integer("take", indices)
+    if mode == "raise":
+        raise NotImplementedError("The 'raise' mode to take is not supported: a compiled program cannot raise.")
+    if mode == "wrap":
+        indices, mode = indices % a.shape[axis], "promise_in_bounds"
+    return get(
+        a, (slice(None),) * axis + (indices,), mode="fill" if mode is None else mode, fill_value=fill_value,
+        unique_indices=unique_indices, indices_are_sorted=indices_are_sorted,
+    )  # fmt: skip
+
+
+def _integer(name: str, indices) -> None:
+    if not dtypes.issubdtype(indices.dtype, np.integer):
+        raise TypeError(f"{name} indices must be of integer type, got {dtypes.dtype_name(indices.dtype)}")
+
+
+def take_along_axis(arr, indices, axis: int | None = -1, mode: str | None = None, fill_value=None):
+    """The elements of ``arr`` at ``indices`` along ``axis``, matched up in the other dimensions.
+
+    >>> import addax.numpy as jnp
+    >>> x = jnp.array([[3, 1], [2, 4]])
+    >>> jnp.take_along_axis(x, jnp.argsort(x, 1), 1).tolist()
+    [[1, 3], [2, 4]]
+    """
+    check_array_like("take_along_axis", arr, indices)
+    a, indices = asarray(arr), asarray(indices)
+    _integer("take_along_axis", indices)
+    if axis is None:
+        if indices.ndim != 1:
+            raise ValueError(f"take_along_axis: with axis=None indices must be 1-dimensional, got {indices.shape}")
+        a, axis = ravel(a), 0
+    if a.ndim != indices.ndim:
+        raise ValueError(
+            f"indices and arr must have the same number of dimensions; {indices.ndim} vs. {a.ndim}"
+        )
+    axis = canonical_axis(axis, a.ndim)
+    other = [np.broadcast_shapes((m,), (n,))[0] for m, n in zip(a.shape, indices.shape, strict=True)]
+    shape = tuple(indices.shape[d] if d == axis else other[d] for d in range(a.ndim))
+    indices = broadcast_to(indices, shape)
+    whole = broadcast_to(a, tuple(a.shape[d] if d == axis else other[d] for d in range(a.ndim)))
+    grid = [
+        indices if d == axis else np.arange(shape[d], dtype=np.int32).reshape([-1 if k == d else 1 for k in range(a.ndim)])
+        for d in range(a.ndim)
+    ]
+    return get(whole, tuple(grid), mode="fill" if mode is None else mode, fill_value=fill_value)
+
+
+def nonzero(a, *, size: int | None = None, fill_value=None):
+    """The positions of the elements that are not zero, one index array per dimension.
+
+    Args:
+      size: the length of the result: the positions are cut off or filled up to it. Needed in compiled functions, where
+        the number of positions is not known.
+
+    >>> import addax.numpy as jnp
+    >>> [i.tolist() for i in jnp.nonzero(jnp.array([0, 3, 0, 5]))]
+    [[1, 3]]
+    """
+    check_array_like("nonzero", a)
+    a = asarray(a)
+    if a.ndim == 0:
+        raise ValueError(
+            "Calling nonzero on 0d arrays is not allowed. Use addax.numpy.atleast_1d(scalar).nonzero() instead."
+        )
+    if isinstance(a, Tracer) and a.concrete() is None:
+        if size is None:
+            raise ConcretizationTypeError(
+                a, "The size argument of nonzero must be given to use it in a traced function: the number of elements "
+                "found is not known when the program is compiled. Where a mask would do, use addax.numpy.where(mask, x, y)."
+            )  # fmt: skip
+        return _traced_nonzero(a, size, fill_value)
+    found = np.nonzero(np.asarray(a.concrete() if isinstance(a, Tracer) else a))
+    dtype = dtypes.default_int_dtype()
+    fills = _fills(fill_value, a.ndim)
+    out = []
+    for i, fill in zip(found, fills, strict=True):
+        if size is not None:
+            i = np.concatenate([i[:size], np.full(max(size - len(i), 0), fill)])
+        out.append(from_numpy(i.astype(dtype)))
+    return tuple(out)
+
+
+def _fills(fill_value, ndim: int) -> tuple:
+    if fill_value is None:
+        return (0,) * ndim
+    return tuple(fill_value) if isinstance(fill_value, tuple) else (int(fill_value),) * ndim
+
+
+def _traced_nonzero(a, size: int, fill_value):
+    """The k-th position is the number of elements whose running count is at most k."""
+    flags = ravel(a != 0).astype(np.int32)
+    running = flags.cumsum()
+    k = broadcasted_iota(np.dtype(np.int32), (size, 1), 0)
+    flat = (reshape(running, (1, -1)) <= k).astype(np.int32).sum(1)
+    total = running[-1] if flags.shape[0] else asarray(0)
+    out = []
+    stride = a.size
+    for n, fill in zip(a.shape, _fills(fill_value, a.ndim), strict=True):
+        stride //= max(n, 1)
+        index = (flat // max(stride, 1)) % max(n, 1)
+        out.append(_where(k[:, 0] < total, index, asarray(fill, index.dtype)))
+    return tuple(out)
+
+
+def _where(mask, x, y):
+
+
+    return select(mask, x, broadcast_to(y, x.shape))
+
+
+def flatnonzero(a, *, size: int | None = None, fill_value=None):
+    """The positions of the elements of the flattened array that are not zero."""
+    return nonzero(ravel(a), size=size, fill_value=fill_value)[0]
+
+
+def argwhere(a, *, size: int | None = None, fill_value=None):
+    """The positions of the elements that are not zero, one row each."""
+    a = asarray(a)
+    if a.ndim == 0:
+        return from_numpy(np.argwhere(np.asarray(a)))
+    return _stack_columns(nonzero(a, size=size, fill_value=fill_value))
+
+
+def _stack_columns(columns: Sequence):
+
+
+    return stack(list(columns), 1)
+
+
+def compress(condition, a, axis: int | None = None, *, size: int | None = None, fill_value=0, out=None):
+    """The slices of ``a`` along ``axis`` where the vector ``condition`` holds."""
+    check_array_like("compress", condition, a)
+    condition, a = asarray(condition).astype(bool), asarray(a)
+    if condition.ndim != 1:
+        raise ValueError("condition must be a 1D array")
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = canonical_axis(axis, a.ndim)
+    n = condition.shape[0]
+    (index,) = nonzero(condition, size=size, fill_value=a.shape[axis] + n)
+    return get(a, (slice(None),) * axis + (index,), mode="fill", fill_value=fill_value)
+
+
+def extract(condition, arr, *, size: int | None = None, fill_value=0):
+    """The elements of ``arr`` where ``condition`` holds, in a vector."""
+    return compress(ravel(condition), ravel(arr), 0, size=size, fill_value=fill_value)
+
+
+def choose(a, choices, out=None, mode: str = "raise"):
+    """For each element the one of ``choices`` whose number stands in ``a``."""
+    if out is not None:
+        raise NotImplementedError("The 'out' argument to choose is not supported: arrays are immutable.")
+    check_array_like("choose", a, *choices)
+    a = asarray(a)
+    _integer("choose", a)
+    n = len(choices)
+    if mode == "raise":
+        if isinstance(a, Tracer):
+            raise ConcretizationTypeError(a, "choose with mode='raise' needs a known index; use mode='clip' or 'wrap'.")
+        if ((np.asarray(a) < 0) | (np.asarray(a) >= n)).any():
+            raise ValueError(f"invalid entry in choice array: indices must be in [0, {n})")
+    elif mode == "wrap":
+        a = a % n
+    elif mode == "clip":
+        a = a.clip(0, n - 1)
+    else:
+        raise ValueError(f"mode={mode!r} not understood. Must be 'raise', 'wrap', or 'clip'")
+    index, *arrays = broadcast_arrays(a, *(asarray(c) for c in choices))
+    return take_along_axis(_stack_front(arrays), expand_dims(index, 0), 0, "clip")[0]
+
+
+def _stack_front(arrays):
+
+
+    return stack(arrays, 0)
+
+
+def unravel_index(indices, shape):
+    """Flat positions as one index array per dimension (clipped to the shape)."""
+    indices = asarray(indices)
+    total = math.prod(shape)
+    flat = indices.clip(-total, total - 1)
+    flat = flat + (flat < 0).astype(flat.dtype) * total
+    out, stride = [], total
+    for n in shape:
+        stride //= max(n, 1)
+        out.append((flat // stride) % n)
+    return tuple(out)
+
+
+__all__ = [
+    "argwhere", "choose", "compress", "extract", "flatnonzero", "nonzero", "take", "take_along_axis", "unravel_index",
+]  # fmt: skip

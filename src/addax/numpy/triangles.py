@@ -1,0 +1,114 @@
+"""Triangles and diagonals of matrices: tril, triu, tri, diag, meshgrid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from addax.core import dtypes
+from addax.lax.comparison import select
+from addax.numpy.base import check_array_like
+from addax.numpy.creation import asarray, from_numpy, zeros_like
+from addax.numpy.products import diagonal
+from addax.numpy.shapes import broadcast_to, ravel, reshape
+
+
+def tri(N: int, M: int | None = None, k: int = 0, dtype=None):
+    """Ones at and below the ``k``-th diagonal of an N x M array of zeros."""
+    dtype = dtypes.default_float_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "tri")
+    return from_numpy(np.tri(N, M, k).astype(dtype))
+
+
+def _keep(m, mask: np.ndarray):
+    return select(broadcast_to(from_numpy(mask), m.shape), m, zeros_like(m))
+
+
+def tril(m, k: int = 0):
+    """``m`` with the elements above the ``k``-th diagonal set to zero.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.tril(jnp.ones((2, 2))).tolist()
+    [[1.0, 0.0], [1.0, 1.0]]
+    """
+    check_array_like("tril", m)
+    m = asarray(m)
+    if m.ndim < 2:
+        raise ValueError("Argument to addax.numpy.tril must be at least 2D")
+    return _keep(m, np.tri(*m.shape[-2:], k, dtype=bool))
+
+
+def triu(m, k: int = 0):
+    """``m`` with the elements below the ``k``-th diagonal set to zero."""
+    check_array_like("triu", m)
+    m = asarray(m)
+    if m.ndim < 2:
+        raise ValueError("Argument to addax.numpy.triu must be at least 2D")
+    return _keep(m, ~np.tri(*m.shape[-2:], k - 1, dtype=bool))
+
+
+def diag(v, k: int = 0):
+    """The ``k``-th diagonal of a matrix, or the matrix with the vector ``v`` on it.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.diag(jnp.array([1, 2])).tolist(), jnp.diag(jnp.array([[1, 2], [3, 4]])).tolist()
+    ([[1, 0], [0, 2]], [1, 4])
+    """
+    check_array_like("diag", v)
+    v = asarray(v)
+    if v.ndim == 2:
+        return diagonal(v, k)
+    if v.ndim != 1:
+        raise ValueError("diag input must be 1d or 2d")
+    n = v.shape[0] + abs(k)
+    row = np.arange(v.shape[0], dtype=np.int32)
+    out = broadcast_to(zeros_like(v, shape=()), (n, n))
+    return out.at[row + max(-k, 0), row + max(k, 0)].set(v)
+
+
+def diagflat(v, k: int = 0):
+    """The matrix with the elements of ``v`` on its ``k``-th diagonal."""
+    return diag(ravel(v), k)
+
+
+def diag_indices(n: int, ndim: int = 2) -> tuple:
+    """The index arrays of the diagonal of an n x ... x n array."""
+    return (from_numpy(np.arange(n)),) * ndim
+
+
+def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple:
+    """The index arrays of the lower triangle of an n x m array."""
+    return tuple(from_numpy(i) for i in np.tril_indices(n, k, m))
+
+
+def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple:
+    """The index arrays of the upper triangle of an n x m array."""
+    return tuple(from_numpy(i) for i in np.triu_indices(n, k, m))
+
+
+def meshgrid(*xi, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list:
+    """Coordinate arrays of the grid spanned by vectors: by columns and rows ("xy") or by dimension ("ij").
+
+    >>> import addax.numpy as jnp
+    >>> x, y = jnp.meshgrid(jnp.arange(2), jnp.arange(3))
+    >>> x.shape, y.tolist()
+    ((3, 2), [[0, 0], [1, 1], [2, 2]])
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"Valid values for indexing are 'xy' and 'ij', got {indexing}")
+    if not copy:
+        raise ValueError("addax.numpy.meshgrid only supports copy=True")
+    check_array_like("meshgrid", *xi)
+    vectors = [asarray(x) for x in xi]
+    if any(v.ndim > 1 for v in vectors):
+        raise ValueError(f"Arguments to meshgrid must be 1D, got shapes {[v.shape for v in vectors]}")
+    vectors = [ravel(v) for v in vectors]
+    order = list(range(len(vectors)))
+    if indexing == "xy" and len(order) > 1:
+        order[0], order[1] = 1, 0
+    shape = [0] * len(vectors)
+    for v, d in zip(vectors, order, strict=True):
+        shape[d] = v.shape[0]
+    out = []
+    for v, d in zip(vectors, order, strict=True):
+        v = reshape(v, [-1 if k == d else 1 for k in range(len(shape))])
+        out.append(v if sparse else broadcast_to(v, tuple(shape)))
+    return out
