@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from primitive_oracle import apply_oracle, oracle
-from samples import ALL, C64, C128, EPS, F32, F64, I32, SAMPLES, U8, Sample
+from samples import ALL, C64, C128, EPS, F16, F32, F64, I32, SAMPLES, U8, Sample
 
 import addax.ops.elementwise as ops
 from addax.core.avals import ShapedArray
@@ -30,10 +30,19 @@ def _x64():
 by_id = functools.partial(pytest.mark.parametrize, "sample", SAMPLES, ids=lambda s: s.id)
 
 
-def cases(keep=lambda s: True):
+# Each case compiles a program in the oracle, 30 ms or more; these dtypes, close to others, are left to the long run.
+_LONG_RUN = {F16, C128, *map(np.dtype, ("int8", "int64", "uint32", "uint64"))}
+
+
+def cases(keep=lambda s: True, quick=False):
     """One test per sample row and dtype row."""
     rows = [
-        pytest.param(s, dtypes, id=f"{s.id}-{'-'.join(d.name for d in dtypes)}")
+        pytest.param(
+            s,
+            dtypes,
+            id=f"{s.id}-{'-'.join(d.name for d in dtypes)}",
+            marks=[] if quick or _LONG_RUN.isdisjoint((*dtypes, s.params.get("new_dtype"))) else [pytest.mark.slow],
+        )
         for s in SAMPLES
         if keep(s)
         for dtypes in s.rows()
@@ -161,7 +170,7 @@ def test_reference_meets_the_oracle(sample, dtypes):
         np.testing.assert_array_equal(np.signbit(got)[zero], np.signbit(want)[zero])
 
 
-@cases()
+@cases(quick=True)
 def test_engine_meets_the_reference(sample, dtypes):
     """A primitive applied to arrays runs on the engine, which must meet its definition, edges included."""
     arrays = sample.draw(seeded(sample), dtypes, (1000,))
