@@ -188,23 +188,24 @@ def test_a_kernel_whose_helper_is_gone_is_compiled_again(cache):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # about threads and fork
 def test_parent_and_forked_child_do_not_write_over_each_other(cache):
-    check(nest(2))
-    child = os.fork()
-    if child == 0:
-        try:
-            for power in range(3, 9):
-                check(nest(power), power)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    for power in range(9, 15):
-        check(nest(power), power)
-    _, status = os.waitpid(child, 0)
-    assert status == 0
-    for power in range(9, 15):
-        check(nest(power), power)
+    program = f"""
+import os, sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from test_objects import check, nest, objects
+objects.disk = objects.DiskCache(None)
+check(nest(2))
+child = os.fork()
+powers = range(3, 9) if child == 0 else range(9, 15)
+for power in powers:
+    check(nest(power), power)
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+for power in powers:
+    check(nest(power), power)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_an_error_in_one_of_many_is_raised(cache):
