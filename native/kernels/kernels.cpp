@@ -43,6 +43,7 @@ KernelList kernels_for(Isa isa) {
   add_sort_kernels(isa, list);
   add_random_kernels(isa, list);
   add_gemm_kernels(isa, list);
+  add_conv_kernels(isa, list);
   return list;
 }
 

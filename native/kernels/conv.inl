@@ -1,0 +1,289 @@
+// Direct convolution of any rank, layout, stride, padding, dilation and grouping:
+//
+//   out[n, p, g, o] = sum over taps t and channels c of  x[n, p * stride + t * rhs_dilation - pad, g, c] * w[t, g, c, o]
+//
+// A block of output pixels at a time, the pixels' patches are gathered into a small matrix (pixels x (taps, channels), in
+// cache) and multiplied with the weights, packed once in panels of whole vectors. Gathering costs a copy per
+// Og multiply-adds, and takes care of padding, dilation, layout and conversion at once. With few channels the patch
+// matrix is stored transposed, so that a whole run of pixels is one copy. Depthwise convolutions, one channel in and
+// out per group, run vectors of channels instead. Start at conv, then Conv::run.
+
+#include "tiles.inl"
+
+namespace addax::ADDAX_ISA {
+namespace {
+
+constexpr int kMaxSpatial = 8;
+constexpr int64_t kPixels = 96;   // output pixels per block
+constexpr int64_t kPatch = 1024;  // patch elements per pixel gathered at a time
+
+struct Axis {
+  int64_t in, kernel, out, stride, pad, lhs_dilation, rhs_dilation, x, w, o;
+
+  // The input position under tap t of output position p, or -1.
+  int64_t source(int64_t p, int64_t t) const {
+    int64_t at = p * stride + t * rhs_dilation - pad;
+    if (lhs_dilation != 1) {
+      if (at % lhs_dilation != 0) return -1;
+      at /= lhs_dilation;
+    }
+    return at >= 0 && at < in ? at : -1;
+  }
+};
+
+inline int64_t divide_up(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+
+struct Shape {
+  int rank;
+  int64_t n, groups, channels, features;  // channels and features per group
+  int64_t x_offset, w_offset, o_offset;
+  int64_t x_n, x_g, x_c, w_g, w_c, w_f, o_n, o_g, o_f;  // strides
+  Axis axis[kMaxSpatial];
+  int64_t taps = 1, pixels = 1;  // pixels of one image
+
+  explicit Shape(const int64_t* t) {
+    rank = static_cast<int>(t[0]);
+    n = t[1], groups = t[2], channels = t[3], features = t[4];
+    x_offset = t[5], w_offset = t[6], o_offset = t[7];
+    x_n = t[8], x_g = t[9], x_c = t[10], w_g = t[11], w_c = t[12], w_f = t[13], o_n = t[14], o_g = t[15], o_f = t[16];
+    t += 17;
+    for (int i = 0; i < rank; ++i, t += 10) axis[i] = {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9]};
+    if (rank == 0) axis[rank++] = {1, 1, 1, 1, 0, 1, 1, 0, 0, 0};
+    for (int i = 0; i < rank; ++i) taps *= axis[i].kernel, pixels *= axis[i].out;
+  }
+  const Axis& last() const { return axis[rank - 1]; }
+};
+
+// Where a pixel is, counted over all images.
+struct Pixel {
+  int64_t n, position[kMaxSpatial];
+  Pixel(const Shape& s, int64_t index) {
+    for (int i = s.rank - 1; i >= 0; --i) {
+      position[i] = index % s.axis[i].out;
+      index /= s.axis[i].out;
+    }
+    n = index;
+  }
+};
+
+template <typename In, typename Acc, typename Out>
+struct Conv {
+  using S = Simd<Acc>;
+  static constexpr int kLanes = S::kLanes;
+  static constexpr int64_t kPanel = kMaxVectors * kLanes;
+
+  const Shape& s;
+  const In* x;
+  const In* w;
+  Out* out;
+  bool transposed;  // the patch matrix is stored (patch, pixel)
+
+  // patch(pixel, (tap, channel)) for `count` pixels of one output row from `first` on, taps [t0, t1).
+  void gather_row(const In* image, const Pixel& first, int64_t count, int64_t t0, int64_t t1, Acc* to, int64_t pixel_step,
+                  int64_t item_step) const {
+    const Axis& last = s.last();
+    int64_t p0 = first.position[s.rank - 1];
+    for (int64_t tap = t0; tap < t1; ++tap, to += s.channels * item_step) {
+      int64_t rest = tap / last.kernel, k = tap % last.kernel;
+      const In* row = image;
+      for (int i = s.rank - 2; i >= 0 && row; --i) {
+        int64_t at = s.axis[i].source(first.position[i], rest % s.axis[i].kernel);
+        rest /= s.axis[i].kernel;
+        row = at < 0 ? nullptr : row + at * s.axis[i].x;
+      }
+      if (!row) {
+        zero(to, count, pixel_step, item_step);
+      } else if (last.lhs_dilation == 1) {
+        int64_t shift = k * last.rhs_dilation - last.pad;
+        int64_t lo = std::clamp(divide_up(-shift, last.stride) - p0, int64_t{0}, count);
+        int64_t hi = std::clamp(divide_up(last.in - shift, last.stride) - p0, lo, count);
+        zero(to, lo, pixel_step, item_step);
+        zero(to + hi * pixel_step, count - hi, pixel_step, item_step);
+        copy(row + ((p0 + lo) * last.stride + shift) * last.x, last.stride * last.x, to + lo * pixel_step, hi - lo, pixel_step, item_step);
+      } else {
+        for (int64_t q = 0; q < count; ++q) {
+          int64_t at = last.source(p0 + q, k);
+          if (at < 0) zero(to + q * pixel_step, 1, pixel_step, item_step);
+          else copy(row + at * last.x, 0, to + q * pixel_step, 1, pixel_step, item_step);
+        }
+      }
+    }
+  }
+
+  void zero(Acc* to, int64_t count, int64_t pixel_step, int64_t item_step) const {
+    for (int64_t q = 0; q < count; ++q)
+      for (int64_t c = 0; c < s.channels; ++c) to[q * pixel_step + c * item_step] = Acc{};
+  }
+
+  void copy(const In* from, int64_t from_step, Acc* to, int64_t count, int64_t pixel_step, int64_t item_step) const {
+    if (pixel_step == 1) {
+      for (int64_t c = 0; c < s.channels; ++c) {
+        const In* f = from + c * s.x_c;
+        Acc* t = to + c * item_step;
+        if (from_step == 1) for (int64_t q = 0; q < count; ++q) t[q] = widen<Acc>(f[q]);
+        else for (int64_t q = 0; q < count; ++q) t[q] = widen<Acc>(f[q * from_step]);
+      }
+    } else if (s.x_c == 1) {
+      for (int64_t q = 0; q < count; ++q)
+        for (int64_t c = 0; c < s.channels; ++c) to[q * pixel_step + c] = widen<Acc>(from[q * from_step + c]);
+    } else {
+      for (int64_t q = 0; q < count; ++q)
+        for (int64_t c = 0; c < s.channels; ++c) to[q * pixel_step + c] = widen<Acc>(from[q * from_step + c * s.x_c]);
+    }
+  }
+
+  // Weights of one group: panel after panel of kPanel features (the last padded to whole vectors), each (tap, channel) x
+  // features.
+  void pack_weights(int64_t g, Acc* to) const {
+    int64_t depth = s.taps * s.channels;
+    for (int64_t tap = 0; tap < s.taps; ++tap) {
+      const In* at = w + g * s.w_g;
+      for (int64_t i = s.rank - 1, rest = tap; i >= 0; --i) {
+        at += rest % s.axis[i].kernel * s.axis[i].w;
+        rest /= s.axis[i].kernel;
+      }
+      for (int64_t c = 0; c < s.channels; ++c)
+        for (int64_t f0 = 0; f0 < s.features; f0 += kPanel) {
+          int64_t width = std::min(kPanel, (s.features - f0 + kLanes - 1) / kLanes * kLanes);
+          Acc* row = to + f0 * depth + (tap * s.channels + c) * width;
+          for (int64_t f = 0; f < width; ++f)
+            row[f] = f0 + f < s.features ? widen<Acc>(at[c * s.w_c + (f0 + f) * s.w_f]) : Acc{};
+        }
+    }
+  }
+
+  // Output pixels [first, first + count) of group g.
+  void block(int64_t g, int64_t first, int64_t count, const Acc* weights, Acc* patches, Acc* sums) const {
+    int64_t depth = s.taps * s.channels, wide = (s.features + kLanes - 1) / kLanes * kLanes;
+    int64_t taps_at_once = std::max<int64_t>(1, kPatch / s.channels);
+    for (int64_t t0 = 0; t0 < s.taps; t0 += taps_at_once) {
+      int64_t t1 = std::min(s.taps, t0 + taps_at_once), deep = (t1 - t0) * s.channels;
+      int64_t pixel_step = transposed ? 1 : deep, item_step = transposed ? kPixels : 1;
+      for (int64_t done = 0; done < count;) {
+        Pixel p(s, first + done);
+        int64_t run = std::min(count - done, s.last().out - p.position[s.rank - 1]);
+        gather_row(x + p.n * s.x_n + g * s.x_g, p, run, t0, t1, patches + done * pixel_step, pixel_step, item_step);
+        done += run;
+      }
+      Matrix<const Acc> a{patches, pixel_step, item_step};
+      for (int64_t f0 = 0; f0 < s.features; f0 += kPanel) {
+        int64_t width = std::min(kPanel, wide - f0);
+        const Acc* b = weights + f0 * depth + t0 * s.channels * width;
+        Tiles<Acc>::panel(static_cast<int>(width / kLanes), count, deep, a, b, width, {sums + f0, wide, 1}, width, t0 > 0);
+      }
+    }
+    for (int64_t q = 0; q < count; ++q) {
+      Pixel p(s, first + q);
+      Out* to = out + p.n * s.o_n + g * s.o_g;
+      for (int i = 0; i < s.rank; ++i) to += p.position[i] * s.axis[i].o;
+      const Acc* from = sums + q * wide;
+      if (s.o_f == 1) for (int64_t f = 0; f < s.features; ++f) to[f] = narrow<Out>(from[f]);
+      else for (int64_t f = 0; f < s.features; ++f) to[f * s.o_f] = narrow<Out>(from[f]);
+    }
+  }
+
+  // One channel in and out per group, groups contiguous: vectors of groups.
+  void depthwise(int64_t first, int64_t count, const Acc* weights) const {
+    constexpr int64_t kStrip = 256;
+    Acc sums[kStrip];
+    for (int64_t g0 = 0; g0 < s.groups; g0 += kStrip) {
+      int64_t width = std::min(kStrip, s.groups - g0);
+      for (int64_t q = 0; q < count; ++q) {
+        Pixel p(s, first + q);
+        std::fill(sums, sums + width, Acc{});
+        for (int64_t tap = 0; tap < s.taps; ++tap) {
+          const In* from = x + p.n * s.x_n + g0;
+          bool inside = true;
+          for (int64_t i = s.rank - 1, rest = tap; i >= 0 && inside; --i) {
+            int64_t at = s.axis[i].source(p.position[i], rest % s.axis[i].kernel);
+            rest /= s.axis[i].kernel;
+            inside = at >= 0;
+            from += at * s.axis[i].x;
+          }
+          if (!inside) continue;
+          const Acc* wt = weights + tap * s.groups + g0;
+          int64_t f = 0;
+          if constexpr (std::is_same_v<In, Acc>)
+            for (; f + kLanes <= width; f += kLanes)
+              S::store(sums + f, S::fma(S::load(from + f), S::load(wt + f), S::load(sums + f)));
+          for (; f < width; ++f) sums[f] += widen<Acc>(from[f]) * wt[f];
+        }
+        Out* to = out + p.n * s.o_n + g0;
+        for (int i = 0; i < s.rank; ++i) to += p.position[i] * s.axis[i].o;
+        for (int64_t f = 0; f < width; ++f) to[f] = narrow<Out>(sums[f]);
+      }
+    }
+  }
+
+  void run() const {
+    int64_t pixels = s.n * s.pixels, depth = s.taps * s.channels;
+    if (pixels <= 0 || s.groups <= 0 || s.features <= 0) return;
+    double flops = 2.0 * pixels * s.groups * s.features * std::max<int64_t>(depth, 1);
+    double ns = flops / (ADDAX_VEC_BYTES / sizeof(Acc) * 3.0) + pixels * s.groups * (depth * 0.5 + s.features * 0.3);
+    if (s.channels == 1 && s.features == 1 && s.groups > 1 && s.x_g == 1 && s.o_g == 1) {
+      Scratch<Acc> weights(std::max<int64_t>(1, s.taps * s.groups));
+      for (int64_t tap = 0; tap < s.taps; ++tap) {
+        const In* at = w;
+        for (int64_t i = s.rank - 1, rest = tap; i >= 0; --i) {
+          at += rest % s.axis[i].kernel * s.axis[i].w;
+          rest /= s.axis[i].kernel;
+        }
+        for (int64_t g = 0; g < s.groups; ++g) weights[tap * s.groups + g] = widen<Acc>(at[g * s.w_g]);
+      }
+      parallel_for(pixels, 1, ns, [&](int64_t lo, int64_t hi) { depthwise(lo, hi - lo, weights.get()); });
+      return;
+    }
+    int64_t wide = (s.features + kLanes - 1) / kLanes * kLanes;
+    Scratch<Acc> weights(std::max<int64_t>(1, s.groups * depth * wide));
+    parallel_for(s.groups, 1, s.groups * depth * wide * 0.5, [&](int64_t lo, int64_t hi) {
+      for (int64_t g = lo; g < hi; ++g) pack_weights(g, weights.get() + g * depth * wide);
+    });
+    // Fewer pixels per block when there are few, so that every thread gets some.
+    int64_t per_block = std::min(kPixels, (pixels * s.groups / (3 * num_threads()) + 11) / 12 * 12);
+    per_block = std::max<int64_t>(per_block, 12);
+    int64_t blocks = (pixels + per_block - 1) / per_block;
+    int64_t patch = std::min(s.taps, std::max<int64_t>(1, kPatch / std::max<int64_t>(s.channels, 1))) * s.channels;
+    parallel_for(blocks * s.groups, 1, ns, [&](int64_t lo, int64_t hi) {
+      Scratch<Acc> patches(std::max<int64_t>(1, kPixels * patch)), sums(kPixels * wide);
+      if (depth == 0) std::fill(sums.get(), sums.get() + kPixels * wide, Acc{});
+      for (int64_t u = lo; u < hi; ++u) {
+        int64_t g = u / blocks, first = u % blocks * per_block;
+        block(g, first, std::min(per_block, pixels - first), weights.get() + g * depth * wide, patches.get(), sums.get());
+      }
+    });
+  }
+};
+
+// [x, w, out]; table: spatial rank, batch, groups, channels per group, features per group, offsets of x, w, out, strides of x
+// (batch, group, channel), w (group, channel, feature), out (batch, group, feature), then per spatial dimension: input
+// size, kernel size, output size, stride, low padding (may be negative), lhs dilation, rhs dilation, strides in x, w, out.
+template <typename In, typename Acc, typename Out>
+void conv(void** args, const int64_t* t, int64_t, int64_t) {
+  Shape s(t);
+  bool transposed = s.channels < 8;
+  Conv<In, Acc, Out>{s, static_cast<const In*>(args[0]) + s.x_offset, static_cast<const In*>(args[1]) + s.w_offset,
+                     static_cast<Out*>(args[2]) + s.o_offset, transposed}
+      .run();
+}
+
+}  // namespace
+
+void conv_entries(KernelList& list) {
+  list.push_back({"conv_f32_f32", conv<float, float, float>});
+  list.push_back({"conv_f64_f64", conv<double, double, double>});
+  list.push_back({"conv_f16_f16", conv<Half, float, Half>});
+  list.push_back({"conv_f16_f32", conv<Half, float, float>});
+  list.push_back({"conv_bf16_bf16", conv<BFloat, float, BFloat>});
+  list.push_back({"conv_bf16_f32", conv<BFloat, float, float>});
+  list.push_back({"conv_i8_i8", conv<int8_t, uint32_t, int8_t>});
+  list.push_back({"conv_i8_i32", conv<int8_t, uint32_t, uint32_t>});
+  list.push_back({"conv_u8_u8", conv<uint8_t, uint32_t, uint8_t>});
+  list.push_back({"conv_i16_i16", conv<int16_t, uint32_t, int16_t>});
+  list.push_back({"conv_u16_u16", conv<uint16_t, uint32_t, uint16_t>});
+  list.push_back({"conv_i32_i32", conv<uint32_t, uint32_t, uint32_t>});
+  list.push_back({"conv_u32_u32", conv<uint32_t, uint32_t, uint32_t>});
+  list.push_back({"conv_i64_i64", conv<uint64_t, uint64_t, uint64_t>});
+  list.push_back({"conv_u64_u64", conv<uint64_t, uint64_t, uint64_t>});
+}
+
+}  // namespace addax::ADDAX_ISA
