@@ -58,8 +58,18 @@ PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {
   return binary<kPow>(a, b);
 }
 
+bool is_container(PyObject* o) { return PyList_Check(o) || PyTuple_Check(o) || PyAnySet_Check(o) || PyDict_Check(o); }
+
 PyObject* compare(PyObject* a, PyObject* b, int op) {
-  if (ADDAX_UNLIKELY(!is_operand(b))) Py_RETURN_NOTIMPLEMENTED;
+  if (ADDAX_UNLIKELY(!is_operand(b))) {
+    // Left to Python, x == [1, 2] would be False whatever x holds.
+    if ((op == Py_EQ || op == Py_NE) && is_container(b)) {
+      return PyErr_Format(PyExc_TypeError,
+                          "unsupported operand type(s) for %s: 'Array' and '%s'. Make it an array first: addax.numpy.array(...).",
+                          op == Py_EQ ? "==" : "!=", Py_TYPE(b)->tp_name);
+    }
+    Py_RETURN_NOTIMPLEMENTED;
+  }
   PyObject* f = g_ops[kLt + op];
   if (ADDAX_UNLIKELY(f == nullptr)) return missing(static_cast<Op>(kLt + op));
   PyObject* args[3] = {nullptr, a, b};

@@ -41,12 +41,13 @@ from addax.numpy import (
     products,
     reductions,
     shapes,
+    sorting,
     statistics,
+    taking,
     terms as t,
     ufuncs,
 )
 from addax.numpy.base import PYTHON_SCALARS, fused
-from addax.numpy import sorting, taking
 from addax.ops.convert import bitcast_convert_type, copy
 from addax.placement import Shard, SingleDeviceSharding
 

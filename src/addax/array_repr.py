@@ -25,7 +25,7 @@ def array_repr(arr, max_line_width: int | None = None, precision: int | None = N
     if arr.is_deleted():
         return f"{_PREFIX}<deleted>, shape={arr.shape}, {dtype}"
     value = arr._value
-    if arr.size == 0 and arr.shape != (0,):
+    if arr.size == 0:
         return f"{_PREFIX}[], shape={arr.shape}, {dtype}"
     body = np.array2string(value, max_line_width, precision, suppress_small, separator=", ", prefix=_PREFIX, suffix=",")
     width = np.get_printoptions()["linewidth"] if max_line_width is None else max_line_width
@@ -55,3 +55,33 @@ def format_array(x, spec: str) -> str:
     if x.ndim == 0:
         return format(x._value[()], spec)
     return format(x._value, spec)
+
+
+def set_printoptions(*args, **kwargs) -> None:
+    """How arrays print from now on: `numpy.set_printoptions`, which arrays of both libraries obey.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.set_printoptions(precision=8)
+    """
+    np.set_printoptions(*args, **kwargs)
+
+
+def get_printoptions() -> dict[str, Any]:
+    """How arrays print: `numpy.get_printoptions`.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.get_printoptions()["threshold"]
+    1000
+    """
+    return dict(np.get_printoptions())
+
+
+def printoptions(*args, **kwargs):
+    """``with jnp.printoptions(precision=3):`` prints so within the block.
+
+    >>> import addax.numpy as jnp
+    >>> with jnp.printoptions(precision=3):
+    ...     print(jnp.array([1 / 3]))
+    [0.333]
+    """
+    return np.printoptions(*args, **kwargs)

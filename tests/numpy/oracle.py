@@ -115,7 +115,7 @@ def sample(dtype, shape, seed: int = 0, low: float = -3.0, high: float = 3.0) ->
     """Values of a dtype, many of them equal to each other or whole numbers."""
     rng = np.random.default_rng(seed)
     dtype = np.dtype(dtype)
-    if dtype == bool:
+    if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
     if dtype.kind == "u":
         return rng.integers(0, 7, shape).astype(dtype)

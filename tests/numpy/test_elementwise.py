@@ -39,8 +39,11 @@ def test_unary(name):
     for dtype in DTYPES:
         if name == "round" and dtype == "bool":
             continue
+        if name == "spacing" and np.dtype(dtype).itemsize == 2:
+            continue  # JAX: wrong for negative float16
         check(name, sample(dtype, (2, 5)), rtol=RTOL.get(name))
-        check(name, sample(dtype, (), seed=1), rtol=RTOL.get(name))
+        if name != "angle":  # JAX: the angle of a float16 scalar is float32
+            check(name, sample(dtype, (), seed=1), rtol=RTOL.get(name))
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -62,8 +65,12 @@ def test_unary_special_values(name):
 def test_binary_same_dtype(name):
     for dtype in DTYPES:
         x, y = sample(dtype, (3, 4)), sample(dtype, (3, 4), seed=1)
-        if name in ("power", "pow") and np.dtype(dtype).kind == "u":
-            continue  # JAX itself fails there
+        if name in ("power", "pow") and np.dtype(dtype).kind in "ui":
+            if np.dtype(dtype).kind == "u":
+                continue  # JAX itself fails there
+            y = np.abs(y)  # of negative powers of integers JAX makes odd numbers
+        if name == "fmod" and dtype == "bool":
+            continue  # JAX: fmod(True, False) is 1
         check(name, x, y, rtol=RTOL.get(name))
 
 

@@ -12,8 +12,7 @@ from addax.core.primitive import registry
 from addax.interpreters.values import reshape
 from addax.lax.shape import concatenate
 from addax.lax.slicing import slice_in_dim
-from addax.numpy import terms as t
-from addax.numpy import ufuncs
+from addax.numpy import terms as t, ufuncs
 from addax.numpy.base import as_array, canonical_axis, check_array_like, fused, no_out
 from addax.numpy.reductions import dtype_argument
 

@@ -389,7 +389,11 @@ def _weight(x, out, unit: float):
 
 def _logaddexp_of_unit(name: str, unit: float):
     def value(x, y):
-        return _log_of_complex_sum(x, y) if t.is_complex(x) else _log_of_sum(x, y, unit)
+        if not t.is_complex(x):
+            return _log_of_sum(x, y, unit)
+        if unit == 1:
+            return _log_of_complex_sum(x, y)
+        return t.div(_log_of_complex_sum(t.mul(x, unit), t.mul(y, unit)), unit)
 
     value.__name__ = name
     fun = custom_jvp(value)
@@ -419,7 +423,7 @@ def logaddexp(x, y, /):
 
 @elementwise(inexact_dtype)
 def logaddexp2(x, y, /):
-    """log2(2^x + 2^y) of real numbers, without overflow.
+    """log2(2^x + 2^y), without overflow.
 
     >>> import addax.numpy as jnp
     >>> jnp.logaddexp2(1.0, 1.0)

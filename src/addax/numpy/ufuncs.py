@@ -15,7 +15,6 @@ from addax.core.primitive import registry
 from addax.core.trace import Tracer
 from addax.lax.control_flow import while_loop
 from addax.numpy import terms as t
-from addax.numpy.logic import ordered
 from addax.numpy.base import (
     ARRAYS,
     as_array,
@@ -32,6 +31,7 @@ from addax.numpy.base import (
     promote_shapes,
     same_dtype,
 )
+from addax.numpy.logic import ordered
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The four operations. Booleans add as "or" and multiply as "and", as in NumPy.
@@ -272,7 +272,7 @@ def modf(x, /, out=None):
 def power(x1, x2, /):
     """x1 raised to the power x2.
 
-    A known integer exponent (a Python or NumPy integer) is compiled into multiplications. Integers to a negative power
+    A known integer exponent is compiled into multiplications, and leaves the dtype of x1 as a Python int does. Integers to a negative power
     raise TypeError if the exponent is known; otherwise 1 / x1 is truncated.
 
     >>> import addax.numpy as jnp
@@ -282,12 +282,10 @@ def power(x1, x2, /):
     Array(1.4142135, dtype=float32, weak_type=True)
     """
     if type(x2) is int and isinstance(x1, ARRAYS):
-        return _integer_power(x1, y=x2, exponent_type=int)
+        return _integer_power(x1, y=x2)
     check_array_like("power", x1, x2)
     n = _known_integer(x2)
-    if n is None:
-        return _power(x1, x2)
-    return _integer_power(x1, y=n, exponent_type=int if type(x2) is int else get_aval(x2).dtype)
+    return _power(x1, x2) if n is None else _integer_power(x1, y=n)
 
 
 pow = power
@@ -302,10 +300,10 @@ def _known_integer(x) -> int | None:
     return operator.index(np.asarray(x)[()]) if dtypes.issubdtype(x.dtype, np.integer) else None
 
 
-@fused(static=("y", "exponent_type"))
-def _integer_power(x, *, y: int, exponent_type):
-    dtype, weak = dtypes.lattice_result_type(as_operand(x), exponent_type)
-    return t.integer_pow(cast(x, dtypes.to_numeric_dtype(dtype), weak), y)
+@fused(static=("y",))
+def _integer_power(x, *, y: int):
+    (x,) = operands("power", numeric_dtype, x)
+    return t.integer_pow(x, y)
 
 
 @fused
