@@ -786,11 +786,13 @@ def _layout(f):
 
 def _reshape(self: Fuser, ref: Ref, p, eqn: Eqn) -> Ref | None:
     if p.get("dimensions") is not None:
-        return None
+        ref = views.transpose(ref, p["dimensions"])
     shape = eqn.outvars[0].aval.shape
     out = views.reshape(ref, shape)
     if out is None:  # no strides express it: copy first
-        out = views.reshape(self.copied(eqn.invars[0], eqn), shape)
+        seen = Var(eqn.invars[0].aval.update(shape=ref.shape))
+        self.views[seen] = ref
+        out = views.reshape(self.copied(seen, eqn), shape)
     return out
 
 
