@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from addax import _native
 from addax.core import dtypes, tree
 from addax.core.avals import get_aval
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
@@ -140,7 +141,7 @@ def vjp(fun: Callable, *primals, has_aux: bool = False, reduce_axes=()):
         args = [UndefinedPrimal(v.aval) for v in lin.jaxpr.invars]
         results = iter(backward_pass(lin.jaxpr, lin.consts, args, live))
         grads = [
-            np.zeros(a.shape, dtypes.float0) if a.dtype == dtypes.float0 else instantiate(next(results))
+            np.zeros(a.shape, dtypes.float0) if a.dtype == dtypes.float0 else as_result(instantiate(next(results)))
             for a in in_avals
         ]
         return input_tree.unflatten(grads)
@@ -177,7 +178,7 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
     outs, out_tangents = jvp_flat(flat, leaves, checked, current_trace())
     assert flat.out_tree is not None
     out = flat.out_tree.unflatten(outs)
-    tangent = flat.out_tree.unflatten([instantiate(t) for t in out_tangents])
+    tangent = flat.out_tree.unflatten([as_result(instantiate(t)) for t in out_tangents])
     return (out, tangent, flat.aux) if has_aux else (out, tangent)
 
 
@@ -324,6 +325,13 @@ def _assemble(in_avals, in_tree, out, stacked, forward: bool):
             ]
             rows.append(_Inputs(in_tree.unflatten(blocks)))
     return out_tree.unflatten(rows)
+
+
+def as_result(x):
+    """A derivative as the user gets it: constants that rules made with NumPy become arrays."""
+    if isinstance(x, (np.generic, np.ndarray)) and x.dtype != dtypes.float0:
+        return _native.array_from_numpy(np.asarray(x), get_aval(x))
+    return x
 
 
 # -- checks
