@@ -171,7 +171,9 @@ print((t2 - t1) * 1e3, (t4 - t3) * 1e3, (t5 - t4) * 1e3)
 
 def fresh_process(lib: str, env: dict[str, str]) -> list[float]:
     code = CHILD.format(lib=lib, here=os.path.dirname(os.path.abspath(__file__)))
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **env}, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **env}, check=True
+    )
     return [float(v) for v in out.stdout.split()]
 
 
@@ -187,9 +189,7 @@ def startup_results(repeat: int = 5) -> list[Result]:
             rows["jax"].append(fresh_process("jax", {"JAX_PLATFORMS": "cpu"}))
     median = {k: [statistics.median(col) for col in zip(*v, strict=True)] for k, v in rows.items()}
     names = ["import (after numpy)", "trace train step (make_jaxpr, first)", "first call of the train step, cold cache"]
-    results = [
-        Result(n, "ms", {"addax": median["addax"][i], "jax": median["jax"][i]}) for i, n in enumerate(names)
-    ]
+    results = [Result(n, "ms", {"addax": median["addax"][i], "jax": median["jax"][i]}) for i, n in enumerate(names)]
     results.append(
         Result("first call of the train step, warm disk cache", "ms",
                {"addax": median["addax warm"][2], "jax": median["jax"][2]})

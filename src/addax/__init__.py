@@ -7,16 +7,12 @@
 """
 
 from addax import core as core  # isort: skip  (the floors load from the ground up)
-from addax import dtypes as dtypes
-from addax import engines as _engines
-from addax import errors as errors
-from addax import tree as tree
-from addax import tree_util as tree_util
+from addax import dtypes as dtypes, engines as _engines, errors as errors, tree as tree, tree_util as tree_util
 from addax.array import Array as Array
-from addax.core.config import config as config
 from addax.core.config import (
     check_tracer_leaks as check_tracer_leaks,
     checking_leaks as checking_leaks,
+    config as config,
     debug_infs as debug_infs,
     debug_nans as debug_nans,
     default_device as default_device,
@@ -38,21 +34,18 @@ from addax.transforms.autodiff import (
     value_and_grad as value_and_grad,
     vjp as vjp,
 )
-from addax.transforms.custom import custom_gradient as custom_gradient
-from addax.transforms.custom import custom_jvp as custom_jvp
-from addax.transforms.custom import custom_vjp as custom_vjp
-from addax.transforms.inspect import eval_shape as eval_shape
-from addax.transforms.inspect import make_jaxpr as make_jaxpr
-from addax.transforms.inspect import typeof as typeof
+from addax.transforms.custom import (
+    custom_gradient as custom_gradient,
+    custom_jvp as custom_jvp,
+    custom_vjp as custom_vjp,
+)
+from addax.transforms.inspect import eval_shape as eval_shape, make_jaxpr as make_jaxpr, typeof as typeof
 from addax.transforms.jit import jit as jit
 from addax.transforms.stages import ShapeDtypeStruct as ShapeDtypeStruct
 from addax.transforms.vmap import vmap as vmap
 
 from addax import numpy as numpy  # isort: skip
-from addax import debug as debug
-from addax import lax as lax
-from addax import nn as nn
-from addax import random as random
+from addax import debug as debug, lax as lax, nn as nn, random as random
 from addax.api import (
     block_until_ready as block_until_ready,
     clear_caches as clear_caches,

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from addax import _native
-from addax import numpy as jnp
+from addax import _native, numpy as jnp
 from addax.core import tree
 from addax.core.avals import ShapedArray
 from addax.core.trace import Tracer
@@ -95,14 +94,14 @@ def block_until_ready(x):
 
 def live_arrays(platform: str | None = None) -> list:
     """The arrays that are alive, found through the garbage collector."""
-    import gc  # noqa: PLC0415
+    import gc
 
     return [x for x in gc.get_objects() if isinstance(x, _native.Array) and not x.is_deleted()]
 
 
 def clear_caches() -> None:
     """Forget compiled eager programs. Jitted functions keep theirs: use their ``clear_cache``."""
-    from addax.core.primitive import registry  # noqa: PLC0415
+    from addax.core.primitive import registry
 
     for primitive in registry.values():
         primitive.eager_cache.clear()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from addax import _native
 from addax.array_repr import array_repr, format_array
 from addax.core import dtypes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.trace import Tracer
 

@@ -34,7 +34,9 @@ class _Formatter(string.Formatter):
 _formatter = _Formatter()
 
 
-def print(fmt: str, *args, ordered: bool = False, partitioned: bool = False, skip_format_check: bool = False, **kwargs) -> None:  # noqa: A001
+def print(
+    fmt: str, *args, ordered: bool = False, partitioned: bool = False, skip_format_check: bool = False, **kwargs
+) -> None:
     """Print values from inside traced and compiled functions, on every call.
 
     Args:

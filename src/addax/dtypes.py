@@ -2,6 +2,7 @@
 
 from addax.core.dtypes import (
     TypePromotionError,
+    bfloat16 as _bfloat16,
     canonicalize_dtype,
     extended,
     finfo,
@@ -14,7 +15,6 @@ from addax.core.dtypes import (
     result_type,
     scalar_type_of,
 )
-from addax.core.dtypes import bfloat16 as _bfloat16
 
 bfloat16: type = _bfloat16.type
 """The scalar type of brain floats: float32 with a 7-bit mantissa."""

@@ -1,38 +1,40 @@
 """Pytree functions under their long names, registration of classes, key paths and treedefs."""
 
-from addax.core.tree import DictKey as DictKey
-from addax.core.tree import FlattenedIndexKey as FlattenedIndexKey
-from addax.core.tree import GetAttrKey as GetAttrKey
-from addax.core.tree import KeyEntry as KeyEntry
-from addax.core.tree import KeyPath as KeyPath
-from addax.core.tree import Partial as Partial
-from addax.core.tree import PyTreeDef as PyTreeDef
-from addax.core.tree import SequenceKey as SequenceKey
-from addax.core.tree import all_leaves as all_leaves
-from addax.core.tree import build_tree as build_tree
-from addax.core.tree import flatten_one_level as flatten_one_level
-from addax.core.tree import flatten_one_level_with_keys as flatten_one_level_with_keys
-from addax.core.tree import is_tree_node as is_tree_node
-from addax.core.tree import keystr as keystr
-from addax.core.tree import register_dataclass as register_dataclass
-from addax.core.tree import register_pytree_node as register_pytree_node
-from addax.core.tree import register_pytree_node_class as register_pytree_node_class
-from addax.core.tree import register_pytree_with_keys as register_pytree_with_keys
-from addax.core.tree import register_pytree_with_keys_class as register_pytree_with_keys_class
-from addax.core.tree import register_static as register_static
-from addax.core.tree import tree_all as tree_all
-from addax.core.tree import tree_broadcast as tree_broadcast
-from addax.core.tree import tree_flatten as tree_flatten
-from addax.core.tree import tree_flatten_with_path as tree_flatten_with_path
-from addax.core.tree import tree_leaves as tree_leaves
-from addax.core.tree import tree_leaves_with_path as tree_leaves_with_path
-from addax.core.tree import tree_map as tree_map
-from addax.core.tree import tree_map_with_path as tree_map_with_path
-from addax.core.tree import tree_reduce as tree_reduce
-from addax.core.tree import tree_reduce_associative as tree_reduce_associative
-from addax.core.tree import tree_structure as tree_structure
-from addax.core.tree import tree_transpose as tree_transpose
-from addax.core.tree import tree_unflatten as tree_unflatten
-from addax.core.tree import treedef_children as treedef_children
-from addax.core.tree import treedef_is_leaf as treedef_is_leaf
-from addax.core.tree import treedef_tuple as treedef_tuple
+from addax.core.tree import (
+    DictKey as DictKey,
+    FlattenedIndexKey as FlattenedIndexKey,
+    GetAttrKey as GetAttrKey,
+    KeyEntry as KeyEntry,
+    KeyPath as KeyPath,
+    Partial as Partial,
+    PyTreeDef as PyTreeDef,
+    SequenceKey as SequenceKey,
+    all_leaves as all_leaves,
+    build_tree as build_tree,
+    flatten_one_level as flatten_one_level,
+    flatten_one_level_with_keys as flatten_one_level_with_keys,
+    is_tree_node as is_tree_node,
+    keystr as keystr,
+    register_dataclass as register_dataclass,
+    register_pytree_node as register_pytree_node,
+    register_pytree_node_class as register_pytree_node_class,
+    register_pytree_with_keys as register_pytree_with_keys,
+    register_pytree_with_keys_class as register_pytree_with_keys_class,
+    register_static as register_static,
+    tree_all as tree_all,
+    tree_broadcast as tree_broadcast,
+    tree_flatten as tree_flatten,
+    tree_flatten_with_path as tree_flatten_with_path,
+    tree_leaves as tree_leaves,
+    tree_leaves_with_path as tree_leaves_with_path,
+    tree_map as tree_map,
+    tree_map_with_path as tree_map_with_path,
+    tree_reduce as tree_reduce,
+    tree_reduce_associative as tree_reduce_associative,
+    tree_structure as tree_structure,
+    tree_transpose as tree_transpose,
+    tree_unflatten as tree_unflatten,
+    treedef_children as treedef_children,
+    treedef_is_leaf as treedef_is_leaf,
+    treedef_tuple as treedef_tuple,
+)

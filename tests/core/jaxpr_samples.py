@@ -161,8 +161,7 @@ def random_jaxpr(p, seed, depth=2, size=8, num_in=2):
 def to_jax(jaxpr):
     """The same program as a JAX jaxpr."""
     import jax
-    from jax._src import core as jcore
-    from jax._src import source_info_util
+    from jax._src import core as jcore, source_info_util
 
     jit_eqn = jax.make_jaxpr(jax.jit(lambda x: x + 1))(1.0).eqns[0]
     done, primitives = {}, {"jit": jit_eqn.primitive}

@@ -56,4 +56,7 @@ def test_programs_that_fail(cls, program):
 
 
 def test_every_tracer_error_shows_a_failing_program():
-    assert {cls.__name__ for cls, _ in FAILING} == {cls.__name__ for cls in PAGES} - {"TypePromotionError", "KeyReuseError"}
+    assert {cls.__name__ for cls, _ in FAILING} == {cls.__name__ for cls in PAGES} - {
+        "TypePromotionError",
+        "KeyReuseError",
+    }

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import jax
 import jax.extend.core as jex
+import numpy as np
 
 import addax  # noqa: F401 - registers the primitives
-import numpy as np
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import ShapedArray

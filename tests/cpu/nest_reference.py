@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from addax.engines.cpu.loops import Acc, Let, Lit, Load, Local, Loop, Nest, Phi, Store, Sym, Update, While
 
 OPS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 
 import ml_dtypes
-
 import numpy as np
+
 from addax.engines.cpu import llvm, objects
 from addax.engines.cpu.loops import Affine, Let, Load, Loop, Nest, Param, Store, Sym
 

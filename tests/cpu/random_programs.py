@@ -6,9 +6,8 @@ import random
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-
 import numpy as np
+from jax import lax
 
 UNARY = (
     jnp.tanh, jnp.sin, jnp.abs, lambda v: v * 0.5 + 1, lambda v: -v, lambda v: jnp.exp(-v * v),

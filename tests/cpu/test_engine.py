@@ -6,13 +6,13 @@ import warnings
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from engine_cases import CASES, f32
 from jax import lax
 from jax_programs import agree, compiled, program, to_array
 from random_programs import random_program
 
-import numpy as np
 from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
 from addax.core.primitive import Primitive

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 
 import jax
+import numpy as np
 import pytest
 from jax import lax
 from nest_tools import TARGETS, apply, np_dtype, run, scalar_program
 
-import numpy as np
 from addax.engines.cpu.loop_ops import DTYPES, OPS, REAL_OF
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, about the infinities and NaNs we compare

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from nest_tools import TARGETS, flat, np_dtype, run
 
-import numpy as np
 from addax.engines.cpu.loops import (
     Acc,
     Affine,

@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from nest_tools import elementwise, run
 
-import numpy as np
 from addax.engines.cpu import elf, llvm, objects
 from addax.engines.cpu.loops import Affine, Nest, Store
 from addax.engines.cpu.loops_check import NestError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from nest_reference import Interpreter
 from nest_tools import TARGETS, run
 
-import numpy as np
 from addax.engines.cpu.loops import Acc, Affine, Let, Lit, Load, Loop, Nest, Param, Phi, Store, Sym, Update
 from addax.engines.cpu.loops_check import validate
 

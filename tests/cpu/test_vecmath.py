@@ -5,10 +5,9 @@ from __future__ import annotations
 import platform
 
 import mpmath as mp
+import numpy as np
 import pytest
 from nest_tools import TARGETS, apply, ulp_error
-
-import numpy as np
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),

@@ -4,10 +4,10 @@ import warnings
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import addax
-import numpy as np
 from addax import _native
 from addax.core.avals import get_aval
 

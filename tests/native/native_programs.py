@@ -13,7 +13,7 @@ from addax import _native
 class Aval:
     """The little of an aval that the runtime looks at; interned and immortal like the real ones."""
 
-    __slots__ = ("shape", "dtype", "weak_type", "_desc", "__weakref__")
+    __slots__ = ("__weakref__", "_desc", "dtype", "shape", "weak_type")
     interned: dict = {}
 
     def __new__(cls, shape, dtype):
@@ -61,7 +61,9 @@ def isas() -> list[str]:
     return names[: names.index(_native.isa()) + 1]
 
 
-def call_kernel(kernel: str | int, ins, outs, tab: bytes, isa: str | None = None, ns: float = -1000.0) -> list[np.ndarray]:
+def call_kernel(
+    kernel: str | int, ins, outs, tab: bytes, isa: str | None = None, ns: float = -1000.0
+) -> list[np.ndarray]:
     """Run one kernel on arrays; `outs` are (shape, dtype) pairs, or arrays that the output memory starts from."""
     address = symbols(isa)[kernel] if isinstance(kernel, str) else kernel
     ins = [np.asarray(x) for x in ins]

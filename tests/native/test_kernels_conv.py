@@ -6,8 +6,7 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from native_programs import call_kernel, isas, table
 
 
@@ -32,7 +31,15 @@ def conv(x, w, strides, padding, lhs_dilation, rhs_dilation, groups, kernel, out
     fields += [xs[0], n * xs[0] if batch_groups > 1 else channels * xs[1], xs[1]]
     fields += [features // g * ws[0], ws[1], ws[0], os[0], features // g * os[1], os[1]]
     for d in range(rank):
-        fields += [x.shape[2 + d], w.shape[2 + d], out_sizes[d], strides[d], padding[d][0], lhs_dilation[d], rhs_dilation[d]]
+        fields += [
+            x.shape[2 + d],
+            w.shape[2 + d],
+            out_sizes[d],
+            strides[d],
+            padding[d][0],
+            lhs_dilation[d],
+            rhs_dilation[d],
+        ]
         fields += [xs[2 + d], ws[2 + d], os[2 + d]]
     got = call_kernel(kernel, [memory(x), memory(w)], [(out.shape, out.dtype)], table(*fields), isa)[0]
     return np.moveaxis(got, -1, 1)
@@ -88,9 +95,7 @@ TYPES = {
 
 
 @pytest.mark.parametrize("isa", isas())
-@pytest.mark.parametrize(
-    ("ins", "out"), [(t, t) for t in TYPES] + [("f16", "f32"), ("bf16", "f32"), ("i8", "i32")]
-)
+@pytest.mark.parametrize(("ins", "out"), [(t, t) for t in TYPES] + [("f16", "f32"), ("bf16", "f32"), ("i8", "i32")])
 def test_dtypes(isa, ins, out):
     rng = np.random.default_rng(1)
     low = 0 if ins[0] == "u" else -3

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from native_programs import call_kernel, isas, table
 
 DTYPES = [np.uint8, np.uint16, np.uint32, np.uint64, np.complex128]
@@ -82,7 +81,12 @@ def test_strided_destination(isa):
 
 
 def test_empty():
-    assert call_kernel("copy_4", [np.zeros((0, 3), np.float32)], [((0, 3), np.float32)], table(2, 0, 0, [0, 3], [3, 1], [3, 1]))[0].size == 0
+    assert (
+        call_kernel(
+            "copy_4", [np.zeros((0, 3), np.float32)], [((0, 3), np.float32)], table(2, 0, 0, [0, 3], [3, 1], [3, 1])
+        )[0].size
+        == 0
+    )
 
 
 @pytest.mark.parametrize("isa", isas())

@@ -7,7 +7,13 @@ import pytest
 from native_programs import call_kernel, isas, table
 
 DTYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u32": np.uint32, "u64": np.uint64}
-UFUNC = {"cumsum": np.add, "cumprod": np.multiply, "cummax": np.maximum, "cummin": np.minimum, "cumlogsumexp": np.logaddexp}
+UFUNC = {
+    "cumsum": np.add,
+    "cumprod": np.multiply,
+    "cummax": np.maximum,
+    "cummin": np.minimum,
+    "cumlogsumexp": np.logaddexp,
+}
 SHAPES = [(1, 1, 1), (3, 17, 1), (2, 100, 5), (1, 64, 300), (5, 1, 4), (4, 0, 3), (20, 333, 1)]
 
 

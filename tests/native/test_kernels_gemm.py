@@ -10,8 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import scipy
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from native_programs import call_kernel, isas, table
 
 from addax import _native
@@ -59,7 +58,9 @@ def gemm(a, b, kernel, out_dtype, isa=None, start=None, c_transposed=False):
     fields = [m, n, k, elements(av)[-2:], elements(bv)[-2:], elements(cv)[-2:], start is not None, len(batch)]
     for i, size in enumerate(batch):
         fields.append([size, elements(av)[i], elements(bv)[i], elements(cv)[i]])
-    got = call_kernel(kernel, [flat_a, flat_b], [(shape, out_dtype) if start is None else start], table(*fields), isa)[0]
+    got = call_kernel(kernel, [flat_a, flat_b], [(shape, out_dtype) if start is None else start], table(*fields), isa)[
+        0
+    ]
     return got.swapaxes(-1, -2) if c_transposed else got
 
 
@@ -70,7 +71,18 @@ def flat(x):
     return kept.transpose(order)
 
 
-SIZES = [(1, 1, 1), (3, 5, 7), (16, 16, 16), (1, 64, 100), (100, 64, 1), (1, 300, 3), (37, 129, 65), (64, 100, 10), (5, 0, 4), (70, 600, 130)]
+SIZES = [
+    (1, 1, 1),
+    (3, 5, 7),
+    (16, 16, 16),
+    (1, 64, 100),
+    (100, 64, 1),
+    (1, 300, 3),
+    (37, 129, 65),
+    (64, 100, 10),
+    (5, 0, 4),
+    (70, 600, 130),
+]
 
 
 @pytest.mark.parametrize("isa", isas())

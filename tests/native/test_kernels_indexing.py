@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from native_programs import call_kernel, isas, table
 
 from addax import _native
@@ -99,7 +98,9 @@ def test_gather(isa, problem, dtype):
     array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
     tab, values_shape = plan(mode, shape, indices, sizes, start_map, batching)
     want = reference_gather(mode, array, indices, sizes, start_map, batching, 77, values_shape)
-    got = call_kernel(f"gather_{array.itemsize}", [array, indices, np.array(77, dtype)], [(values_shape, dtype)], tab, isa)[0]
+    got = call_kernel(
+        f"gather_{array.itemsize}", [array, indices, np.array(77, dtype)], [(values_shape, dtype)], tab, isa
+    )[0]
     np.testing.assert_array_equal(got, want)
 
 
@@ -128,13 +129,19 @@ def test_large_gathers_are_split():
     rng = np.random.default_rng(0)
     x, idx = rng.standard_normal((1000, 33)).astype(np.float32), rng.integers(0, 1000, (50_000, 1)).astype(np.int32)
     tab, shape = plan(CLIP, x.shape, idx, (1, 33), (0,))
-    np.testing.assert_array_equal(call_kernel("gather_4", [x, idx, x], [(shape, x.dtype)], tab)[0].reshape(-1, 33), x[idx[:, 0]])
+    np.testing.assert_array_equal(
+        call_kernel("gather_4", [x, idx, x], [(shape, x.dtype)], tab)[0].reshape(-1, 33), x[idx[:, 0]]
+    )
     tab, shape = plan(CLIP, (33000,), idx, (1,), (0,))
-    np.testing.assert_array_equal(call_kernel("gather_4", [x.ravel(), idx, x], [(shape, x.dtype)], tab)[0].ravel(), x.ravel()[idx[:, 0]])
+    np.testing.assert_array_equal(
+        call_kernel("gather_4", [x.ravel(), idx, x], [(shape, x.dtype)], tab)[0].ravel(), x.ravel()[idx[:, 0]]
+    )
     big = rng.standard_normal((700, 800)).astype(np.float32)
     start = np.array([[3, 5]], np.int32)
     tab, shape = plan(CLIP, big.shape, start, (600, 700), (0, 1))
-    np.testing.assert_array_equal(call_kernel("gather_4", [big, start, big], [(shape, big.dtype)], tab)[0][0], big[3:603, 5:705])
+    np.testing.assert_array_equal(
+        call_kernel("gather_4", [big, start, big], [(shape, big.dtype)], tab)[0][0], big[3:603, 5:705]
+    )
 
 
 OPS = {
@@ -205,7 +212,9 @@ def test_large_scatters_do_not_depend_on_threads(op, rows, width):
     if op == "set":
         want[indices[ok, 0]] = flat
     else:
-        {"add": np.add, "sub": np.subtract, "mul": np.multiply, "min": np.minimum, "max": np.maximum}[op].at(want, indices[ok, 0], flat)
+        {"add": np.add, "sub": np.subtract, "mul": np.multiply, "min": np.minimum, "max": np.maximum}[op].at(
+            want, indices[ok, 0], flat
+        )
     np.testing.assert_allclose(results[0], want, rtol=2e-3)
 
 
@@ -227,7 +236,9 @@ def test_agrees_with_jax_on_windows_out_of_bounds():
         tab, shape = plan(mode, (10,), np.asarray(idx), (3,), (0,))
         got = call_kernel("gather_4", [np.asarray(x), np.asarray(idx), np.float32(-1)], [(shape, np.float32)], tab)[0]
         np.testing.assert_array_equal(got, np.asarray(want))
-    scatter_dims = jax.lax.ScatterDimensionNumbers(update_window_dims=(1,), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,))
+    scatter_dims = jax.lax.ScatterDimensionNumbers(
+        update_window_dims=(1,), inserted_window_dims=(), scatter_dims_to_operand_dims=(0,)
+    )
     updates = np.arange(12, dtype=np.float32).reshape(4, 3)
     for mode, jax_mode in [(CLIP, "clip"), (SKIP, "drop")]:
         want = jax.lax.scatter_add(x, idx, updates, scatter_dims, mode=jax_mode)

@@ -49,7 +49,9 @@ def test_split(isa):
     got = call_kernel("threefry_split", [np.zeros(2, np.uint32)], [((2, 2), np.uint32)], table(2, 1), isa)[0]
     assert got.tolist() == [[1797259609, 2579123966], [928981903, 3453687069]]
     expected = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(42), 1001)))
-    got = call_kernel("threefry_split", [np.array([0, 42], np.uint32)], [((1001, 2), np.uint32)], table(1001, 1), isa)[0]
+    got = call_kernel("threefry_split", [np.array([0, 42], np.uint32)], [((1001, 2), np.uint32)], table(1001, 1), isa)[
+        0
+    ]
     np.testing.assert_array_equal(got, expected)
 
 
@@ -59,5 +61,7 @@ def test_hash(isa):
     key = rng.integers(0, 2**32, 2, np.uint32)
     x = rng.integers(0, 2**32, (2, 500), np.uint32)
     expected = np.asarray(threefry_2x32(key, x.ravel())).reshape(2, 500)
-    y = call_kernel("threefry2x32", [key[0], key[1], x[0], x[1]], [((500,), np.uint32)] * 2, table(500, 0, 0, 1, 1), isa)
+    y = call_kernel(
+        "threefry2x32", [key[0], key[1], x[0], x[1]], [((500,), np.uint32)] * 2, table(500, 0, 0, 1, 1), isa
+    )
     np.testing.assert_array_equal(np.stack(y), expected)

@@ -39,7 +39,9 @@ def bits(x):
 def sort(operands, num_keys, iota=()):
     rows, n = operands[0].shape
     codes = [TYPES[x.dtype.type] + (IOTA if i in iota else 0) for i, x in enumerate(operands)]
-    return call_kernel("sort", operands, [(x.shape, x.dtype) for x in operands], table(rows, n, len(operands), num_keys, codes))
+    return call_kernel(
+        "sort", operands, [(x.shape, x.dtype) for x in operands], table(rows, n, len(operands), num_keys, codes)
+    )
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -37,7 +37,9 @@ def test_settings():
 def test_environment(value, expected):
     path = os.path.dirname(_native.__file__)
     code = f"import sys; sys.path.insert(0, {path!r}); import _native; print(_native.get_num_threads())"
-    run = subprocess.run([sys.executable, "-c", code], env=os.environ | {"ADDAX_NUM_THREADS": value}, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"ADDAX_NUM_THREADS": value}, capture_output=True, text=True
+    )
     assert int(run.stdout) == (expected or len(os.sched_getaffinity(0))), run.stderr
 
 

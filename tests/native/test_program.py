@@ -87,7 +87,14 @@ def counting_loop(trips, *, reverse=False, wide=False):
     steps = [
         ("fill", 1, 4),
         ("fill", 2, width),
-        ("loop", trips, 0, wide, reverse, [("kernel", binary_i32("add"), (1, 0, 1), b"", 1, -1.0), ("copy", 2, 0, width)]),
+        (
+            "loop",
+            trips,
+            0,
+            wide,
+            reverse,
+            [("kernel", binary_i32("add"), (1, 0, 1), b"", 1, -1.0), ("copy", 2, 0, width)],
+        ),
     ]
     counter = np.dtype(np.int64 if wide else np.int32)
     return program([((), counter)], [((), I4), ((), counter)], slots, 8, [], steps, [("slot", 1), ("slot", 2)])
@@ -278,7 +285,11 @@ def test_concurrent_calls():
     n = 1 << 16
     slots = [("in", 0, 4 * n), ("arena", 0, 4 * n), ("arena", 4 * n, 4 * n), ("out", 0, 4 * n)]
     k = add_f32()
-    steps = [("kernel", k, (0, 0, 1), b"", n, 0.3), ("kernel", k, (1, 0, 2), b"", n, 0.3), ("kernel", k, (2, 1, 3), b"", n, 0.3)]
+    steps = [
+        ("kernel", k, (0, 0, 1), b"", n, 0.3),
+        ("kernel", k, (1, 0, 2), b"", n, 0.3),
+        ("kernel", k, (2, 1, 3), b"", n, 0.3),
+    ]
     p = program([((n,), F4)], [((n,), F4)], slots, 8 * n, [], steps, [("slot", 3)])
     assert p.releases_gil
     wrong = []

@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import addax
 import addax.numpy as anp
-import numpy as np
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import pickle
 import jax
 import jax.numpy as jnp
 import ml_dtypes
+import numpy as np
 import pytest
 from oracle import Weak, compare, sample
 
 import addax
 import addax.numpy as anp
-import numpy as np
 
 OPERATORS = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_", "or_", "xor", "lshift", "rshift",
              "eq", "ne", "lt", "le", "gt", "ge", "matmul"]  # fmt: skip
@@ -25,7 +25,10 @@ def both(fun, *xs):
     """``fun`` on the arrays of each library: (addax's result, JAX's), exceptions as values."""
     out = []
     for module in (anp, jnp):
-        args = [module.asarray(x.value if isinstance(x, Weak) else x) if isinstance(x, (np.ndarray, Weak)) else x for x in xs]
+        args = [
+            module.asarray(x.value if isinstance(x, Weak) else x) if isinstance(x, (np.ndarray, Weak)) else x
+            for x in xs
+        ]
         try:
             out.append(fun(module, *args))
         except Exception as error:
@@ -99,7 +102,11 @@ def test_methods(name, args, kwargs):
     traced = addax.jit(lambda a: getattr(a, name)(*args, **kwargs))(anp.asarray(x))
     assert traced.dtype == eager.dtype and traced.shape == eager.shape
     np.testing.assert_array_equal(np.asarray(traced).view(np.uint8), np.asarray(eager).view(np.uint8)) if name in (
-        "view", "byteswap", "reshape", "copy") else np.testing.assert_allclose(np.asarray(traced), np.asarray(eager), rtol=1e-5)
+        "view",
+        "byteswap",
+        "reshape",
+        "copy",
+    ) else np.testing.assert_allclose(np.asarray(traced), np.asarray(eager), rtol=1e-5)
 
 
 def test_properties():
@@ -131,7 +138,9 @@ def test_astype():
 
 
 def test_views():
-    for a, b in itertools.product(["int8", "uint8", "int16", "float16", "int32", "float32", "complex64", "bool"], repeat=2):
+    for a, b in itertools.product(
+        ["int8", "uint8", "int16", "float16", "int32", "float32", "complex64", "bool"], repeat=2
+    ):
         x = sample(a, (2, 8))
         check(lambda m, v, b=b: v.view(b), x, case=f"{a} as {b}")
     check(lambda m, v: v.view("int32"), sample("int8", (4, 3)))

@@ -6,11 +6,11 @@ import itertools
 
 import jax
 import ml_dtypes
+import numpy as np
 import pytest
 from oracle import Weak, check, sample
 
 import addax
-import numpy as np
 
 DTYPES = ["bool", "int8", "int32", "uint8", "float16", ml_dtypes.bfloat16, "float32", "complex64"]
 

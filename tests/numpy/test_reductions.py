@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ml_dtypes
+import numpy as np
 import pytest
 from oracle import Weak, check, sample
 
 import addax
-import numpy as np
 
 DTYPES = ["bool", "int8", "uint8", "float16", ml_dtypes.bfloat16, "float32", "complex64"]
 FOLDS = ["sum", "prod", "max", "min", "amax", "amin", "all", "any"]

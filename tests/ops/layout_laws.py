@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 
 import jax
+import numpy as np
 
 import addax
-import numpy as np
 from addax.core.avals import get_aval
 from addax.core.checker import check_jaxpr
 from addax.core.parser import parse

@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from layout_laws import assert_same, batchings, check_batching, check_derivatives, check_programs, oracle, ours
 from samples_layout import GATHER_SAMPLES, SCATTER_SAMPLES
 
 import addax
-import numpy as np
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.primitive import registry

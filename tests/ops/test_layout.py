@@ -1,12 +1,12 @@
 """Layout primitives: values against the oracle, batching against a loop, derivatives against the oracle, messages."""
 
 import jax
+import numpy as np
 import pytest
 from layout_laws import assert_same, batchings, check_batching, check_derivatives, check_programs, oracle, ours
 from samples_layout import BF16, LAYOUT_SAMPLES
 
 import addax
-import numpy as np
 from addax.core import dtypes
 from addax.core.avals import ShapedArray
 from addax.core.primitive import registry

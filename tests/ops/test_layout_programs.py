@@ -7,10 +7,10 @@ program runs on NumPy arrays, on arrays and under every transformation.
 
 import math
 
+import numpy as np
 import pytest
 
 import addax
-import numpy as np
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.primitive import registry
 from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode, ScatterDimensionNumbers, update_program

@@ -26,7 +26,7 @@ class ShapedArray:
       vma: mesh axes over which the value varies, inside ``shard_map``.
     """
 
-    __slots__ = ("shape", "dtype", "weak_type", "vma", "ndim", "size", "_desc", "_tangent", "__weakref__")
+    __slots__ = ("__weakref__", "_desc", "_tangent", "dtype", "ndim", "shape", "size", "vma", "weak_type")
 
     shape: tuple[int, ...]
     dtype: Any

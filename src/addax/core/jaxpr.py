@@ -38,7 +38,7 @@ class DropVar(Var):
 class Literal:
     """A scalar constant that stands in the program text: ``1.0:f32[]``."""
 
-    __slots__ = ("val", "aval")
+    __slots__ = ("aval", "val")
 
     def __init__(self, val, aval):
         self.val, self.aval = val, aval
@@ -53,7 +53,7 @@ Atom = Var | Literal
 class Eqn:
     """One equation ``outvars = primitive[params] invars``, with the line of the user's program it came from."""
 
-    __slots__ = ("primitive", "invars", "outvars", "params", "effects", "source")
+    __slots__ = ("effects", "invars", "outvars", "params", "primitive", "source")
 
     primitive: Primitive
     invars: list[Atom]
@@ -80,7 +80,7 @@ JaxprEqn = Eqn
 class DebugInfo:
     """Names for messages: the traced function, and the paths of its arguments and results (``params['w']``)."""
 
-    __slots__ = ("func_name", "arg_names", "result_paths", "source")
+    __slots__ = ("arg_names", "func_name", "result_paths", "source")
 
     def __init__(self, func_name: str, arg_names: Sequence[str] = (), result_paths: Sequence[str] = (), source=None):
         self.func_name, self.arg_names, self.result_paths = func_name, tuple(arg_names), tuple(result_paths)
@@ -90,7 +90,7 @@ class DebugInfo:
 class Jaxpr:
     """``{ lambda constvars ; invars. let eqns in outvars }``"""
 
-    __slots__ = ("constvars", "invars", "outvars", "eqns", "effects", "debug_info", "__weakref__")
+    __slots__ = ("__weakref__", "constvars", "debug_info", "effects", "eqns", "invars", "outvars")
 
     constvars: list[Var]
     invars: list[Var]
@@ -121,7 +121,7 @@ class Jaxpr:
 class ClosedJaxpr:
     """A jaxpr together with the values of its constants."""
 
-    __slots__ = ("jaxpr", "consts", "cache", "__weakref__")
+    __slots__ = ("__weakref__", "cache", "consts", "jaxpr")
 
     jaxpr: Jaxpr
     consts: list

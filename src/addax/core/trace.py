@@ -60,7 +60,7 @@ def set_eval_rule(rule: Callable[..., Any]) -> None:
 class set_current_trace:
     """``with set_current_trace(trace):`` primitives go to ``trace``."""
 
-    __slots__ = ("trace", "previous")
+    __slots__ = ("previous", "trace")
 
     def __init__(self, trace: Trace):
         self.trace = trace
@@ -76,7 +76,7 @@ class set_current_trace:
 class Tracer:
     """A value that stands for an array while a function is traced. Array methods are attached by ``addax.numpy``."""
 
-    __slots__ = ("_trace", "aval", "__weakref__")
+    __slots__ = ("__weakref__", "_trace", "aval")
     __array_priority__ = 1000
     __hash__ = None  # type: ignore[assignment]
 

@@ -1,12 +1,11 @@
 """The engines: what runs programs. Importing this package installs the CPU engine and eager execution.
 
-  reference/  NumPy, one primitive at a time: the definition all others are tested against
-  cpu/        native code through loop nests and LLVM
-  eager.py    primitives bound on concrete values
+reference/  NumPy, one primitive at a time: the definition all others are tested against
+cpu/        native code through loop nests and LLVM
+eager.py    primitives bound on concrete values
 """
 
 from addax.core.execution import set_compile_rule as _set_compile_rule
-from addax.engines.cpu import CpuEngine as CpuEngine
-from addax.engines.cpu import cpu_engine as cpu_engine
+from addax.engines.cpu import CpuEngine as CpuEngine, cpu_engine as cpu_engine
 
 _set_compile_rule(cpu_engine.compile)

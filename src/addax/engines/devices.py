@@ -22,7 +22,7 @@ class CpuDevice:
 
     def memory_stats(self) -> dict[str, int]:
         """Bytes in use, the peak, and what the allocator keeps for reuse."""
-        from addax import _native  # noqa: PLC0415
+        from addax import _native
 
         return _native.memory_stats()
 

@@ -23,7 +23,7 @@ def unbatched_aval(aval, dim: int):
 class BatchTracer(Tracer):
     """One example of a batch, to the function being mapped."""
 
-    __slots__ = ("val", "dim")
+    __slots__ = ("dim", "val")
 
     def __init__(self, trace: BatchTrace, val, dim: int):
         self._trace, self.val, self.dim = trace, val, dim

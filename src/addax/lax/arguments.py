@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from addax import _native
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.trace import Tracer

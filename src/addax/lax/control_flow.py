@@ -99,7 +99,7 @@ def cond(pred, true_fun: Callable, false_fun: Callable, *operands, operand: Any 
 
 
 def _ne_zero(x):
-    from addax.ops.comparison import ne  # noqa: PLC0415
+    from addax.ops.comparison import ne
 
     return ne(x, np.zeros((), get_aval(x).dtype)[()])
 
@@ -129,7 +129,7 @@ def switch(index, branches: Sequence[Callable], *operands, operand: Any = None):
         value = _concrete(index)
         if value is not None:
             return branches[min(max(int(value), 0), len(branches) - 1)](*operands)
-    from addax.lax import clamp  # noqa: PLC0415
+    from addax.lax import clamp
 
     index = clamp(np.int32(0), convert(index, np.dtype(np.int32)), np.int32(len(branches) - 1))
     return _branches("switch", index, branches, operands, [f"branch {i}" for i in range(len(branches))])
@@ -165,7 +165,7 @@ def _branches(what, index, functions, operands, labels):
 
 
 def _pad_inputs(closed: ClosedJaxpr, before: int, own: int, after: int, const_avals) -> ClosedJaxpr:
-    from addax.core.jaxpr import Var  # noqa: PLC0415
+    from addax.core.jaxpr import Var
 
     jaxpr = closed.jaxpr
     front = [Var(a) for a in const_avals[:before]]
@@ -178,7 +178,8 @@ def _different_trees(what, functions, labels, traced):
     lines = [f"  {label} ({describe_function(f)}) returns {t}"
              for label, f, (_, _, t) in zip(labels, functions, traced, strict=True)]  # fmt: skip
     raise TypeError(
-        f"{what} branch outputs must have the same pytree structure, but they differ:\n" + "\n".join(lines)
+        f"{what} branch outputs must have the same pytree structure, but they differ:\n"
+        + "\n".join(lines)
         + f"\nRevise {' and/or '.join(labels)} so that they have the same pytree structure."
     )
 
@@ -204,8 +205,8 @@ def _promote_carry(what: str, fun, trace: Callable, leaves: list, in_tree):
                 "function so that the carry keeps its structure."
             )
         promote = [
-            a.weak_type and not b.weak_type and a.shape == b.shape and a.dtype != b.dtype
-            and dtypes.promote_types(a.dtype, b.dtype) == b.dtype or (a.weak_type and not b.weak_type and a.dtype == b.dtype)
+            (a.weak_type and not b.weak_type and a.shape == b.shape and a.dtype != b.dtype
+            and dtypes.promote_types(a.dtype, b.dtype) == b.dtype) or (a.weak_type and not b.weak_type and a.dtype == b.dtype)
             for a, b in zip(avals, outs, strict=True)
         ]  # fmt: skip
         if not any(promote):
@@ -402,7 +403,7 @@ def _slice_aval(aval):
 
 
 def _scan_eagerly(f, init, x_leaves, xs_tree, length, reverse):
-    from addax import numpy as jnp  # noqa: PLC0415
+    from addax import numpy as jnp
 
     if length == 0:
         raise ValueError("zero-length scan is not supported in disable_jit() mode because the output type is unknown.")
@@ -416,7 +417,7 @@ def _scan_eagerly(f, init, x_leaves, xs_tree, length, reverse):
     return carry, tree.map(lambda *ls: jnp.stack(ls), *ys)
 
 
-def map(f: Callable, xs, *, batch_size: int | None = None):  # noqa: A001
+def map(f: Callable, xs, *, batch_size: int | None = None):
     """``stack([f(x) for x in xs])`` over the leading axis, one after the other (or in batches, with ``batch_size``).
 
     >>> import addax, addax.numpy as jnp
@@ -425,7 +426,7 @@ def map(f: Callable, xs, *, batch_size: int | None = None):  # noqa: A001
     """
     if batch_size is None:
         return scan(lambda _, x: ((), f(x)), (), xs)[1]
-    from addax.transforms.vmap import vmap  # noqa: PLC0415
+    from addax.transforms.vmap import vmap
 
     leaves, treedef = _flatten(xs)
     n = get_aval(leaves[0]).shape[0]
@@ -440,7 +441,7 @@ def map(f: Callable, xs, *, batch_size: int | None = None):  # noqa: A001
         parts.append(g(treedef.unflatten([x[whole * batch_size :] for x in leaves])))
     if len(parts) == 1:
         return parts[0]
-    from addax.lax import concatenate  # noqa: PLC0415
+    from addax.lax import concatenate
 
     return tree.map(lambda *ys: concatenate(ys, 0), *parts)
 
@@ -464,8 +465,7 @@ def associative_scan(fn: Callable, elems, reverse: bool = False, axis: int = 0):
     sizes = {x.shape[axis] for x in leaves}
     if len(sizes) != 1:
         raise ValueError(
-            "Array inputs to associative_scan must have the same first dimension. (saw: "
-            f"{[x.shape for x in leaves]})"
+            f"Array inputs to associative_scan must have the same first dimension. (saw: {[x.shape for x in leaves]})"
         )
     leaves = [move_axis(x, axis, 0) for x in leaves]
     if reverse:
@@ -497,7 +497,7 @@ def associative_scan(fn: Callable, elems, reverse: bool = False, axis: int = 0):
 
 
 def _concat0(parts):
-    from addax.lax import concatenate  # noqa: PLC0415
+    from addax.lax import concatenate
 
     return concatenate(parts, 0)
 
@@ -510,7 +510,7 @@ def _interleave(even, odd):
 
 
 def _concat_pairs(a, b):
-    from addax.lax import concatenate  # noqa: PLC0415
+    from addax.lax import concatenate
 
     pairs = concatenate([expand_dims(a, (1,)), expand_dims(b, (1,))], 1)
     return reshape(pairs, (a.shape[0] * 2, *a.shape[1:]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from addax.core.avals import get_aval
 from addax.lax.arguments import aval_of, integer, integers, no_sharding, operand as _operand
 from addax.lax.dot import dot_general, preferred_dtype

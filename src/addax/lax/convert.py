@@ -13,8 +13,7 @@ from addax.core.errors import warn_user
 from addax.core.trace import Tracer
 from addax.interpreters.values import SCALARS
 from addax.lax.apply import ArrayLike, apply
-from addax.lax.arguments import as_array
-from addax.lax.arguments import operand as checked
+from addax.lax.arguments import as_array, operand as checked
 from addax.ops import arithmetic, convert
 from addax.tree import map as tree_map
 

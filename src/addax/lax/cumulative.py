@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from addax.core.primitive import registry
-from addax.lax.arguments import integer
-from addax.lax.arguments import operand as _operand
+from addax.lax.arguments import integer, operand as _operand
 from addax.ops import cumulative as _cumulative
 
 Array = Any

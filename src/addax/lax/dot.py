@@ -6,22 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from addax.core import dtypes
-from addax.lax.arguments import aval_of, integers, no_sharding
-from addax.lax.arguments import operand as _operand
+from addax.lax.arguments import aval_of, integers, no_sharding, operand as _operand
 from addax.ops import dot as _dot
 from addax.ops.precision import (
     DotAlgorithm as DotAlgorithm,
-)
-from addax.ops.precision import (
     DotAlgorithmPreset as DotAlgorithmPreset,
-)
-from addax.ops.precision import (
     Precision as Precision,
-)
-from addax.ops.precision import (
     PrecisionLike as PrecisionLike,
+    canonicalize_precision,
 )
-from addax.ops.precision import canonicalize_precision
 
 Array = Any
 DotDimensionNumbers = tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]

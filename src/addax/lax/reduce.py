@@ -15,8 +15,7 @@ from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import registry
 from addax.core.trace import Tracer
-from addax.lax.arguments import integer, integers, no_sharding
-from addax.lax.arguments import operand as _operand
+from addax.lax.arguments import integer, integers, no_sharding, operand as _operand
 from addax.ops import reduce as _reduce
 from addax.ops.reduce import highest_value, lowest_value
 from addax.ops.reduce_program import reduce as _reduce_program

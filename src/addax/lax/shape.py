@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.avals import get_aval, is_valid_type
 from addax.core.errors import array_summary

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from addax.core.trace import Tracer
-from addax.lax.arguments import aval_of, integer
-from addax.lax.arguments import operand as _operand
+from addax.lax.arguments import aval_of, integer, operand as _operand
 from addax.ops import sort as _sort
 
 Array = Any

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from addax import lax
-from addax import numpy as jnp
+from addax import lax, numpy as jnp
 from addax.core.avals import get_aval
 from addax.transforms.custom import custom_jvp
 
@@ -173,5 +172,3 @@ def glu(x, axis: int = -1):
 def tanh(x):
     """The hyperbolic tangent."""
     return jnp.tanh(x)
-
-

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from addax import numpy as jnp
-from addax import random
+from addax import numpy as jnp, random
 from addax.core import dtypes
 
 Initializer = Callable[..., Any]

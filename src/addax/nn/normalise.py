@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from addax import lax
-from addax import numpy as jnp
+from addax import lax, numpy as jnp
 from addax.core import dtypes
 
 
@@ -160,7 +159,9 @@ def dot_product_attention(
     weights = softmax(logits, -1).astype(v.dtype).reshape(batch, groups, heads // groups, length_q, length_k)
     out = jnp.einsum("bkgts,bskh->btkgh", weights, v).reshape(batch, length_q, heads, v.shape[-1])
     if query_seq_lengths is not None:
-        out = jnp.where(jnp.arange(length_q)[None, :, None, None] < jnp.asarray(query_seq_lengths).reshape(-1, 1, 1, 1), out, 0)
+        out = jnp.where(
+            jnp.arange(length_q)[None, :, None, None] < jnp.asarray(query_seq_lengths).reshape(-1, 1, 1, 1), out, 0
+        )
     out = out.astype(q.dtype)
     if return_residual:
         residual = logsumexp(logits, axis=-1).transpose(0, 2, 1)

@@ -6,17 +6,24 @@ Names, signatures, dtypes and promotion are those of `jax.numpy`. Arrays are imm
 Every public name is listed here once, by the module that defines it.
 """
 
+from addax import array_methods as _array_methods
 from addax.array import Array as ndarray
-from addax.numpy.choosing import clip as clip
-from addax.numpy.choosing import nan_to_num as nan_to_num
-from addax.numpy.choosing import select as select
-from addax.numpy.choosing import where as where
-from addax.numpy.constants import e as e
-from addax.numpy.constants import euler_gamma as euler_gamma
-from addax.numpy.constants import inf as inf
-from addax.numpy.constants import nan as nan
-from addax.numpy.constants import newaxis as newaxis
-from addax.numpy.constants import pi as pi
+from addax.array_repr import (
+    array_repr as array_repr,
+    array_str as array_str,
+    get_printoptions as get_printoptions,
+    printoptions as printoptions,
+    set_printoptions as set_printoptions,
+)
+from addax.numpy.choosing import clip as clip, nan_to_num as nan_to_num, select as select, where as where
+from addax.numpy.constants import (
+    e as e,
+    euler_gamma as euler_gamma,
+    inf as inf,
+    nan as nan,
+    newaxis as newaxis,
+    pi as pi,
+)
 from addax.numpy.creation import (
     arange as arange,
     array as array,
@@ -111,6 +118,10 @@ from addax.numpy.dtypes_api import (
     uint64 as uint64,
     unsignedinteger as unsignedinteger,
 )
+from addax.numpy.einsum import (
+    einsum as einsum,
+    einsum_path as einsum_path,
+)
 from addax.numpy.floats import (
     angle as angle,
     around as around,
@@ -136,6 +147,25 @@ from addax.numpy.floats import (
     signbit as signbit,
     spacing as spacing,
     trunc as trunc,
+)
+from addax.numpy.joining import (
+    append as append,
+    array_split as array_split,
+    block as block,
+    column_stack as column_stack,
+    concat as concat,
+    concatenate as concatenate,
+    dsplit as dsplit,
+    dstack as dstack,
+    hsplit as hsplit,
+    hstack as hstack,
+    repeat as repeat,
+    split as split,
+    stack as stack,
+    tile as tile,
+    unstack as unstack,
+    vsplit as vsplit,
+    vstack as vstack,
 )
 from addax.numpy.logic import (
     allclose as allclose,
@@ -163,6 +193,20 @@ from addax.numpy.logic import (
     logical_xor as logical_xor,
     not_equal as not_equal,
     right_shift as right_shift,
+)
+from addax.numpy.products import (
+    diagonal as diagonal,
+    dot as dot,
+    inner as inner,
+    kron as kron,
+    matmul as matmul,
+    matvec as matvec,
+    outer as outer,
+    tensordot as tensordot,
+    trace as trace,
+    vdot as vdot,
+    vecdot as vecdot,
+    vecmat as vecmat,
 )
 from addax.numpy.quantiles import (
     median as median,
@@ -192,6 +236,39 @@ from addax.numpy.reductions import (
     ptp as ptp,
     sum as sum,
 )
+from addax.numpy.shapes import (
+    atleast_1d as atleast_1d,
+    atleast_2d as atleast_2d,
+    atleast_3d as atleast_3d,
+    broadcast_arrays as broadcast_arrays,
+    broadcast_shapes as broadcast_shapes,
+    broadcast_to as broadcast_to,
+    expand_dims as expand_dims,
+    flip as flip,
+    fliplr as fliplr,
+    flipud as flipud,
+    matrix_transpose as matrix_transpose,
+    moveaxis as moveaxis,
+    permute_dims as permute_dims,
+    ravel as ravel,
+    reshape as reshape,
+    roll as roll,
+    rollaxis as rollaxis,
+    rot90 as rot90,
+    squeeze as squeeze,
+    swapaxes as swapaxes,
+    transpose as transpose,
+)
+from addax.numpy.sorting import (
+    argpartition as argpartition,
+    argsort as argsort,
+    digitize as digitize,
+    lexsort as lexsort,
+    partition as partition,
+    searchsorted as searchsorted,
+    sort as sort,
+    sort_complex as sort_complex,
+)
 from addax.numpy.statistics import (
     average as average,
     corrcoef as corrcoef,
@@ -202,6 +279,17 @@ from addax.numpy.statistics import (
     nanvar as nanvar,
     std as std,
     var as var,
+)
+from addax.numpy.taking import (
+    argwhere as argwhere,
+    choose as choose,
+    compress as compress,
+    extract as extract,
+    flatnonzero as flatnonzero,
+    nonzero as nonzero,
+    take as take,
+    take_along_axis as take_along_axis,
+    unravel_index as unravel_index,
 )
 from addax.numpy.transcendental import (
     acos as acos,
@@ -243,8 +331,18 @@ from addax.numpy.transcendental import (
     tan as tan,
     tanh as tanh,
 )
-from addax.numpy.ufunc_class import frompyfunc as frompyfunc
-from addax.numpy.ufunc_class import ufunc as ufunc
+from addax.numpy.triangles import (
+    diag as diag,
+    diag_indices as diag_indices,
+    diagflat as diagflat,
+    meshgrid as meshgrid,
+    tri as tri,
+    tril as tril,
+    tril_indices as tril_indices,
+    triu as triu,
+    triu_indices as triu_indices,
+)
+from addax.numpy.ufunc_class import frompyfunc as frompyfunc, ufunc as ufunc
 from addax.numpy.ufuncs import (
     abs as abs,
     absolute as absolute,
@@ -277,105 +375,5 @@ from addax.numpy.ufuncs import (
     true_divide as true_divide,
 )
 
-from addax.numpy.joining import (
-    append as append,
-    array_split as array_split,
-    block as block,
-    column_stack as column_stack,
-    concat as concat,
-    concatenate as concatenate,
-    dsplit as dsplit,
-    dstack as dstack,
-    hsplit as hsplit,
-    hstack as hstack,
-    repeat as repeat,
-    split as split,
-    stack as stack,
-    tile as tile,
-    unstack as unstack,
-    vsplit as vsplit,
-    vstack as vstack,
-)
-from addax.numpy.products import (
-    diagonal as diagonal,
-    dot as dot,
-    inner as inner,
-    kron as kron,
-    matmul as matmul,
-    matvec as matvec,
-    outer as outer,
-    tensordot as tensordot,
-    trace as trace,
-    vdot as vdot,
-    vecdot as vecdot,
-    vecmat as vecmat,
-)
-from addax.numpy.einsum import (
-    einsum as einsum,
-    einsum_path as einsum_path,
-)
-from addax.numpy.sorting import (
-    argpartition as argpartition,
-    argsort as argsort,
-    digitize as digitize,
-    lexsort as lexsort,
-    partition as partition,
-    searchsorted as searchsorted,
-    sort as sort,
-    sort_complex as sort_complex,
-)
-from addax.numpy.taking import (
-    argwhere as argwhere,
-    choose as choose,
-    compress as compress,
-    extract as extract,
-    flatnonzero as flatnonzero,
-    nonzero as nonzero,
-    take as take,
-    take_along_axis as take_along_axis,
-    unravel_index as unravel_index,
-)
-from addax.numpy.triangles import (
-    diag as diag,
-    diag_indices as diag_indices,
-    diagflat as diagflat,
-    meshgrid as meshgrid,
-    tri as tri,
-    tril as tril,
-    tril_indices as tril_indices,
-    triu as triu,
-    triu_indices as triu_indices,
-)
-from addax.numpy.shapes import (
-    atleast_1d as atleast_1d,
-    atleast_2d as atleast_2d,
-    atleast_3d as atleast_3d,
-    broadcast_arrays as broadcast_arrays,
-    broadcast_shapes as broadcast_shapes,
-    broadcast_to as broadcast_to,
-    expand_dims as expand_dims,
-    flip as flip,
-    fliplr as fliplr,
-    flipud as flipud,
-    matrix_transpose as matrix_transpose,
-    moveaxis as moveaxis,
-    permute_dims as permute_dims,
-    ravel as ravel,
-    reshape as reshape,
-    roll as roll,
-    rollaxis as rollaxis,
-    rot90 as rot90,
-    squeeze as squeeze,
-    swapaxes as swapaxes,
-    transpose as transpose,
-)
-
-from addax.array_repr import array_repr as array_repr
-from addax.array_repr import array_str as array_str
-from addax.array_repr import get_printoptions as get_printoptions
-from addax.array_repr import printoptions as printoptions
-from addax.array_repr import set_printoptions as set_printoptions
-from addax import array_methods as _array_methods
-
 _array_methods.attach()
-bool = bool_  # noqa: A001
+bool = bool_

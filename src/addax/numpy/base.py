@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval, scalar_aval

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.numpy import terms as t

@@ -226,7 +226,7 @@ def full(shape, fill_value, dtype=None, *, device=None):
     target = dtypes.canonicalize_user_dtype(dtype, "full") if dtype is not None else get_aval(fill_value).dtype
     if np.ndim(fill_value) == 0:
         return lax_shape.full(shape, fill_value, None if weak else target)
-    from addax.numpy.shapes import broadcast_to  # noqa: PLC0415
+    from addax.numpy.shapes import broadcast_to
 
     return broadcast_to(asarray(fill_value, target), shape)
 
@@ -330,7 +330,7 @@ def linspace(
     if out.ndim != len(shape) + 1:
         out = lax_shape.reshape(out, (num, *shape))
     if dtypes.issubdtype(out_dtype, np.integer) and not dtypes.issubdtype(working, np.integer):
-        from addax.numpy.ufuncs import floor  # noqa: PLC0415
+        from addax.numpy.ufuncs import floor
 
         out = floor(out)
     out = convert(out, out_dtype, False)

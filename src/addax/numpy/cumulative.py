@@ -7,6 +7,7 @@ import operator
 from typing import Any
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.interpreters.values import reshape

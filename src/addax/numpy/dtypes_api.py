@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import ml_dtypes
-
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.avals import get_aval, is_valid_type
 from addax.numpy.base import ARRAYS

@@ -40,7 +40,9 @@ def einsum(
         subscripts, operands = _from_lists(subscripts, operands)
     check_array_like("einsum", *operands)
     arrays = [asarray(x) for x in promote_dtypes(*(asarray(x) for x in operands))]
-    preferred = None if preferred_element_type is None else dtypes.canonicalize_user_dtype(preferred_element_type, "einsum")
+    preferred = (
+        None if preferred_element_type is None else dtypes.canonicalize_user_dtype(preferred_element_type, "einsum")
+    )
     inputs, output = parse(subscripts, [x.shape for x in arrays])
     terms = [_simplified(x, names, inputs, k, output) for k, (x, names) in enumerate(zip(arrays, inputs, strict=True))]
     while len(terms) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.numpy import terms as t

@@ -155,5 +155,3 @@ def _broadcast(values, shape, aval):
     kept = [i for i, n in enumerate(old) if n == shape[lead + i]]
     squeezed = reshape(values, tuple(old[i] for i in kept))
     return broadcast_in_dim(squeezed, shape, tuple(lead + i for i in kept))
-
-

@@ -23,9 +23,7 @@ from addax.core.avals import get_aval
 from addax.core.errors import NonConcreteBooleanIndexError
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims, reshape, transpose
-from addax.lax import indexing as lax_indexing
-from addax.lax import shape as lax_shape
-from addax.lax import slicing as lax_slicing
+from addax.lax import indexing as lax_indexing, shape as lax_shape, slicing as lax_slicing
 from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode
 
 # The elements a concrete read may copy through NumPy instead of a compiled gather, which is quicker above.
@@ -319,7 +317,9 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
             continue
         dims.append(d)
     if all(isinstance(c, np.ndarray) for c in columns):
-        indices: Any = np.stack([np.broadcast_to(c, batch) for c in columns], -1) if columns else np.zeros((*batch, 0), np.int32)
+        indices: Any = (
+            np.stack([np.broadcast_to(c, batch) for c in columns], -1) if columns else np.zeros((*batch, 0), np.int32)
+        )
     else:
         spread = [reshape(broadcast_to(c, batch), (*batch, 1)) for c in columns]
         indices = lax_shape.concatenate(spread, rank) if len(spread) > 1 else spread[0]
@@ -361,10 +361,14 @@ def _read(x, entries, mode, fill_value, sorted_=False, unique=False, wrap=True):
         picked = x._value[index] if all(shape) or all(type(e) is slice for e in entries) else None
         if picked is not None and picked.size <= SMALL_GATHER:
             return _native.array_from_numpy(picked, x.aval.update(shape=picked.shape))
-    if any(isinstance(e, Tracer) for e in entries) and all(
-        (isinstance(e, Tracer) and e.ndim == 0) or type(e) is int or (type(e) is slice and e.step in (None, 1))
-        for e in entries
-    ) and mode is GatherScatterMode.PROMISE_IN_BOUNDS:
+    if (
+        any(isinstance(e, Tracer) for e in entries)
+        and all(
+            (isinstance(e, Tracer) and e.ndim == 0) or type(e) is int or (type(e) is slice and e.step in (None, 1))
+            for e in entries
+        )
+        and mode is GatherScatterMode.PROMISE_IN_BOUNDS
+    ):
         return _dynamic_slice(x, entries)
     p = plan(shape, entries, wrap)
     numbers = GatherDimensionNumbers(

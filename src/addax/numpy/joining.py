@@ -11,8 +11,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
-from addax.lax import shape as lax_shape
-from addax.lax import slicing as lax_slicing
+from addax.lax import shape as lax_shape, slicing as lax_slicing
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
 from addax.numpy.creation import asarray
 from addax.numpy.shapes import atleast_1d, atleast_2d, atleast_3d, broadcast_to, expand_dims, ravel, reshape
@@ -209,7 +208,7 @@ def repeat(a, repeats, axis: int | None = None, *, total_repeat_length: int | No
         index = np.repeat(np.arange(n), np.broadcast_to(np.asarray(repeats), (n,)))
         return a[(slice(None),) * axis + (index.astype(np.int32),)]
     # Element i starts where the repeats before it end; count the starts at or before each position.
-    from addax.numpy.cumulative import cumsum  # noqa: PLC0415
+    from addax.numpy.cumulative import cumsum
 
     counts = broadcast_to(asarray(repeats), (n,))
     ends = cumsum(counts)
@@ -226,6 +225,7 @@ def tile(A, reps: int | Sequence[int]):
     counts = (1,) * (a.ndim - len(counts)) + tuple(operator.index(r) for r in counts)
     a = reshape(a, (1,) * (len(counts) - a.ndim) + a.shape)
     wide = broadcast_to(
-        reshape(a, [v for d in a.shape for v in (1, d)]), [v for r, d in zip(counts, a.shape, strict=True) for v in (r, d)]
+        reshape(a, [v for d in a.shape for v in (1, d)]),
+        [v for r, d in zip(counts, a.shape, strict=True) for v in (r, d)],
     )
     return reshape(wide, [r * d for r, d in zip(counts, a.shape, strict=True)])

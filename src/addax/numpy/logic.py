@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.numpy import terms as t

@@ -115,7 +115,9 @@ def moveaxis(a, source: int | Sequence[int], destination: int | Sequence[int]):
     """Dimensions ``source`` moved to the positions ``destination``; the others keep their order."""
     a = _array("moveaxis", a)
     src = [canonical_axis(i, a.ndim) for i in (source if isinstance(source, (tuple, list)) else (source,))]
-    dst = [canonical_axis(i, a.ndim) for i in (destination if isinstance(destination, (tuple, list)) else (destination,))]
+    dst = [
+        canonical_axis(i, a.ndim) for i in (destination if isinstance(destination, (tuple, list)) else (destination,))
+    ]
     if len(src) != len(dst):
         raise ValueError(f"Inconsistent number of elements: {len(src)} vs {len(dst)}")
     order = [i for i in range(a.ndim) if i not in src]

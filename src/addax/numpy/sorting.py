@@ -122,7 +122,10 @@ def searchsorted(a, v, side: str = "left", sorter=None, *, method: str = "scan")
         at = a[middle.clip(0, n - 1)]
         after = _before(at, v) if side == "left" else ~_before(v, at)
         after = after & (low < high)
-        low, high = after * (middle + 1) + (~after) * low, (~after & (low < high)) * middle + (after | (low >= high)) * high
+        low, high = (
+            after * (middle + 1) + (~after) * low,
+            (~after & (low < high)) * middle + (after | (low >= high)) * high,
+        )
     return low
 
 

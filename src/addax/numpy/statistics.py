@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.interpreters.values import expand_dims, reshape, transpose

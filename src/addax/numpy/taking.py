@@ -72,16 +72,16 @@ def take_along_axis(arr, indices, axis: int | None = -1, mode: str | None = None
             raise ValueError(f"take_along_axis: with axis=None indices must be 1-dimensional, got {indices.shape}")
         a, axis = ravel(a), 0
     if a.ndim != indices.ndim:
-        raise ValueError(
-            f"indices and arr must have the same number of dimensions; {indices.ndim} vs. {a.ndim}"
-        )
+        raise ValueError(f"indices and arr must have the same number of dimensions; {indices.ndim} vs. {a.ndim}")
     axis = canonical_axis(axis, a.ndim)
     other = [np.broadcast_shapes((m,), (n,))[0] for m, n in zip(a.shape, indices.shape, strict=True)]
     shape = tuple(indices.shape[d] if d == axis else other[d] for d in range(a.ndim))
     indices = broadcast_to(indices, shape)
     whole = broadcast_to(a, tuple(a.shape[d] if d == axis else other[d] for d in range(a.ndim)))
     grid = [
-        indices if d == axis else np.arange(shape[d], dtype=np.int32).reshape([-1 if k == d else 1 for k in range(a.ndim)])
+        indices
+        if d == axis
+        else np.arange(shape[d], dtype=np.int32).reshape([-1 if k == d else 1 for k in range(a.ndim)])
         for d in range(a.ndim)
     ]
     return get(whole, tuple(grid), mode="fill" if mode is None else mode, fill_value=fill_value)
@@ -146,7 +146,6 @@ def _traced_nonzero(a, size: int, fill_value):
 
 def _where(mask, x, y):
 
-
     return select(mask, x, broadcast_to(y, x.shape))
 
 
@@ -164,7 +163,6 @@ def argwhere(a, *, size: int | None = None, fill_value=None):
 
 
 def _stack_columns(columns: Sequence):
-
 
     return stack(list(columns), 1)
 
@@ -212,7 +210,6 @@ def choose(a, choices, out=None, mode: str = "raise"):
 
 
 def _stack_front(arrays):
-
 
     return stack(arrays, 0)
 

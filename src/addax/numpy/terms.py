@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.avals import get_aval, scalar_aval
 from addax.interpreters.values import SCALARS, broadcast_to, convert, shape_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.numpy import terms as t
 from addax.numpy.base import elementwise, fused, inexact_dtype, operands

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 
 import numpy as np
+
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.primitive import registry

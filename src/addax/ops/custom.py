@@ -215,7 +215,9 @@ def _lin_batch(axis, args, dims, *, num_residuals, bwd, out_avals, symbolic_zero
 custom_lin.transpose = _lin_transpose
 custom_lin.jvp = _lin_jvp
 custom_lin.batch = _lin_batch
-custom_lin.expand = lambda *avals, num_residuals, bwd, out_avals, **_: _lin_program(avals, num_residuals, bwd, out_avals)
+custom_lin.expand = lambda *avals, num_residuals, bwd, out_avals, **_: _lin_program(
+    avals, num_residuals, bwd, out_avals
+)
 
 
 __all__ = [

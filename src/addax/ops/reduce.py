@@ -32,11 +32,11 @@ from addax.ops.rules import (
     convert,
     dtype_of,
     primitive,
+    reduce_sum as sum_over,
     reshape,
     shape_of,
     transpose,
 )
-from addax.ops.rules import reduce_sum as sum_over
 from addax.ops.shape import past
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def randint(key, shape, minval, maxval, dtype=None, *, out_sharding=None):
     check_array_like("randint", minval, maxval)
     for x in (minval, maxval):
         if not dtypes.issubdtype(get_aval(x).dtype, np.integer):
-            raise TypeError("randint requires integer minval and maxval, got " f"{get_aval(x).str_short(False)}")
+            raise TypeError(f"randint requires integer minval and maxval, got {get_aval(x).str_short(False)}")
     shape = result_shape("randint", shape, minval, maxval)
     info = dtypes.iinfo(dtype)
     width = info.bits

@@ -79,7 +79,7 @@ def argument_paths(fun, args: tuple, kwargs: dict) -> list[str]:
 class LazyDebugInfo(DebugInfo):
     """Names of a traced function and its arguments, worked out only when a message needs them."""
 
-    __slots__ = ("_fun", "_args", "_kwargs", "_names")
+    __slots__ = ("_args", "_fun", "_kwargs", "_names")
 
     def __init__(self, fun, args: tuple = (), kwargs: dict | None = None):
         self._fun = fun

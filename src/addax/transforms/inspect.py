@@ -13,7 +13,11 @@ from addax.transforms.stages import ShapeDtypeStruct, aval_of_spec
 
 
 def make_jaxpr(
-    fun: Callable, static_argnums: int | Sequence[int] = (), axis_env=None, return_shape: bool = False, abstracted_axes=None
+    fun: Callable,
+    static_argnums: int | Sequence[int] = (),
+    axis_env=None,
+    return_shape: bool = False,
+    abstracted_axes=None,
 ) -> Callable:
     """A function that returns the jaxpr of ``fun`` for given arguments (arrays or `ShapeDtypeStruct`).
 

@@ -228,7 +228,7 @@ class _Jitted:
 class Hashable:
     """A static argument as part of a key: hash and equality are its own, and their absence is explained."""
 
-    __slots__ = ("value", "hash")
+    __slots__ = ("hash", "value")
 
     def __init__(self, value):
         self.value = value

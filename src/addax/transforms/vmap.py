@@ -18,7 +18,7 @@ from addax.transforms.flat import FlatFunction, argument_paths, check_leaves, de
 
 def vmap(
     fun: Callable,
-    in_axes: int | None | tuple | list = 0,
+    in_axes: int | tuple | list | None = 0,
     out_axes: Any = 0,
     axis_name: Hashable | None = None,
     axis_size: int | None = None,

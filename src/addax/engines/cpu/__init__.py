@@ -3,6 +3,8 @@
 Start reading at ``program.assemble``, which calls the stages in order.
 """
 
-from addax.engines.cpu.executable import CpuEngine as CpuEngine
-from addax.engines.cpu.executable import CpuExecutable as CpuExecutable
-from addax.engines.cpu.executable import cpu_engine as cpu_engine
+from addax.engines.cpu.executable import (
+    CpuEngine as CpuEngine,
+    CpuExecutable as CpuExecutable,
+    cpu_engine as cpu_engine,
+)

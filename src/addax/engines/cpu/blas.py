@@ -52,7 +52,7 @@ def _address(function) -> int:
 
 def _through_cython() -> dict[str, int]:
     try:
-        from scipy.linalg import cython_blas  # noqa: PLC0415
+        from scipy.linalg import cython_blas
     except ImportError:
         return {}
     name_of, pointer_of = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer

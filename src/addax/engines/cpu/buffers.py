@@ -16,7 +16,19 @@ from addax import _native
 class Buffer:
     """A block of memory. ``kind``: in, const, arena, out. ``shared_with``: lives in another buffer's memory."""
 
-    __slots__ = ("kind", "index", "nbytes", "first", "last", "offset", "slot", "parent", "parent_offset", "swapped", "note")
+    __slots__ = (
+        "first",
+        "index",
+        "kind",
+        "last",
+        "nbytes",
+        "note",
+        "offset",
+        "parent",
+        "parent_offset",
+        "slot",
+        "swapped",
+    )
 
     def __init__(self, kind: str, nbytes: int, index: int = -1):
         self.kind, self.nbytes, self.index = kind, nbytes, index
@@ -34,9 +46,11 @@ class Buffer:
 class Kernel:
     """One call of compiled code: items ``0 .. extent`` at about ``ns`` nanoseconds each."""
 
-    __slots__ = ("nest", "address", "args", "writes", "table", "extent", "ns", "name")
+    __slots__ = ("address", "args", "extent", "name", "nest", "ns", "table", "writes")
 
-    def __init__(self, nest, args: list[Buffer], writes: set[Buffer], table: list[int], extent: int, ns: float, name: str):
+    def __init__(
+        self, nest, args: list[Buffer], writes: set[Buffer], table: list[int], extent: int, ns: float, name: str
+    ):
         self.nest, self.args, self.writes, self.table = nest, args, writes, table
         self.extent, self.ns, self.name = extent, ns, name
         self.address = 0
@@ -60,7 +74,7 @@ def ahead_of_time(symbol: str, args: list[Buffer], writes: set[Buffer], table: l
 
 
 class Copy:
-    __slots__ = ("dst", "src", "nbytes")
+    __slots__ = ("dst", "nbytes", "src")
 
     def __init__(self, dst: Buffer, src: Buffer, nbytes: int):
         self.dst, self.src, self.nbytes = dst, src, nbytes
@@ -78,7 +92,7 @@ class Fill:
 class Host:
     """A Python function of NumPy arrays."""
 
-    __slots__ = ("callable", "ins", "in_avals", "outs", "out_avals", "name")
+    __slots__ = ("callable", "in_avals", "ins", "name", "out_avals", "outs")
 
     def __init__(self, callable_: Any, ins, in_avals, outs, out_avals, name: str):
         self.callable, self.ins, self.in_avals, self.outs, self.out_avals = callable_, ins, in_avals, outs, out_avals
@@ -97,14 +111,14 @@ class Swap:
 class While:
     """``carried``: buffers whose contents pass from one turn to the next."""
 
-    __slots__ = ("cond", "test", "body", "carried")
+    __slots__ = ("body", "carried", "cond", "test")
 
     def __init__(self, cond: list, test: Buffer, body: list, carried: list[Buffer]):
         self.cond, self.test, self.body, self.carried = cond, test, body, carried
 
 
 class Cond:
-    __slots__ = ("index", "branches")
+    __slots__ = ("branches", "index")
 
     def __init__(self, index: Buffer, branches: list[list]):
         self.index, self.branches = index, branches
@@ -113,8 +127,10 @@ class Cond:
 class Loop:
     """``trips`` turns; ``counter`` holds the number of the turn (int32, or int64 if ``wide``)."""
 
-    __slots__ = ("trips", "counter", "wide", "reverse", "body", "carried")
+    __slots__ = ("body", "carried", "counter", "reverse", "trips", "wide")
 
-    def __init__(self, trips: int | Buffer, counter: Buffer | None, wide: bool, reverse: bool, body: list, carried: list):
+    def __init__(
+        self, trips: int | Buffer, counter: Buffer | None, wide: bool, reverse: bool, body: list, carried: list
+    ):
         self.trips, self.counter, self.wide, self.reverse, self.body = trips, counter, wide, reverse, body
         self.carried = carried

@@ -78,7 +78,6 @@ def round_literal(v: float, dtype: str) -> float:
     if dtype in ("float32", "float64"):
         return v
     import ml_dtypes
-
     import numpy as np
 
     return float(np.float32(v).astype(getattr(ml_dtypes, dtype, None) or dtype))

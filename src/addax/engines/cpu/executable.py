@@ -12,10 +12,10 @@ from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Primitive, Refusal
 from addax.engines.cpu import objects
+from addax.engines.cpu.fuse import LAYOUT
 from addax.engines.cpu.lower import RULES
 from addax.engines.cpu.lower_elementwise import REDUCTIONS, RENAMED, SAME
 from addax.engines.cpu.lower_indexed import READS
-from addax.engines.cpu.fuse import LAYOUT
 from addax.engines.cpu.program import Assembled, assemble
 from addax.engines.cpu.render import render_steps
 from addax.engines.cpu.simplify import count_flops
@@ -36,7 +36,7 @@ class MemoryAnalysis(NamedTuple):
 class CpuExecutable:
     """A compiled program. ``executable`` is the native program the call path runs without entering Python."""
 
-    __slots__ = ("executable", "_assembled", "_closed")
+    __slots__ = ("_assembled", "_closed", "executable")
 
     def __init__(self, closed: ClosedJaxpr, assembled: Assembled):
         self.executable = assembled.program

@@ -30,8 +30,8 @@ from typing import Any
 from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import registry
 from addax.engines.cpu import views
-from addax.engines.cpu.lower_indexed import READABLE as INDEXED_READS
 from addax.engines.cpu.lower_elementwise import REDUCTIONS, op_cost, op_of
+from addax.engines.cpu.lower_indexed import READABLE as INDEXED_READS
 from addax.engines.cpu.views import Iota, Ref
 
 MAX_MEMBERS, MAX_EDGES, MAX_COST = 80, 28, 600
@@ -63,8 +63,19 @@ class Group(Node):
     """Equations of one loop nest; see the module's docstring."""
 
     __slots__ = (
-        "members", "axes", "sizes", "kept", "reduced", "refs", "operand_axes", "cost", "edges", "value_cost",
-        "after_reduce", "order", "stored",
+        "after_reduce",
+        "axes",
+        "cost",
+        "edges",
+        "kept",
+        "members",
+        "operand_axes",
+        "order",
+        "reduced",
+        "refs",
+        "sizes",
+        "stored",
+        "value_cost",
     )  # fmt: skip
 
     def __init__(self):
@@ -88,7 +99,9 @@ class Group(Node):
     def atoms(self, axes: Axes) -> frozenset[int]:
         return frozenset([a for dim in axes for a in dim])
 
-    def add(self, eqn: Eqn, refs: list[Ref], axes: Axes, position: float, cost: float, operand_axes: Axes | None = None):
+    def add(
+        self, eqn: Eqn, refs: list[Ref], axes: Axes, position: float, cost: float, operand_axes: Axes | None = None
+    ):
         out = eqn.outvars[0]
         self.members.append(eqn)
         self.axes[out] = axes
@@ -451,7 +464,9 @@ class Fuser:
                 group, axes, _ = found
                 if self.nodes[group.id] is not group or len(group.atoms(axes)) != sum(map(len, axes)):
                     continue
-                current = all(math.prod([group.sizes.get(a, 0) for a in d]) == n for d, n in zip(axes, shape, strict=True))
+                current = all(
+                    math.prod([group.sizes.get(a, 0) for a in d]) == n for d, n in zip(axes, shape, strict=True)
+                )
                 if current and group.atoms(axes) == group.space() and self.may_join(group, refs):
                     return group, axes
         return None, None
@@ -502,7 +517,11 @@ class Fuser:
         deps = self.deps
         if deps[group.id] >> other.id & 1 or deps[other.id] >> group.id & 1:
             return None
-        if not self.may_join(other, refs) or group.cost + other.cost > MAX_COST or group.edges + other.edges > MAX_EDGES:
+        if (
+            not self.may_join(other, refs)
+            or group.cost + other.cost > MAX_COST
+            or group.edges + other.edges > MAX_EDGES
+        ):
             return None
         if len(group.members) + len(other.members) > MAX_MEMBERS:
             return None
@@ -582,7 +601,9 @@ class Fuser:
                 except _Split as s:
                     s.group.split(s.atom, s.inner)
             if axes is not None and None not in axes and self.fits_reduction(group, axes, reduced_dims):
-                if r.base not in group.after_reduce or self.may_broadcast(group, r.base, frozenset(), group.atoms(axes)):
+                if r.base not in group.after_reduce or self.may_broadcast(
+                    group, r.base, frozenset(), group.atoms(axes)
+                ):
                     return self.enter_reduction(group, eqn, refs, tuple(axes), reduced_dims, position, cost)
         group, axes = self.sibling(refs, r.shape)
         if group is None or not self.fits_reduction(group, axes, reduced_dims):
@@ -660,7 +681,9 @@ class Fuser:
             return False
         axes = _broadcast_axes(user, user_eqn, v)
         at = next(i for i, e in enumerate(user.members) if e is user_eqn)
-        first = min([i for i, e in enumerate(user.members) if any(q.base is v for q in user.refs[e.outvars[0]])], default=at)
+        first = min(
+            [i for i, e in enumerate(user.members) if any(q.base is v for q in user.refs[e.outvars[0]])], default=at
+        )
         user.members.insert(min(at, first), eqn)
         user.axes[v] = axes
         user.refs[v] = refs
@@ -805,7 +828,9 @@ def _iota(self: Fuser, eqn: Eqn) -> Ref | None:
 
 LAYOUT = {
     "broadcast_in_dim": _layout(
-        lambda s, r, p, e: views.broadcast(r, tuple(p["shape"]), tuple(p["broadcast_dimensions"])) if len(e.invars) == 1 else None
+        lambda s, r, p, e: (
+            views.broadcast(r, tuple(p["shape"]), tuple(p["broadcast_dimensions"])) if len(e.invars) == 1 else None
+        )
     ),
     "reshape": _layout(_reshape),
     "squeeze": _layout(lambda s, r, p, e: views.squeeze(r, p["dimensions"])),
@@ -814,4 +839,3 @@ LAYOUT = {
     "rev": _layout(lambda s, r, p, e: views.reverse(r, p["dimensions"])),
     "iota": _iota,
 }
-

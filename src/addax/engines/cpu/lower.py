@@ -89,7 +89,9 @@ class Block:
     given variables are to be written. ``owned``: input buffers that may be overwritten once they are not read any more.
     """
 
-    def __init__(self, lowering: Lowering, jaxpr: Jaxpr, env: dict[Var, tuple[Buffer, int]], owned: frozenset = frozenset()):
+    def __init__(
+        self, lowering: Lowering, jaxpr: Jaxpr, env: dict[Var, tuple[Buffer, int]], owned: frozenset = frozenset()
+    ):
         self.lowering, self.jaxpr, self.env = lowering, jaxpr, env
         self.steps: list = []
         self.fuser = Fuser(jaxpr)
@@ -129,7 +131,11 @@ class Block:
                 r = node.refs[0]  # the array that is updated: make it in the same place, if nobody else wants it later
                 if any(other.base is r.base for other in node.refs[1:]):  # x.at[i].add(x) reads what it would overwrite
                     break
-                if r.base in self.result_bases or r.base in self.aliased or self.nodes[self.last_reader.get(r.base, -1)] is not node:
+                if (
+                    r.base in self.result_bases
+                    or r.base in self.aliased
+                    or self.nodes[self.last_reader.get(r.base, -1)] is not node
+                ):
                     break
 
     def run(self) -> None:
@@ -226,7 +232,9 @@ class Block:
         if any(n == 0 for n in shape):
             return
         size = math.prod(shape)
-        dense = views.is_contiguous(tuple(shape), tuple(src_strides)) and views.is_contiguous(tuple(shape), tuple(dst_strides))
+        dense = views.is_contiguous(tuple(shape), tuple(src_strides)) and views.is_contiguous(
+            tuple(shape), tuple(dst_strides)
+        )
         if dense and not src_offset and not dst_offset:
             self.steps.append(Copy(dst, src, size * itemsize))
             return
@@ -265,19 +273,25 @@ class Block:
         if type(r.base) is Var:
             self.copy_view(r, dst, offset, strides)
             return
-        if type(r.base) is Literal and dst.kind != "in" and not np.asarray(r.base.val, storage(r.base.aval)).tobytes().strip(b"\0"):
+        if (
+            type(r.base) is Literal
+            and dst.kind != "in"
+            and not np.asarray(r.base.val, storage(r.base.aval)).tobytes().strip(b"\0")
+        ):
             size = math.prod(r.shape) * r.dtype.itemsize
             if offset == 0 and size == dst.nbytes:
                 self.steps.append(Fill(dst, size))
                 return
         out = Var(ShapedArray(r.shape, r.dtype))
-        self.steps += build_kernels(copy_group(r, out), self.locate, {out: (dst, offset, tuple(strides))}, self.new_buffer)
+        self.steps += build_kernels(
+            copy_group(r, out), self.locate, {out: (dst, offset, tuple(strides))}, self.new_buffer
+        )
 
 
 def copy_group(r: Ref, out: Var) -> Group:
     """A group of one member that copies a view."""
-    from addax.core.primitive import registry  # noqa: PLC0415
-    from addax.engines.cpu.fuse import _fresh_axes  # noqa: PLC0415
+    from addax.core.primitive import registry
+    from addax.engines.cpu.fuse import _fresh_axes
 
     group = Group()
     group.id = -1

@@ -51,7 +51,9 @@ def conv(block: Block, call: Call):
             p["rhs_dilation"][i], x.strides[a], w.strides[b], o_strides[c],
         ]  # fmt: skip
     taps = math.prod([w.shape[d] for d in w_space])
-    block.native(symbol, [x_buffer, w_buffer, o_buffer], {o_buffer}, table, 2.0 * out.aval.size * channels * taps / 50.0)
+    block.native(
+        symbol, [x_buffer, w_buffer, o_buffer], {o_buffer}, table, 2.0 * out.aval.size * channels * taps / 50.0
+    )
     return None
 
 

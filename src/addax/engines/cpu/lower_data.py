@@ -105,7 +105,9 @@ def dynamic_update_slice(block: Block, call: Call):
     size = 1
     for n in update.shape:
         size *= n
-    block.native(f"dynamic_update_slice_{itemsize}", [source, *indices, buffer], {buffer}, table, size * itemsize * 0.05)
+    block.native(
+        f"dynamic_update_slice_{itemsize}", [source, *indices, buffer], {buffer}, table, size * itemsize * 0.05
+    )
     return None
 
 

@@ -36,7 +36,7 @@ _NAMES: dict[np.dtype, str] = {}
 
 
 def _fill_names():
-    import ml_dtypes  # noqa: PLC0415 - also imported by core.dtypes, long before
+    import ml_dtypes
 
     for name in DTYPES:
         scalar = getattr(ml_dtypes, name, None)

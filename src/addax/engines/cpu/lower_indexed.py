@@ -76,7 +76,9 @@ class DynamicSlice(IndexedRead):
         deep = any(a in self.access.strides for a in builder.inner)
         name = builder.fresh()
         into = here if deep else body
-        into.append(Load(name, builder.param(self.access, False), builder.affine(self.access, tuple(terms)), self.access.dtype))
+        into.append(
+            Load(name, builder.param(self.access, False), builder.affine(self.access, tuple(terms)), self.access.dtype)
+        )
         return name
 
 
@@ -136,10 +138,19 @@ class Gather(IndexedRead):
                     valid = both
             terms.append((at, builder.sym(operand.strides[d])))
         name = builder.fresh()
-        into.append(Load(name, builder.param(self.access, False), builder.affine(self.access, tuple(terms)), self.access.dtype))
+        into.append(
+            Load(name, builder.param(self.access, False), builder.affine(self.access, tuple(terms)), self.access.dtype)
+        )
         if valid is not None:
             chosen = builder.fresh()
-            into.append(Let(chosen, "select", (valid, name, fill_value(p.get("fill_value"), self.access.dtype)), self.access.dtype))
+            into.append(
+                Let(
+                    chosen,
+                    "select",
+                    (valid, name, fill_value(p.get("fill_value"), self.access.dtype)),
+                    self.access.dtype,
+                )
+            )
             name = chosen
         return name
 

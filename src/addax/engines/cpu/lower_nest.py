@@ -36,7 +36,7 @@ Place = tuple[Any, ...]
 class Access:
     """One way of reaching memory (or counting): offset + sum of loop index * stride."""
 
-    __slots__ = ("buffer", "dtype", "offset", "strides", "key", "starts")
+    __slots__ = ("buffer", "dtype", "key", "offset", "starts", "strides")
 
     def __init__(self, buffer, dtype: str, offset: int, strides: dict[int, int], starts: tuple = ()):
         self.buffer, self.dtype, self.offset, self.strides = buffer, dtype, offset, strides
@@ -52,7 +52,9 @@ def build_kernels(
 
 
 class NestBuilder:
-    def __init__(self, group: Group, locate: Locate, places: dict[Var, Place], new_buffer, name: str, chunked: bool = False):
+    def __init__(
+        self, group: Group, locate: Locate, places: dict[Var, Place], new_buffer, name: str, chunked: bool = False
+    ):
         self.group, self.locate, self.places, self.new_buffer, self.name = group, locate, places, new_buffer, name
         self.chunked = chunked
         self.sizes = dict(group.sizes)
@@ -88,7 +90,9 @@ class NestBuilder:
 
     def assign_phases(self) -> None:
         group = self.group
-        self.phase: dict[Var, int] = {}  # of inner values: the phase that computes them; of outer ones: the first that may read them
+        self.phase: dict[
+            Var, int
+        ] = {}  # of inner values: the phase that computes them; of outer ones: the first that may read them
         self.inner_level: set[Var] = set()
         phase = self.phase
         for e in self.members:
@@ -127,7 +131,12 @@ class NestBuilder:
         stored = set(group.stored)
         for e in reversed(self.members):
             v = e.outvars[0]
-            if v not in self.inner_level or v in stored or group.value_cost[v] < DEAR or self.phase[v] == self.n_phases - 1:
+            if (
+                v not in self.inner_level
+                or v in stored
+                or group.value_cost[v] < DEAR
+                or self.phase[v] == self.n_phases - 1
+            ):
                 continue
             again = [k for k in range(self.phase[v] + 1, self.n_phases) if v in self.needed_in(k, stored)]
             if again:
@@ -342,7 +351,9 @@ class NestBuilder:
                 buffer = self.new_buffer(aval.size * aval.dtype.itemsize)
                 partial_of[part] = (buffer, 0)
                 eqn = Eqn(e.primitive, [part], [out], dict(e.params, axes=(0,)))
-                second.add(eqn, [views.whole(part)], group.axes[out], group.order[out], 1.0, ((atom,), *group.axes[out]))
+                second.add(
+                    eqn, [views.whole(part)], group.axes[out], group.order[out], 1.0, ((atom,), *group.axes[out])
+                )
                 strides = self.strides_of_collapsed(out)
                 strides[atom] = max(1, out.aval.size)
                 self.stores[out] = Access(buffer, element_name(out.aval.dtype), 0, strides)

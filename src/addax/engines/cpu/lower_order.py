@@ -34,7 +34,12 @@ def sort(block: Block, call: Call):
     ins, outs, places = [], [], []
     for i, r in enumerate(call.refs):
         turned = views.transpose(r, order)
-        if type(r.base) is Iota and not r.offset and all(s == (d == last) for d, s in enumerate(turned.strides)) and types[i] < 2:
+        if (
+            type(r.base) is Iota
+            and not r.offset
+            and all(s == (d == last) for d, s in enumerate(turned.strides))
+            and types[i] < 2
+        ):
             types[i] += POSITION
             ins.append(None)
         else:
@@ -52,7 +57,9 @@ def sort(block: Block, call: Call):
     for v, buffer, (place, offset) in zip(eqn.outvars, outs, places, strict=True):
         if buffer is not place:
             source = tuple([strides[d] for d in back])
-            block.copy_strided(buffer, 0, source, place, offset, views.contiguous_strides(shape), shape, v.aval.dtype.itemsize)
+            block.copy_strided(
+                buffer, 0, source, place, offset, views.contiguous_strides(shape), shape, v.aval.dtype.itemsize
+            )
     return None
 
 
@@ -93,4 +100,3 @@ def _at_start(block: Block, v) -> Buffer:
     if offset:
         raise AssertionError(f"{v}: the result does not start its buffer")
     return buffer
-

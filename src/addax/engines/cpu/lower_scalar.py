@@ -32,7 +32,7 @@ class TooLarge(Exception):
 class Memory:
     """An array left in memory: parameter, offset, shape."""
 
-    __slots__ = ("param", "offset", "shape", "dtype")
+    __slots__ = ("dtype", "offset", "param", "shape")
 
     def __init__(self, param: str, offset: int, shape, dtype: str):
         self.param, self.offset, self.shape, self.dtype = param, offset, tuple(shape), dtype
@@ -165,10 +165,16 @@ class ScalarCode:
             return [self.reduce(REDUCTIONS[name], values[0], p["axes"], out)]
         if name == "iota":
             counting = np.broadcast_to(
-                np.arange(out.shape[p["dimension"]]).reshape([-1 if d == p["dimension"] else 1 for d in range(len(out.shape))]),
+                np.arange(out.shape[p["dimension"]]).reshape(
+                    [-1 if d == p["dimension"] else 1 for d in range(len(out.shape))]
+                ),
                 out.shape,
             )
-            return [self.each(lambda k: Lit(k.item() if "float" not in str(out.dtype) else float(k), self.dtype(out)), counting)]
+            return [
+                self.each(
+                    lambda k: Lit(k.item() if "float" not in str(out.dtype) else float(k), self.dtype(out)), counting
+                )
+            ]
         if name == "dot_general":
             return [self.dot(values, p, out)]
         if name == "cond":
@@ -249,7 +255,10 @@ class ScalarCode:
         if type(x) is not Memory:
             if any(type(s[()]) is not Lit for s in starts):
                 raise TooLarge
-            at = [max(0, min(s[()].value, n - k)) for s, n, k in zip(starts, x.shape, e.params["slice_sizes"], strict=True)]
+            at = [
+                max(0, min(s[()].value, n - k))
+                for s, n, k in zip(starts, x.shape, e.params["slice_sizes"], strict=True)
+            ]
             return x[tuple(slice(a, a + k) for a, k in zip(at, e.params["slice_sizes"], strict=True))]
         out = e.outvars[0].aval
         terms, offset, stride = [], x.offset, 1
@@ -314,7 +323,11 @@ class ScalarCode:
         nk, nc = p["num_consts"], p["num_carry"]
         consts, init, xs = values[:nk], values[nk : nk + nc], values[nk + nc :]
         n_ys = len(closed.out_avals) - nc
-        if any(type(x) is Memory for x in init) or any(type(x) is not Memory for x in xs) or (n_ys and stack_into is None):
+        if (
+            any(type(x) is Memory for x in init)
+            or any(type(x) is not Memory for x in xs)
+            or (n_ys and stack_into is None)
+        ):
             raise TooLarge
         if not p["length"]:
             raise TooLarge
@@ -376,7 +389,10 @@ LAYOUT = {
     "squeeze": lambda v, p, out: v[0].reshape(out.shape),
     "transpose": _transposed,
     "slice": lambda v, p, out: v[0][
-        tuple(slice(a, b, s) for a, b, s in zip(p["start_indices"], p["limit_indices"], p["strides"] or (1,) * v[0].ndim, strict=True))
+        tuple(
+            slice(a, b, s)
+            for a, b, s in zip(p["start_indices"], p["limit_indices"], p["strides"] or (1,) * v[0].ndim, strict=True)
+        )
     ],
     "rev": lambda v, p, out: np.flip(v[0], tuple(p["dimensions"])),
     "concatenate": lambda v, p, out: np.concatenate(v, p["dimension"]),
@@ -436,4 +452,3 @@ def try_loop(block: Block, call: Call) -> bool:
     turns = p["length"] if is_scan else 1000
     block.steps.append(code.kernel(eqn.primitive.name, max(1.0, code.cost * turns * 0.3)))
     return True
-

@@ -7,8 +7,11 @@ from typing import Any
 from addax import _native
 from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr, Literal, Var
-from addax.engines.cpu import lower_rules as lower_rules  # registers the lowering rules
-from addax.engines.cpu import objects, views
+from addax.engines.cpu import (
+    lower_rules as lower_rules,  # registers the lowering rules
+    objects,
+    views,
+)
 from addax.engines.cpu.buffers import Buffer, Cond, Kernel, Loop, While
 from addax.engines.cpu.loops import Nest
 from addax.engines.cpu.lower import Block, Lowering, nbytes
@@ -19,7 +22,7 @@ from addax.engines.cpu.simplify import simplify
 class Assembled:
     """A program and what it was made from."""
 
-    __slots__ = ("program", "simplified", "steps", "plan", "nests", "host_steps", "kernels")
+    __slots__ = ("host_steps", "kernels", "nests", "plan", "program", "simplified", "steps")
 
     def __init__(self, program, simplified, steps, plan, nests, host_steps):
         self.program, self.simplified, self.steps, self.plan = program, simplified, steps, plan

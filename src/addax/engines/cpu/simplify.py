@@ -16,8 +16,10 @@ import numpy as np
 
 from addax.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import Primitive, registry
-from addax.engines.cpu import simplify_random as simplify_random  # these register rules
-from addax.engines.cpu import simplify_windows as simplify_windows
+from addax.engines.cpu import (
+    simplify_random as simplify_random,  # these register rules
+    simplify_windows as simplify_windows,
+)
 from addax.engines.cpu.simplify_rules import EXACT_FOLDS, RULES
 
 _NOT_SHARED = frozenset({"while", "cond", "scan"})  # programs as parameters

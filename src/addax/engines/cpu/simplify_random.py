@@ -30,7 +30,14 @@ def _wrap(s, high, low, aval):
     shape = aval.shape
     column = ShapedArray((*shape, 1), UINT32)
     parts = [
-        s.emit("broadcast_in_dim", [x], column, shape=column.shape, broadcast_dimensions=tuple(range(len(shape))), sharding=None)
+        s.emit(
+            "broadcast_in_dim",
+            [x],
+            column,
+            shape=column.shape,
+            broadcast_dimensions=tuple(range(len(shape))),
+            sharding=None,
+        )
         for x in (_broadcast(s, high, shape), _broadcast(s, low, shape))
     ]
     words = s.emit("concatenate", parts, ShapedArray((*shape, 2), UINT32), dimension=len(shape))

@@ -42,7 +42,9 @@ def _value(x):
 def _is(x, number) -> bool:
     """Whether ``x`` is the literal ``number``, sign of zero included."""
     v = _value(x)
-    return v is not None and bool(v == number) and (number != 0 or math.copysign(1, _real(v)) == math.copysign(1, number))
+    return (
+        v is not None and bool(v == number) and (number != 0 or math.copysign(1, _real(v)) == math.copysign(1, number))
+    )
 
 
 def _real(v) -> float:
@@ -149,7 +151,12 @@ def _div(s, ops, params, aval):
         return None
     if _is(y, 1) and _fits(x, aval):
         return x
-    if isinstance(aval.dtype, np.dtype) and aval.dtype in (np.float32, np.float64) and float(v) != 0 and math.isfinite(v):
+    if (
+        isinstance(aval.dtype, np.dtype)
+        and aval.dtype in (np.float32, np.float64)
+        and float(v) != 0
+        and math.isfinite(v)
+    ):
         mantissa, exponent = math.frexp(v)
         if mantissa in (0.5, -0.5) and abs(exponent) < 60:
             return s.emit("mul", [x, Literal(aval.dtype.type(1.0 / float(v)), y.aval)], aval)
@@ -263,7 +270,13 @@ def _iota(s, ops, params, aval):
     if len(shape) == 1 or ops:
         return None
     line = s.emit(
-        "iota", [], ShapedArray((shape[d],), aval.dtype), dtype=params["dtype"], shape=(shape[d],), dimension=0, sharding=None
+        "iota",
+        [],
+        ShapedArray((shape[d],), aval.dtype),
+        dtype=params["dtype"],
+        shape=(shape[d],),
+        dimension=0,
+        sharding=None,
     )
     return s.emit("broadcast_in_dim", [line], aval, shape=shape, broadcast_dimensions=(d,), sharding=None)
 

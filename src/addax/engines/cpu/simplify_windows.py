@@ -34,17 +34,24 @@ def _pool(name: str, op: str):
         x = ops[0]
         p = params
         sizes = p["window_dimensions"]
-        if len(ops) != 1 or not aval.size or max(sizes, default=1) > MAX_TAPS or dtypes.issubdtype(aval.dtype, np.complexfloating):
+        if (
+            len(ops) != 1
+            or not aval.size
+            or max(sizes, default=1) > MAX_TAPS
+            or dtypes.issubdtype(aval.dtype, np.complexfloating)
+        ):
             return None
         config = [(lo, hi, d - 1) for (lo, hi), d in zip(p["padding"], p["base_dilation"], strict=True)]
         if any(c != (0, 0, 0) for c in config):
-            shape = tuple([n + lo + hi + max(0, n - 1) * i for n, (lo, hi, i) in zip(x.aval.shape, config, strict=True)])
+            shape = tuple(
+                [n + lo + hi + max(0, n - 1) * i for n, (lo, hi, i) in zip(x.aval.shape, config, strict=True)]
+            )
             if not all(shape):
                 return None
-            x = s.emit("pad", [x, _neutral(name, aval.dtype)], ShapedArray(shape, aval.dtype), padding_config=tuple(config))
-        for d, (size, stride, step) in enumerate(
-            zip(sizes, p["window_strides"], p["window_dilation"], strict=True)
-        ):
+            x = s.emit(
+                "pad", [x, _neutral(name, aval.dtype)], ShapedArray(shape, aval.dtype), padding_config=tuple(config)
+            )
+        for d, (size, stride, step) in enumerate(zip(sizes, p["window_strides"], p["window_dilation"], strict=True)):
             if size > 1 or stride > 1:
                 x = _along(s, x, d, size, stride, step, op)
         return x

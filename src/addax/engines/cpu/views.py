@@ -27,7 +27,7 @@ class Iota:
 class Ref:
     """See the module's docstring."""
 
-    __slots__ = ("base", "offset", "strides", "shape")
+    __slots__ = ("base", "offset", "shape", "strides")
 
     base: Any
     offset: int

@@ -27,7 +27,10 @@ class ReferenceExecutable:
 
     def run(self, arrays: list) -> list:
         outs = evaluate(self._closed, [np.asarray(getattr(x, "_value", x)) for x in arrays])
-        return [_native.array_from_numpy(np.ascontiguousarray(y), a) for y, a in zip(outs, self._closed.out_avals, strict=True)]
+        return [
+            _native.array_from_numpy(np.ascontiguousarray(y), a)
+            for y, a in zip(outs, self._closed.out_avals, strict=True)
+        ]
 
     __call__ = run
 
