@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import ClassVar
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -14,7 +15,7 @@ class Aval:
     """The little of an aval that the runtime looks at; interned and immortal like the real ones."""
 
     __slots__ = ("__weakref__", "_desc", "dtype", "shape", "weak_type")
-    interned: dict = {}
+    interned: ClassVar[dict] = {}
 
     def __new__(cls, shape, dtype):
         key = tuple(shape), np.dtype(dtype)

@@ -17,7 +17,7 @@ IOTA = 64
 
 def values(dtype, shape, seed=0, special=True):
     rng, dtype = np.random.default_rng(seed), np.dtype(dtype)
-    if dtype == bool:
+    if dtype.kind == "b":
         return rng.random(shape) < 0.5
     if dtype.kind in "iu":
         info = np.iinfo(dtype)

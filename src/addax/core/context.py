@@ -27,7 +27,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from addax._native import set_base_context, swap_context
+from addax._native import current_context as current_context, set_base_context, swap_context
 from addax.core.errors import near_miss
 from addax.core.options import DISPATCH, HOST, TRACE, Option
 

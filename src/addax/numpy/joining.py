@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -151,7 +152,7 @@ def _split(name: str, ary, sections, axis: int) -> list:
         bounds = np.array([0, *(min(max(int(i) + n if int(i) < 0 else int(i), 0), n) for i in sections), n])
     return [
         lax_slicing.slice_in_dim(ary, int(a), int(max(a, b)), axis=axis)
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        for a, b in itertools.pairwise(bounds)
     ]
 
 

@@ -196,7 +196,7 @@ class _Jitted:
 
     def compile(self, args: tuple, kwargs: dict):
         """Called by the C++ call path for a new signature: trace and compile, give back its cache entry."""
-        leaves, _, avals, closed, out_tree = self.traced(args, kwargs)
+        _, _, avals, closed, out_tree = self.traced(args, kwargs)
         donated = self.donated_leaves(args, kwargs)
         kept, program = (None, closed) if self.keep_unused else drop_unused(closed)
         if kept is not None:

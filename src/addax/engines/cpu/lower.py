@@ -140,12 +140,13 @@ class Block:
 
     def run(self) -> None:
         plan_windows(self)
-        for self.position, node in enumerate(self.nodes):
+        for position, node in enumerate(self.nodes):
+            self.position = position
             if type(node) is Group:
                 self.group(node)
                 continue
             eqn = node.eqn
-            if eqn.outvars and not eqn.effects and not any([getattr(v.aval, "size", 1) for v in eqn.outvars]):
+            if eqn.outvars and not eqn.effects and not any(getattr(v.aval, "size", 1) for v in eqn.outvars):
                 for v in eqn.outvars:  # no elements, nothing to compute
                     self.destination(v)
                 continue

@@ -282,7 +282,7 @@ class NestBuilder:
         if not self.inner:
             return self.outer[-1] if self.outer else None
         main = self.main
-        fast = [a for a in (*self.outer, *self.inner)]
+        fast = [*self.outer, *self.inner]
         if main is not None:
             with_stride = [a for a in fast if main.strides.get(a, 0)]
             if with_stride:
@@ -434,7 +434,7 @@ class NestBuilder:
             first = body[0]
             body = [Loop(first.var, first.extent, first.body, first.kind, True, first.unroll)]
         params = []
-        for (key, dtype), p in self.params.items():
+        for (_, dtype), p in self.params.items():
             b = self.args[len(params)]
             role = ("inout" if b in self.read else "out") if b in self.written else "in"
             params.append(Param(p.name, dtype, role))

@@ -8,6 +8,7 @@ primitive that is not here, a type that is rounded in memory) raises `TooLarge`,
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -184,6 +185,9 @@ class ScalarCode:
             raise TooLarge
         return [self.elementwise(found, values, out, e)]
 
+    def choose(self, pred, dtype, no, yes):
+        return self.let("select", (pred, yes, no), dtype)
+
     def each(self, f, *arrays) -> np.ndarray:
         out = np.empty(arrays[0].shape, object)
         for index in np.ndindex(out.shape):
@@ -246,7 +250,7 @@ class ScalarCode:
         second = self.let("ne", (index[()], Lit(0, "int32")), "bool")
         no, yes = [self.run(b, list(args)) for b in branches]
         return [
-            self.each(lambda x, y, d=self.dtype(a): self.let("select", (second, y, x), d), n, y)
+            self.each(functools.partial(self.choose, second, self.dtype(a)), n, y)
             for n, y, a in zip(no, yes, branches[0].out_avals, strict=True)
         ]
 
