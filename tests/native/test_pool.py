@@ -35,8 +35,7 @@ def test_settings():
 
 @pytest.mark.parametrize(("value", "expected"), [("3", 3), ("nonsense", None), ("0", None)])
 def test_environment(value, expected):
-    path = os.path.dirname(_native.__file__)
-    code = f"import sys; sys.path.insert(0, {path!r}); import _native; print(_native.get_num_threads())"
+    code = "from addax import _native; print(_native.get_num_threads())"
     run = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"ADDAX_NUM_THREADS": value}, capture_output=True, text=True
     )
