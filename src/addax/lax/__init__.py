@@ -97,6 +97,7 @@ from addax.lax.dot import (
     dot as dot,
     dot_general as dot_general,
 )
+from addax.lax.fft import FftType as FftType, fft as fft
 from addax.lax.indexing import (
     GatherDimensionNumbers as GatherDimensionNumbers,
     GatherScatterMode as GatherScatterMode,
@@ -226,3 +227,5 @@ from addax.lax.windows import (
     reduce_window as reduce_window,
     reduce_window_shape_tuple as reduce_window_shape_tuple,
 )
+
+from addax.lax import linalg as linalg  # isort: skip
