@@ -60,9 +60,10 @@ def _count(mask, shape, axes, keepdims: bool, dtype):
 
 
 def _divide(total, count):
+    dtype = t.dtype_of(total)
     if isinstance(count, int):
-        count = np.asarray(count, t.dtype_of(total))[()] if count < 2**53 else float(count)
-    return t.div(total, count)
+        return t.div(total, np.asarray(count).astype(dtype)[()])
+    return t.div(total, t.to_dtype(count, dtype))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
