@@ -137,7 +137,6 @@ def test_every_class_is_documented(name):
         errors.TracerIntegerConversionError,
         errors.NonConcreteBooleanIndexError,
         errors.UnexpectedTracerError,
-        errors.KeyReuseError,
     ],
 )
 def test_the_pages_show_a_program_that_fails_and_one_that_runs(cls):
