@@ -330,7 +330,7 @@ def linspace(
     if out.ndim != len(shape) + 1:
         out = lax_shape.reshape(out, (num, *shape))
     if dtypes.issubdtype(out_dtype, np.integer) and not dtypes.issubdtype(working, np.integer):
-        from addax.numpy.ufuncs import floor
+        from addax.lax import floor
 
         out = floor(out)
     out = convert(out, out_dtype, False)

@@ -147,7 +147,7 @@ def digitize(x, bins, right: bool = False, *, method: str | None = None):
         return asarray(x).astype(np.int32) * 0
     side = "right" if not right else "left"
     rising = searchsorted(bins, x, side)
-    falling = bins.shape[0] - searchsorted(bins[::-1], x, "left" if side == "right" else "right")
+    falling = bins.shape[0] - searchsorted(bins[::-1], x, side)
     increasing = (bins[-1] >= bins[0]).astype(np.int32)
     return increasing * rising + (1 - increasing) * falling
 

@@ -47,7 +47,7 @@ def take(
         indices, mode = indices % a.shape[axis], "promise_in_bounds"
     return get(
         a, (slice(None),) * axis + (indices,), mode="fill" if mode is None else mode, fill_value=fill_value,
-        unique_indices=unique_indices, indices_are_sorted=indices_are_sorted,
+        unique_indices=unique_indices, indices_are_sorted=indices_are_sorted, wrap=mode != "clip",
     )  # fmt: skip
 
 
