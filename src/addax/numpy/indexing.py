@@ -370,6 +370,8 @@ def _read(x, entries, mode, fill_value, sorted_=False, unique=False, wrap=True):
         and mode is GatherScatterMode.PROMISE_IN_BOUNDS
     ):
         return _dynamic_slice(x, entries)
+    if mode is GatherScatterMode.PROMISE_IN_BOUNDS:
+        mode = GatherScatterMode.CLIP  # a broken promise must not read beside the array
     p = plan(shape, entries, wrap)
     numbers = GatherDimensionNumbers(
         offset_dims=tuple(range(len(p.batch), len(p.batch) + len(p.windows))), collapsed_slice_dims=p.collapsed,
