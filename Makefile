@@ -43,7 +43,7 @@ demo: build
 
 bench: build
 	$(BIN)/python -m pip install --quiet '.[bench]'
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/run.py
 
 clean:
 	rm -rf build $(VENV) src/addax/_native.*.so
