@@ -24,6 +24,8 @@ from addax.core.errors import NonConcreteBooleanIndexError
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims, reshape, transpose
 from addax.lax import indexing as lax_indexing, shape as lax_shape, slicing as lax_slicing
+from addax.ops.arithmetic import add
+from addax.ops.comparison import lt, select_n
 from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode
 
 # The elements a concrete read may copy through NumPy instead of a compiled gather, which is quicker above.
@@ -346,7 +348,7 @@ def _wrapped(i, n: int, wrap: bool):
     i = convert(i, dtype)
     if not wrap or dtypes.issubdtype(dtype, np.unsignedinteger):
         return i
-    return lax_indexing.wrapped_index(i, n)
+    return select_n.bind(lt.bind(i, dtype.type(0)), i, add.bind(i, dtype.type(n)))
 
 
 def _align(x, shape):
