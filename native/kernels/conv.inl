@@ -77,6 +77,7 @@ struct Conv {
   const In* w;
   Out* out;
   bool transposed;  // the patch matrix is stored (patch, pixel)
+  bool direct;      // output pixels lie at equal distances, features next to each other: sums are stored where they belong
 
   // patch(pixel, (tap, channel)) for `count` pixels of one output row from `first` on, taps [t0, t1).
   void gather_row(const In* image, const Pixel& first, int64_t count, int64_t t0, int64_t t1, Acc* to, int64_t pixel_step,
@@ -124,8 +125,12 @@ struct Conv {
         else for (int64_t q = 0; q < count; ++q) t[q] = widen<Acc>(f[q * from_step]);
       }
     } else if (s.x_c == 1) {
-      for (int64_t q = 0; q < count; ++q)
-        for (int64_t c = 0; c < s.channels; ++c) to[q * pixel_step + c] = widen<Acc>(from[q * from_step + c]);
+      for (int64_t q = 0; q < count; ++q, to += pixel_step, from += from_step) {
+        int64_t c = 0;
+        if constexpr (std::is_same_v<In, Acc>)
+          for (; c + kLanes <= s.channels; c += kLanes) S::store(to + c, S::load(from + c));
+        for (; c < s.channels; ++c) to[c] = widen<Acc>(from[c]);
+      }
     } else {
       for (int64_t q = 0; q < count; ++q)
         for (int64_t c = 0; c < s.channels; ++c) to[q * pixel_step + c] = widen<Acc>(from[q * from_step + c * s.x_c]);
@@ -167,18 +172,26 @@ struct Conv {
       }
       Matrix<const Acc> a{patches, pixel_step, item_step};
       for (int64_t f0 = 0; f0 < s.features; f0 += kPanel) {
-        int64_t width = std::min(kPanel, wide - f0);
+        int64_t width = std::min(kPanel, wide - f0), cols = width;
         const Acc* b = weights + f0 * depth + t0 * s.channels * width;
-        Tiles<Acc>::panel(static_cast<int>(width / kLanes), count, deep, a, b, width, {sums + f0, wide, 1}, width, t0 > 0);
+        Matrix<Acc> c{sums + f0, wide, 1};
+        if constexpr (std::is_same_v<Acc, Out>)
+          if (direct) c = {out + g * s.o_g + first * s.last().o + f0, s.last().o, 1}, cols = std::min(width, s.features - f0);
+        Tiles<Acc>::panel(static_cast<int>(width / kLanes), count, deep, a, b, width, c, cols, t0 > 0);
       }
     }
-    for (int64_t q = 0; q < count; ++q) {
-      Pixel p(s, first + q);
+    if (direct) return;
+    for (int64_t done = 0; done < count;) {
+      Pixel p(s, first + done);
+      int64_t run = std::min(count - done, s.last().out - p.position[s.rank - 1]);
       Out* to = out + p.n * s.o_n + g * s.o_g;
       for (int i = 0; i < s.rank; ++i) to += p.position[i] * s.axis[i].o;
-      const Acc* from = sums + q * wide;
-      if (s.o_f == 1) for (int64_t f = 0; f < s.features; ++f) to[f] = narrow<Out>(from[f]);
-      else for (int64_t f = 0; f < s.features; ++f) to[f * s.o_f] = narrow<Out>(from[f]);
+      for (int64_t q = 0; q < run; ++q, to += s.last().o) {
+        const Acc* from = sums + (done + q) * wide;
+        if (s.o_f == 1) for (int64_t f = 0; f < s.features; ++f) to[f] = narrow<Out>(from[f]);
+        else for (int64_t f = 0; f < s.features; ++f) to[f * s.o_f] = narrow<Out>(from[f]);
+      }
+      done += run;
     }
   }
 
@@ -261,8 +274,15 @@ template <typename In, typename Acc, typename Out>
 void conv(void** args, const int64_t* t, int64_t, int64_t) {
   Shape s(t);
   bool transposed = s.channels < 8;
+  bool direct = std::is_same_v<Acc, Out> && s.o_f == 1 && s.taps * s.channels > 0;
+  int64_t image = s.last().o;  // walking outwards, what the next stride must be
+  for (int i = s.rank - 1; i >= 0; --i) {
+    direct &= s.axis[i].out == 1 || s.axis[i].o == image;
+    image *= s.axis[i].out;
+  }
+  direct &= s.n == 1 || s.o_n == image;
   Conv<In, Acc, Out>{s, static_cast<const In*>(args[0]) + s.x_offset, static_cast<const In*>(args[1]) + s.w_offset,
-                     static_cast<Out*>(args[2]) + s.o_offset, transposed}
+                     static_cast<Out*>(args[2]) + s.o_offset, transposed, direct}
       .run();
 }
 

@@ -11,7 +11,12 @@ struct Simd {
 
   static ADDAX_INLINE Vec load(const T* p) { return *reinterpret_cast<const Loose*>(p); }
   static ADDAX_INLINE void store(T* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
-  static ADDAX_INLINE Vec splat(T x) { return Vec{} + x; }
+  // Spelt as a list of lanes: compilers make it one broadcast, where `Vec{} + x` would keep an addition for -0's sake.
+  static ADDAX_INLINE Vec splat(T x) { return splat(x, std::make_integer_sequence<int, kLanes>{}); }
+  template <int... kLane>
+  static ADDAX_INLINE Vec splat(T x, std::integer_sequence<int, kLane...>) {
+    return Vec{(static_cast<void>(kLane), x)...};
+  }
   // a * b + c, rounded once where the machine can
   static ADDAX_INLINE Vec fma(Vec a, Vec b, Vec c) {
 #if ADDAX_ISA_LEVEL == 2

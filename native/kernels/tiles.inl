@@ -45,30 +45,51 @@ struct Tiles {
   using V = typename S::Vec;
   static constexpr int kLanes = S::kLanes;
 
-  // kRows x (kVectors * kLanes) sums. b: rows of kVectors vectors, `b_row` apart. `cols` of the columns exist in c.
+  // What all tiles of a panel share; passed by reference, since copies of it would stall every tile.
+  struct Panel {
+    int64_t k, a_row, a_col;
+    const Acc* b;
+    int64_t b_row;  // between rows of kVectors vectors
+    int64_t c_row, c_col;
+    int64_t cols;   // how many of the panel's columns exist in c
+    bool add;
+  };
+
+  // kRows x (kVectors * kLanes) sums.
   template <int kRows, int kVectors>
-  static void tile(int64_t k, Matrix<const Acc> a, const Acc* b, int64_t b_row, Matrix<Acc> c, int64_t cols, bool add) {
+  static void tile(const Panel& panel, const Acc* a, Acc* c) {
     V sum[kRows][kVectors] = {};
-    const Acc* ap = a.data;
-    for (int64_t p = 0; p < k; ++p, b += b_row, ap += a.col) {
+    // Every third row has a pointer of its own: its neighbours are one and two strides away, which addressing modes give.
+    const Acc* rows[(kRows + 2) / 3];
+#pragma GCC unroll 4
+    for (int g = 0; g < (kRows + 2) / 3; ++g) rows[g] = a + 3 * g * panel.a_row;
+    const Acc* b = panel.b;
+    const int64_t a_row = panel.a_row, a_col = panel.a_col, b_row = panel.b_row;
+    for (int64_t p = panel.k; p > 0; --p) {
       V bv[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) bv[v] = S::load(b + v * kLanes);
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r) {
-        V av = S::splat(ap[r * a.row]);
+        V av = S::splat(rows[r / 3][r % 3 * a_row]);
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) sum[r][v] = S::fma(av, bv[v], sum[r][v]);
       }
+      b += b_row;
+#pragma GCC unroll 4
+      for (int g = 0; g < (kRows + 2) / 3; ++g) rows[g] += a_col;
     }
-    if (c.col == 1 && cols == kVectors * kLanes) {
+    if (panel.c_col == 1 && panel.cols == kVectors * kLanes) {
+      if (panel.add) {
+#pragma GCC unroll 12
+        for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v) sum[r][v] += S::load(c + r * panel.c_row + v * kLanes);
+      }
 #pragma GCC unroll 12
       for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) {
-          Acc* to = c.data + r * c.row + v * kLanes;
-          S::store(to, add ? S::load(to) + sum[r][v] : sum[r][v]);
-        }
+        for (int v = 0; v < kVectors; ++v) S::store(c + r * panel.c_row + v * kLanes, sum[r][v]);
       return;
     }
     alignas(64) Acc lines[kRows][kVectors * kLanes];
@@ -76,7 +97,7 @@ struct Tiles {
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) S::store(lines[r] + v * kLanes, sum[r][v]);
-    spill(lines[0], kRows, kVectors * kLanes, c, cols, add);
+    spill(lines[0], kRows, kVectors * kLanes, {c, panel.c_row, panel.c_col}, panel.cols, panel.add);
   }
 
   static void spill(const Acc* lines, int rows, int width, Matrix<Acc> c, int64_t cols, bool add) {
@@ -85,27 +106,28 @@ struct Tiles {
   }
 
   template <int kVectors>
-  static void column_panel(int64_t m, int64_t k, Matrix<const Acc> a, const Acc* b, int64_t b_row, Matrix<Acc> c, int64_t cols,
-                           bool add) {
+  static void column_panel(int64_t m, const Panel& panel, const Acc* a, Acc* c) {
     constexpr int kRows = tile_rows(kVectors);
-    auto step = [&](auto rows, int64_t i) {
-      tile<decltype(rows)::value, kVectors>(k, {a.data + i * a.row, a.row, a.col}, b, b_row, {c.data + i * c.row, c.row, c.col}, cols, add);
-      return i + decltype(rows)::value;
-    };
     int64_t i = 0;
-    while (i + kRows <= m) i = step(std::integral_constant<int, kRows>{}, i);
-    while (i + 3 <= m) i = step(std::integral_constant<int, 3>{}, i);
-    while (i < m) i = step(std::integral_constant<int, 1>{}, i);
+    auto step = [&](auto rows) {
+      tile<decltype(rows)::value, kVectors>(panel, a + i * panel.a_row, c + i * panel.c_row);
+      i += decltype(rows)::value;
+    };
+    while (i + kRows <= m) step(std::integral_constant<int, kRows>{});
+    while (i + 3 <= m) step(std::integral_constant<int, 3>{});
+    while (i < m) step(std::integral_constant<int, 1>{});
   }
 
+  // c (+)= a times a panel of b that is `vectors` vectors wide.
   static void panel(int vectors, int64_t m, int64_t k, Matrix<const Acc> a, const Acc* b, int64_t b_row, Matrix<Acc> c, int64_t cols,
                     bool add) {
+    const Panel p{k, a.row, a.col, b, b_row, c.row, c.col, cols, add};
     if constexpr (kMaxVectors == 4) {
-      if (vectors == 4) return column_panel<4>(m, k, a, b, b_row, c, cols, add);
-      if (vectors == 3) return column_panel<3>(m, k, a, b, b_row, c, cols, add);
+      if (vectors == 4) return column_panel<4>(m, p, a.data, c.data);
+      if (vectors == 3) return column_panel<3>(m, p, a.data, c.data);
     }
-    if (vectors == 2) return column_panel<2>(m, k, a, b, b_row, c, cols, add);
-    column_panel<1>(m, k, a, b, b_row, c, cols, add);
+    if (vectors == 2) return column_panel<2>(m, p, a.data, c.data);
+    column_panel<1>(m, p, a.data, c.data);
   }
 
   // One row times columns that are contiguous along k: inner products, four columns at a time.
