@@ -9,7 +9,8 @@ from engine_cases import f32
 from jax import lax
 from jax_programs import agree, program
 
-from addax.engines.cpu.fuse import Call, Fuser, Group
+from addax.engines.cpu.fuse import Fuser
+from addax.engines.cpu.groups import Call, Group
 from addax.engines.cpu.simplify import simplify
 
 

@@ -30,6 +30,18 @@ from typing import Any
 from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import registry
 from addax.engines.cpu import views
+from addax.engines.cpu.groups import (
+    Axes,
+    Call,
+    Group,
+    NeedsSplit,
+    Node,
+    align,
+    broadcast_axes,
+    fresh_axes,
+    new_atom,
+    walked_shape,
+)
 from addax.engines.cpu.lower_elementwise import REDUCTIONS, op_cost, op_of
 from addax.engines.cpu.lower_indexed import READABLE as INDEXED_READS
 from addax.engines.cpu.views import Iota, Ref
@@ -39,176 +51,6 @@ WINDOW = 64  # a group is closed to new members once this many younger nodes exi
 CHEAP_BROADCAST = 8  # cost of a smaller value that may be recomputed for every element it is broadcast to
 CHEAP_CLONE = 4  # cost of a value that is recomputed rather than stored and loaded
 LONG_ROW, FEW_ROWS = 32768, 16
-
-Axes = tuple[tuple[int, ...], ...]  # for each dimension of a value the atoms that index it, outermost first
-
-
-class Node:
-    """Something that runs: a `Group` or a `Call`."""
-
-    __slots__ = ("id",)
-    id: int
-
-
-class Call(Node):
-    """One equation lowered on its own. ``refs`` says how each operand is read."""
-
-    __slots__ = ("eqn", "refs")
-
-    def __init__(self, eqn: Eqn, refs: list[Ref]):
-        self.eqn, self.refs = eqn, refs
-
-
-class Group(Node):
-    """Equations of one loop nest; see the module's docstring."""
-
-    __slots__ = (
-        "after_reduce",
-        "axes",
-        "cost",
-        "edges",
-        "kept",
-        "members",
-        "operand_axes",
-        "order",
-        "reduced",
-        "refs",
-        "sizes",
-        "stored",
-        "value_cost",
-    )  # fmt: skip
-
-    def __init__(self):
-        self.members: list[Eqn] = []
-        self.axes: dict[Var, Axes] = {}
-        self.sizes: dict[int, int] = {}
-        self.kept: frozenset[int] | None = None
-        self.reduced: frozenset[int] | None = None
-        self.refs: dict[Var, list[Ref]] = {}  # by result of the member
-        self.operand_axes: dict[Var, Axes] = {}  # of reductions: the axes of what they reduce
-        self.cost = 0.0
-        self.edges = 0
-        self.value_cost: dict[Var, float] = {}
-        self.after_reduce: set[Var] = set()
-        self.order: dict[Var, float] = {}  # position of the member in the program
-        self.stored: list[Var] = []
-
-    def space(self) -> frozenset[int]:
-        return frozenset(self.sizes)
-
-    def atoms(self, axes: Axes) -> frozenset[int]:
-        return frozenset([a for dim in axes for a in dim])
-
-    def add(
-        self, eqn: Eqn, refs: list[Ref], axes: Axes, position: float, cost: float, operand_axes: Axes | None = None
-    ):
-        out = eqn.outvars[0]
-        self.members.append(eqn)
-        self.axes[out] = axes
-        self.refs[out] = refs
-        self.order[out] = position
-        if operand_axes is not None:
-            self.operand_axes[out] = operand_axes
-        self.cost += cost
-        own = cost
-        for r in refs:
-            c = self.value_cost.get(r.base)
-            if c is not None:
-                own += c
-                if r.base in self.after_reduce:
-                    self.after_reduce.add(out)
-            else:
-                self.edges += 1
-        if operand_axes is not None:
-            self.after_reduce.add(out)
-        self.value_cost[out] = own
-
-    def split(self, atom: int, inner: int) -> None:
-        """Divide an atom in two, the faster one of size ``inner``."""
-        hi, lo = _new_atom(), _new_atom()
-        n = self.sizes.pop(atom)
-        self.sizes[hi], self.sizes[lo] = n // inner, inner
-        self.rename({atom: (hi, lo)})
-
-    def rename(self, into: dict[int, tuple[int, ...]]) -> None:
-        def axes(old: Axes) -> Axes:
-            return tuple([tuple([b for a in dim for b in into.get(a, (a,))]) for dim in old])
-
-        self.axes = {v: axes(x) for v, x in self.axes.items()}
-        self.operand_axes = {v: axes(x) for v, x in self.operand_axes.items()}
-        if self.reduced is not None:
-            self.kept = frozenset([b for a in self.kept for b in into.get(a, (a,))])
-            self.reduced = frozenset([b for a in self.reduced for b in into.get(a, (a,))])
-
-
-_atoms = iter(range(1, 1 << 62))
-
-
-def _new_atom() -> int:
-    return next(_atoms)
-
-
-class _Split(Exception):
-    """An alignment needs this group's atom split first."""
-
-    def __init__(self, group: Group, atom: int, inner: int):
-        self.group, self.atom, self.inner = group, atom, inner
-
-
-def align(group: Group, ref: Ref) -> list[tuple[int, ...] | None] | None:
-    """The atoms of ``group`` that index each dimension of ``ref``, a view of one of its members.
-
-    None for a dimension along which the view repeats; None altogether if the view is not a matter of renaming loop
-    indices (it shifts, reverses or leaves out elements), so that the member has to be read from memory.
-    """
-    v = ref.base
-    axes = group.axes[v]
-    shape = v.aval.shape
-    if ref.shape == shape and ref.strides == views.contiguous_strides(shape) and not ref.offset:
-        return list(axes)
-    if ref.offset:
-        return None
-    ladder: list[tuple[int, int, int]] = []  # (atom, stride in v, size), fastest first
-    where: dict[int, int] = {}
-    step = 1
-    for dim in reversed(axes):
-        for a in reversed(dim):
-            n = group.sizes[a]
-            where[step] = len(ladder)
-            ladder.append((a, step, n))
-            step *= n
-    used: set[int] = set()
-    out: list[tuple[int, ...] | None] = []
-    for n, s in zip(ref.shape, ref.strides, strict=True):
-        if n == 1:
-            out.append(())
-            continue
-        if s == 0:
-            out.append(None)
-            continue
-        i = where.get(s)
-        if i is None:
-            for a, t, m in ladder:
-                if t < s < t * m and s % t == 0 and m % (s // t) == 0:
-                    raise _Split(group, a, s // t)
-            return None
-        got, dim = 1, []
-        while got < n and i < len(ladder):
-            a, _, m = ladder[i]
-            if got * m > n:
-                if n % got == 0 and m % (n // got) == 0:
-                    raise _Split(group, a, n // got)
-                return None
-            if a in used:
-                return None
-            used.add(a)
-            dim.append(a)
-            got *= m
-            i += 1
-        if got != n:
-            return None
-        out.append(tuple(dim[::-1]))
-    return out if len(used) == len(ladder) else None
 
 
 class Fuser:
@@ -362,7 +204,7 @@ class Fuser:
     def new_group(self, shape) -> tuple[Group, Axes]:
         group = Group()
         self.add_node(group)
-        return group, _fresh_axes(group, shape)
+        return group, fresh_axes(group, shape)
 
     def join(self, group: Group, refs: list[Ref], shape, indexed: bool = False) -> Axes | None:
         """The axes an elementwise result of this shape would have as a member of the group; None if it cannot be one."""
@@ -371,7 +213,7 @@ class Fuser:
         while True:
             try:
                 return self.try_join(group, refs, shape, indexed)
-            except _Split as s:
+            except NeedsSplit as s:
                 s.group.split(s.atom, s.inner)
 
     def try_join(self, group: Group, refs, shape, indexed) -> Axes | None:
@@ -453,7 +295,7 @@ class Fuser:
             elif group.reduced is not None:
                 return False
             else:
-                dims[j] = (_new_atom(),)
+                dims[j] = (new_atom(),)
         return True
 
     def sibling(self, refs: list[Ref], shape) -> tuple[Group | None, Axes | None]:
@@ -477,7 +319,7 @@ class Fuser:
             try:
                 into = self.try_merge(group, other, refs, axes)
                 break
-            except _Split as s:
+            except NeedsSplit as s:
                 if s.group is group:
                     sizes = dict(group.sizes)
                     s.group.split(s.atom, s.inner)
@@ -547,11 +389,11 @@ class Fuser:
                     if na > nb:
                         if na % nb:
                             return None
-                        raise _Split(other, a, na // nb)
+                        raise NeedsSplit(other, a, na // nb)
                     if nb > na:
                         if nb % na:
                             return None
-                        raise _Split(group, b, nb // na)
+                        raise NeedsSplit(group, b, nb // na)
                     if into.setdefault(a, b) != b:
                         return None
                     i += 1
@@ -598,7 +440,7 @@ class Fuser:
                 try:
                     axes = align(group, r)
                     break
-                except _Split as s:
+                except NeedsSplit as s:
                     s.group.split(s.atom, s.inner)
             if axes is not None and None not in axes and self.fits_reduction(group, axes, reduced_dims):
                 if r.base not in group.after_reduce or self.may_broadcast(
@@ -662,11 +504,11 @@ class Fuser:
             if any(q is r for q in anywhere):
                 return False  # read at computed positions, so from memory
         if v in user.axes:  # already cloned for another reader
-            same = user.axes[v] == _broadcast_axes(user, user_eqn, v)
+            same = user.axes[v] == broadcast_axes(user, user_eqn, v)
             return same
         if v in source.operand_axes:
             return False
-        if r.shape != v.aval.shape or not r.is_whole() or (r.shape and r.shape != _walked_shape(user, user_eqn)):
+        if r.shape != v.aval.shape or not r.is_whole() or (r.shape and r.shape != walked_shape(user, user_eqn)):
             return False
         eqn = next(e for e in source.members if e.outvars[0] is v)
         if eqn.primitive.name in INDEXED_READS or op_cost(eqn) > CHEAP_CLONE:
@@ -679,7 +521,7 @@ class Fuser:
         me = 1 << user.id
         if any((o := self.owner.get(q.base)) is not None and (o is user or self.deps[o.id] & me) for q in refs):
             return False
-        axes = _broadcast_axes(user, user_eqn, v)
+        axes = broadcast_axes(user, user_eqn, v)
         at = next(i for i, e in enumerate(user.members) if e is user_eqn)
         first = min(
             [i for i, e in enumerate(user.members) if any(q.base is v for q in user.refs[e.outvars[0]])], default=at
@@ -767,34 +609,6 @@ class Fuser:
                     done.add(node.id)
                     out.append(node)
         return out
-
-
-def _fresh_axes(group: Group, shape) -> Axes:
-    axes = []
-    for n in shape:
-        if n == 1:
-            axes.append(())
-        else:
-            a = _new_atom()
-            group.sizes[a] = n
-            axes.append((a,))
-    return tuple(axes)
-
-
-def _walked_axes(group: Group, eqn: Eqn) -> Axes:
-    v = eqn.outvars[0]
-    return group.operand_axes.get(v) or group.axes[v]
-
-
-def _walked_shape(group: Group, eqn: Eqn) -> tuple[int, ...]:
-    """The shape a member's operands are read in."""
-    if eqn.primitive.name in REDUCTIONS:
-        return eqn.invars[0].aval.shape
-    return eqn.outvars[0].aval.shape
-
-
-def _broadcast_axes(group: Group, eqn: Eqn, v: Var) -> Axes:
-    return _walked_axes(group, eqn) if v.aval.shape else ()
 
 
 # ---- layout equations: each gives the Ref of its result, or None if it must be computed

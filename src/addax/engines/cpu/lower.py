@@ -19,7 +19,8 @@ from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import Refusal
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, Copy, Fill, Host, ahead_of_time
-from addax.engines.cpu.fuse import Call, Fuser, Group
+from addax.engines.cpu.fuse import Fuser
+from addax.engines.cpu.groups import Call, Group
 from addax.engines.cpu.lower_nest import Place, build_kernels
 from addax.engines.cpu.lower_windows import plan_windows
 from addax.engines.cpu.views import Ref
@@ -292,12 +293,12 @@ class Block:
 def copy_group(r: Ref, out: Var) -> Group:
     """A group of one member that copies a view."""
     from addax.core.primitive import registry
-    from addax.engines.cpu.fuse import _fresh_axes
+    from addax.engines.cpu.groups import fresh_axes
 
     group = Group()
     group.id = -1
     eqn = Eqn(registry["copy"], [Var(ShapedArray(r.shape, r.dtype))], [out], {})
-    group.add(eqn, [r], _fresh_axes(group, r.shape), 0, 0.0)
+    group.add(eqn, [r], fresh_axes(group, r.shape), 0, 0.0)
     group.stored.append(out)
     return group
 

@@ -15,7 +15,7 @@ from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import registry
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, Cond, Loop, Swap, While
-from addax.engines.cpu.fuse import Call
+from addax.engines.cpu.groups import Call
 from addax.engines.cpu.lower import Block, nbytes, rule
 from addax.engines.cpu.lower_scalar import try_loop
 from addax.engines.cpu.views import Ref

@@ -8,7 +8,7 @@ from addax.core.avals import ShapedArray
 from addax.core.jaxpr import Var
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, symbols
-from addax.engines.cpu.fuse import Call
+from addax.engines.cpu.groups import Call
 from addax.engines.cpu.lower import Block, rule
 from addax.engines.cpu.lower_dot import SHORT_NAMES
 from addax.engines.cpu.lower_elementwise import element_name

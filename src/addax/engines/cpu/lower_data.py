@@ -5,7 +5,7 @@ from __future__ import annotations
 from addax.core.jaxpr import Literal, Var
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Copy
-from addax.engines.cpu.fuse import Call
+from addax.engines.cpu.groups import Call
 from addax.engines.cpu.lower import Block, rule
 from addax.engines.cpu.views import Ref
 

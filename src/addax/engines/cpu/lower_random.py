@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from addax.engines.cpu.fuse import Call
+from addax.engines.cpu.groups import Call
 from addax.engines.cpu.lower import Block, rule
 
 

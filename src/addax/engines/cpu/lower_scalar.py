@@ -16,7 +16,7 @@ import numpy as np
 
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Literal, Var
 from addax.engines.cpu.buffers import Buffer, Kernel
-from addax.engines.cpu.fuse import Call
+from addax.engines.cpu.groups import Call
 from addax.engines.cpu.loop_ops import DTYPES
 from addax.engines.cpu.loops import Affine, Let, Lit, Load, Loop, Nest, Param, Phi, Store, Sym, While
 from addax.engines.cpu.lower import Block

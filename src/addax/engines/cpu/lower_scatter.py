@@ -6,7 +6,7 @@ import math
 
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import symbols
-from addax.engines.cpu.fuse import Call
+from addax.engines.cpu.groups import Call
 from addax.engines.cpu.lower import Block, rule
 from addax.engines.cpu.lower_data import INDEX_TYPES, take_over
 from addax.engines.cpu.lower_dot import SHORT_NAMES

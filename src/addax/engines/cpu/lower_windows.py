@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from addax.core.jaxpr import Literal, Var
 from addax.engines.cpu import views
-from addax.engines.cpu.fuse import Call, Group
+from addax.engines.cpu.groups import Call, Group
 from addax.engines.cpu.lower_elementwise import element_name
 from addax.engines.cpu.views import Ref
 
