@@ -72,7 +72,7 @@ def reduce(
         inits = [match_weak_scalar(inits[0], flat[0])]
     jaxpr = trace_combiner("reduce", computation, treedef, [get_aval(x) for x in inits])
     if len(flat) == 1:
-        name = monoid(jaxpr)
+        name = monoid(jaxpr) if dimensions else None
         if name is not None and get_aval(inits[0]).shape == () and get_aval(inits[0]).dtype == get_aval(flat[0]).dtype:
             return treedef.unflatten([_reduce_by(name, flat[0], inits[0], dimensions)])
     return treedef.unflatten(_reduce_program.bind(*flat, *inits, dimensions=dimensions, jaxpr=jaxpr))

@@ -1,4 +1,7 @@
-"""``reduce``: fold several arrays together with any associative program; see `scalar_program` for what that is."""
+"""``reduce``: fold several arrays together with any associative program; see `scalar_program` for what that is.
+
+Over no dimensions it gives its operands as they are, whatever the initial values, as XLA does.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,8 @@ def _reduce_type(*args, dimensions, jaxpr: ClosedJaxpr):
 def _in_primitives(args, dimensions, jaxpr):
     """The reduction as pairwise combinations of slices: for differentiation, and for batched initial values."""
     n = len(args) // 2
+    if not dimensions:
+        return list(args[:n])
     shape = shape_of(args[0])
     kept = kept_dims(len(shape), dimensions)
     out_shape = tuple(shape[d] for d in kept)
@@ -49,6 +54,8 @@ def _reduce_jvp(primals, tangents, *, dimensions, jaxpr):
 def _reduce_batch(axis, args, dims, *, dimensions, jaxpr):
     n = len(args) // 2
     inits, init_dims = args[n:], dims[n:]
+    if not dimensions:
+        return args[:n], dims[:n]
     moved = tuple(d + 1 for d in dimensions)
     operands = [to_front(x, d, axis.size) for x, d in zip(args[:n], dims[:n], strict=True)]
     if all(d is None for d in init_dims):
@@ -74,6 +81,8 @@ def _repeat(x, count: int):
 
 def _reduce_reference(*args, dimensions, jaxpr):
     n = len(args) // 2
+    if not dimensions:
+        return [x.copy() for x in args[:n]]
     shape = args[0].shape
     kept = kept_dims(len(shape), dimensions)
     rows, out_shape = math.prod(shape[d] for d in dimensions), tuple(shape[d] for d in kept)
