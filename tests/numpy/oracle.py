@@ -6,6 +6,8 @@ Python scalars, which stay; and `Weak`, a weakly typed array.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -126,3 +128,99 @@ def sample(dtype, shape, seed: int = 0, low: float = -3.0, high: float = 3.0) ->
     if dtype.kind == "c":
         x = x + 1j * rng.uniform(low, high, shape)
     return np.asarray(x).astype(dtype)
+
+
+class Batch:
+    """Many calls at once: all that have a result become one compiled program of each library, which is much quicker.
+
+    Arrays are arguments of the programs, everything else (scalars, axes, names) is in them.
+    """
+
+    def __init__(self):
+        self.cases: list[tuple[str, str, tuple, dict, float | None]] = []
+
+    def __call__(self, name: str, *args, rtol: float | None = None, **kwargs) -> None:
+        case = f"{name}({', '.join([*map(show, args), *(f'{k}={show(v)}' for k, v in kwargs.items())])})"
+        self.cases.append((case, name, args, kwargs, rtol))
+
+    def evaluate(self, module, library) -> list:
+        """The result or the exception of every case."""
+        results: list = [None] * len(self.cases)
+        programs, inputs, at = [], [], []
+        for i, (_, name, args, kwargs, _rtol) in enumerate(self.cases):
+            arrays: list = []
+            program = functools.partial(_call, module, name, _lift((args, kwargs), arrays))
+            try:
+                library.eval_shape(program, arrays)
+            except Exception as error:
+                results[i] = error
+                continue
+            programs.append(program)
+            inputs.append(arrays)
+            at.append(i)
+        outs = library.jit(lambda xs: [f(x) for f, x in zip(programs, xs, strict=True)])(inputs)
+        for i, out in zip(at, outs, strict=True):
+            results[i] = out
+        return results
+
+    def compare(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            got, want = self.evaluate(anp, addax), self.evaluate(jnp, jax)
+        failures = []
+        for (case, _, _, _, rtol), g, w in zip(self.cases, got, want, strict=True):
+            try:
+                compare(g, w, case, rtol)
+            except AssertionError as error:
+                failures.append(str(error).strip())
+        assert not failures, f"{len(failures)} of {len(self.cases)} calls differ:\n" + "\n".join(failures[:10])
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Stands for an array that is an argument of the program."""
+
+    index: int
+
+
+def _lift(x, arrays: list):
+    if isinstance(x, (np.ndarray, Weak)):
+        arrays.append(x if isinstance(x, np.ndarray) else x.value)
+        return _Slot(len(arrays) - 1)
+    if isinstance(x, (tuple, list)):
+        return type(x)([_lift(y, arrays) for y in x])
+    if isinstance(x, dict):
+        return {k: _lift(y, arrays) for k, y in x.items()}
+    return x
+
+
+def _lower(x, arrays: list):
+    if isinstance(x, _Slot):
+        return arrays[x.index]
+    if isinstance(x, (tuple, list)):
+        return type(x)([_lower(y, arrays) for y in x])
+    if isinstance(x, dict):
+        return {k: _lower(y, arrays) for k, y in x.items()}
+    return x
+
+
+def _call(module, name: str, lifted, arrays: list):
+    fun = module
+    for part in name.split("."):
+        fun = getattr(fun, part)
+    args, kwargs = _lower(lifted, arrays)
+    return fun(*args, **kwargs)
+
+
+def batched(test):
+    """Decorator of tests whose first parameter, ``check``, gathers calls that are compared at the end."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        batch = Batch()
+        test(batch, *args, **kwargs)
+        batch.compare()
+
+    signature = inspect.signature(test)
+    run.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
+    return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from oracle import Weak, check, sample
+from oracle import Weak, batched, sample
 
 import addax
 
@@ -29,7 +29,8 @@ def with_nan(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", [*FOLDS, *SPREADS, *OTHERS])
-def test_dtypes_and_axes(name):
+@batched
+def test_dtypes_and_axes(check, name):
     for dtype in DTYPES:
         x = sample(dtype, (3, 4))
         if name == "ptp" and dtype == "bool":
@@ -47,7 +48,8 @@ def test_dtypes_and_axes(name):
 
 
 @pytest.mark.parametrize("name", [*FOLDS, *SPREADS, *OTHERS, *NAN_FOLDS, *NAN_SPREADS, *POSITIONS, *RUNNING])
-def test_scalars_empty_and_errors(name):
+@batched
+def test_scalars_empty_and_errors(check, name):
     for x in (True, 3, 2.5, Weak(3), Weak(2.5), 1.5 + 1j):
         if (name == "ptp" and x is True) or (name in ("median", *POSITIONS) and isinstance(x, complex)):
             continue
@@ -62,7 +64,8 @@ def test_scalars_empty_and_errors(name):
 
 
 @pytest.mark.parametrize("name", [*NAN_FOLDS, *NAN_SPREADS])
-def test_skipping_nan(name):
+@batched
+def test_skipping_nan(check, name):
     x = with_nan(sample("float32", (3, 4)))
     for axis in (None, 0, 1, (0, 1)):
         check(name, x, axis, rtol=RTOL.get(name))
@@ -73,7 +76,8 @@ def test_skipping_nan(name):
 
 
 @pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "nansum", "nanprod", "nanmax", "nanmin"])
-def test_initial_and_where(name):
+@batched
+def test_initial_and_where(check, name):
     x, mask = sample("float32", (3, 4)), sample("bool", (3, 4), seed=5)
     for initial in (2, 2.5, np.float32(1)):
         check(name, x, 0, initial=initial)
@@ -87,7 +91,8 @@ def test_initial_and_where(name):
     check(name, np.zeros((0, 3), np.float32), initial=3.0)
 
 
-def test_where_of_others():
+@batched
+def test_where_of_others(check):
     x, mask = sample("float32", (3, 4)), sample("bool", (3, 4), seed=5)
     for name in ("all", "any", "mean", "var", "std"):
         check(name, x, where=mask)
@@ -98,7 +103,8 @@ def test_where_of_others():
     check("var", x, axis=1, where=mask, ddof=1)
 
 
-def test_dtype_argument():
+@batched
+def test_dtype_argument(check):
     for dtype in DTYPES:
         x = sample(dtype, (3, 4))
         for to in ("int32", "float16", "float32", "complex64", "int8"):
@@ -113,7 +119,8 @@ def test_dtype_argument():
     check("var", sample("complex64", 5), dtype="float32")
 
 
-def test_variance_arguments():
+@batched
+def test_variance_arguments(check):
     x = sample("float32", (3, 4))
     for ddof in (0, 1, 3, 4, 5, 0.5):
         check("var", x, 1, ddof=ddof)
@@ -125,7 +132,8 @@ def test_variance_arguments():
 
 
 @pytest.mark.parametrize("name", POSITIONS)
-def test_positions(name):
+@batched
+def test_positions(check, name):
     for dtype in DTYPES:
         if dtype == "complex64":
             continue
@@ -143,7 +151,8 @@ def test_positions(name):
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_running(name):
+@batched
+def test_running(check, name):
     for dtype in DTYPES:
         x = sample(dtype, (3, 4))
         check(name, x, rtol=2e-3 if dtype == "float16" else RTOL.get(name))
@@ -154,7 +163,8 @@ def test_running(name):
     check(name, x, (0, 1))
 
 
-def test_cumulative_of_the_array_api():
+@batched
+def test_cumulative_of_the_array_api(check):
     for name in ("cumulative_sum", "cumulative_prod"):
         check(name, np.arange(4), include_initial=True)
         check(name, sample("float32", (3, 4)), axis=1, include_initial=True)
@@ -163,7 +173,8 @@ def test_cumulative_of_the_array_api():
         check(name, 1)
 
 
-def test_average():
+@batched
+def test_average(check):
     x = sample("float32", (3, 4))
     check("average", x)
     check("average", x, 1, keepdims=True)
@@ -176,7 +187,8 @@ def test_average():
     check("average", sample("complex64", 4), weights=np.arange(4))
 
 
-def test_quantiles():
+@batched
+def test_quantiles(check):
     x = sample("float32", (3, 5))
     for method in ("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf"):
         for q in (0.0, 0.3, 0.5, 1.0, 1.3):
@@ -198,7 +210,8 @@ def test_quantiles():
     check("median", np.array([np.inf, np.inf, -np.inf, 1], np.float32))
 
 
-def test_covariance():
+@batched
+def test_covariance(check):
     x, y = sample("float32", (3, 6)), sample("float32", (2, 6), seed=1)
     for kw in ({}, {"bias": True}, {"ddof": 2}, {"rowvar": False}, {"fweights": np.array([1, 2, 1, 1, 3, 1])},
                {"aweights": np.arange(6.0, dtype=np.float32)}):  # fmt: skip
@@ -214,7 +227,8 @@ def test_covariance():
     check("corrcoef", x[0], rtol=2e-5)
 
 
-def test_ufunc_methods():
+@batched
+def test_ufunc_methods(check):
     x = sample("float32", (3, 4))
     for name in ("add", "multiply", "subtract", "maximum", "minimum", "logaddexp", "logical_and", "logical_xor"):
         check(f"{name}.reduce", x, rtol=2e-5)

@@ -140,7 +140,9 @@ def _entry(e, pos: int) -> list:
     if isinstance(e, slice):
         return [_static_bounds(e, pos)]
     if isinstance(e, (bool, np.bool_)):
-        return [None, _Mask(np.asarray([bool(e)]))]
+        raise NotImplementedError(
+            f"a scalar boolean as an index ({e}) is not supported yet: use x[None] for True, x[None][:0] for False."
+        )
     if isinstance(e, str):
         raise TypeError(f"addax arrays cannot be indexed by strings; got idx={e!r}")
     if isinstance(e, (list, tuple)):
@@ -158,7 +160,7 @@ def _entry(e, pos: int) -> list:
     if isinstance(e, (_native.Array, np.ndarray, np.generic)):
         value = np.asarray(e)
         if value.dtype == np.bool_:
-            return [_Mask(value)] if value.ndim else [None, _Mask(value.reshape(1))]
+            return [_Mask(value)] if value.ndim else _entry(bool(value), pos)
         _check_integer(value.dtype)
         return [int(value)] if value.ndim == 0 else [e]
     try:
@@ -279,7 +281,7 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
     try:
         common = np.broadcast_shapes(*(np.shape(a) for a in arrays.values())) if arrays else ()
     except ValueError:
-        raise IndexError(
+        raise ValueError(
             "shape mismatch: indexing arrays could not be broadcast together with shapes "
             + " ".join(str(np.shape(a)) for a in arrays.values())
         ) from None

@@ -150,10 +150,7 @@ def _split(name: str, ary, sections, axis: int) -> list:
             bounds = np.arange(count + 1) * (n // count)
     else:
         bounds = np.array([0, *(min(max(int(i) + n if int(i) < 0 else int(i), 0), n) for i in sections), n])
-    return [
-        lax_slicing.slice_in_dim(ary, int(a), int(max(a, b)), axis=axis)
-        for a, b in itertools.pairwise(bounds)
-    ]
+    return [lax_slicing.slice_in_dim(ary, int(a), int(max(a, b)), axis=axis) for a, b in itertools.pairwise(bounds)]
 
 
 def array_split(ary, indices_or_sections, axis: int = 0) -> list:
