@@ -8,6 +8,7 @@ from samples_reduce import F64, SAMPLES, Sample
 
 import addax
 from addax.core.checker import check_jaxpr
+from addax.core.parser import parse
 from addax.core.primitive import registry
 
 by_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.id)
@@ -185,7 +186,7 @@ def complex_samples():
             seen.add(s.name)
 
 
-@pytest.mark.parametrize("sample", complex_samples(), ids=lambda s: s.id)
+@pytest.mark.parametrize("sample", list(complex_samples()), ids=lambda s: s.id)
 def test_complex_derivatives_against_the_oracle(sample):
     rng = np.random.default_rng(4)
     args = sample.draw(rng, np.dtype(np.complex64))
@@ -218,7 +219,7 @@ def test_complex_derivatives_against_the_oracle(sample):
 
 @by_sample
 def test_programs(sample):
-    """The programs of a primitive, of its batch and of its derivative are well typed."""
+    """The programs of a primitive, of its batch and of its derivative are well typed, and print so that they parse."""
     args = sample.draw(np.random.default_rng(5), sample.dtypes[0])
     f = ours(sample)
     programs = [addax.make_jaxpr(f)(*args), addax.make_jaxpr(addax.vmap(f))(*(np.stack([x, x]) for x in args))]
@@ -232,3 +233,8 @@ def test_programs(sample):
         programs.append(addax.make_jaxpr(pulled)(*xs))
     for program in programs:
         check_jaxpr(program)
+        parsed = parse(str(program))
+        assert str(parsed) == str(program)
+    [eqn] = programs[0].eqns[-1:]
+    [again] = parse(str(programs[0])).eqns[-1:]
+    assert {k: str(v) for k, v in again.params.items()} == {k: str(v) for k, v in eqn.params.items()}

@@ -38,12 +38,13 @@ class Notation:
         their outer names.
       open: parameters that hold a `Jaxpr` rather than a `ClosedJaxpr`.
       functions: parameters that are Python functions, written as their name. They cannot be parsed.
+      spelled: parameters not written as Python shows them: name -> (value to text, parsed value to value).
 
     Example:
       >>> iota_like = Notation(omit={"shape": Derived(lambda ins, outs: outs[0].shape), "sharding": None})
     """
 
-    __slots__ = ("call", "first", "functions", "omit", "open")
+    __slots__ = ("call", "first", "functions", "omit", "open", "spelled")
 
     def __init__(
         self,
@@ -52,9 +53,11 @@ class Notation:
         call: str | None = None,
         open: Collection[str] = (),
         functions: Collection[str] = (),
+        spelled: Mapping[str, tuple[Callable[[Any], str], Callable[[Any], Any]]] | None = None,
     ):
         self.first, self.omit, self.call = first, dict(omit or {}), call
         self.open, self.functions = frozenset(open), frozenset(functions)
+        self.spelled = dict(spelled or {})
 
     def visible(self, params: Mapping[str, Any], in_avals: list, out_avals: list) -> list[str]:
         """Names of the parameters to write, in order."""
@@ -74,7 +77,10 @@ class Notation:
         return type(value) is type(usual) and value == usual
 
     def restore(self, params: dict[str, Any], in_avals: list, out_avals: list) -> None:
-        """Put back the parameters that were left out."""
+        """Put back the parameters that were left out, and read those that are spelled in another way."""
+        for name, (_, read) in self.spelled.items():
+            if name in params:
+                params[name] = read(params[name])
         for name, usual in self.omit.items():
             if name not in params:
                 params[name] = usual.rule(in_avals, out_avals) if type(usual) is Derived else usual

@@ -367,6 +367,8 @@ class _Writer:
     def value(self, form: notation.Notation, key: str, value: Any) -> str:
         if key in form.functions:
             return notation.function_name(value)
+        if key in form.spelled:
+            return form.spelled[key][0](value)
         if type(value) is str:
             if key == "name":
                 return value if notation.BARE_NAME.fullmatch(value) and value != "None" else repr(value)

@@ -252,6 +252,20 @@ dot_general = primitive(
     reference=_dot_reference,
     cpu="dot_general",
 )
-dot_general.notation = Notation(omit={"precision": None, "preferred_element_type": None, "out_sharding": None})
+
+
+def _write_numbers(numbers: DimensionNumbers) -> str:
+    return str(tuple(tuple(map(list, pair)) for pair in numbers))
+
+
+def _read_numbers(numbers) -> DimensionNumbers:
+    (a, b), (c, d) = (tuple(map(tuple, pair)) for pair in numbers)
+    return (a, b), (c, d)
+
+
+dot_general.notation = Notation(
+    omit={"precision": None, "preferred_element_type": None, "out_sharding": None},
+    spelled={"dimension_numbers": (_write_numbers, _read_numbers)},
+)
 
 __all__ = ["DimensionNumbers", "batch_dot_dims", "dot_general", "free_dims", "matmul"]

@@ -18,6 +18,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.avals import ShapedArray
 from addax.core.jaxpr import ClosedJaxpr
+from addax.core.notation import Notation
 from addax.core.primitive import Primitive, registry
 from addax.core.trace import current_trace
 from addax.interpreters.jvp import jvp_flat
@@ -334,6 +335,8 @@ select_and_gather_add = primitive(
     cpu="select_and_gather_add",
 )
 select_and_gather_add.jvp = _reading_jvp(lambda: select_and_gather_add)
+_COMPARISON = Notation(spelled={"select_prim": (str, registry.__getitem__)})
+select_and_gather_add.notation = _COMPARISON
 
 # ---------------------------------------------------------------------------------------------------------------------
 # select_and_scatter_add(source, operand): each element of source, added at its window's first extreme element
@@ -381,6 +384,7 @@ select_and_scatter_add = primitive(
     cpu="select_and_scatter_add",
 )
 select_and_scatter_add.jvp = _reading_jvp(lambda: select_and_scatter_add)
+select_and_scatter_add.notation = _COMPARISON
 
 # ---------------------------------------------------------------------------------------------------------------------
 # reduce_window: any program, several operands. Windows start from the initial values.

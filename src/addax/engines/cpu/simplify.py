@@ -92,7 +92,7 @@ class _Simplifier:
                 if x is not v:
                     env[v] = x
                     if type(x) is not Literal and v in self.uses:
-                        gone = 1 if any([x is y for y in invars]) else 0  # the equation that went no longer reads it
+                        gone = 1 if any(x is y for y in invars) else 0  # the equation that went no longer reads it
                         self.uses[x] = self.uses.get(x, 0) + self.uses[v] - gone
         return [x if type(x) is Literal else get(x, x) for x in jaxpr.outvars]
 
