@@ -13,6 +13,7 @@ from jax import lax
 from jax_programs import agree, compiled, program, to_array
 from random_programs import random_program
 
+import addax
 from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
 from addax.core.primitive import Primitive
@@ -133,3 +134,27 @@ def test_host_steps_say_so():
     assert "host twice_in_python" in executable.as_text("loops")
     a = f32(3)
     np.testing.assert_array_equal(np.asarray(executable.run([to_array(a)])[0]), a * 2)
+
+
+def test_elementwise_results_take_over_donated_arguments():
+    def step(p, g, m):
+        m = 0.9 * m + g
+        return p - 0.1 * m, m, g.sum()
+
+    args = [f32(30, 40), f32(30, 40), f32(30, 40)]
+    expected = step(*args)  # in NumPy
+    arrays = [to_array(x) for x in args]
+    results = addax.jit(step, donate_argnums=(0, 2))(*arrays)
+    assert [x.is_deleted() for x in arrays] == [True, False, True]
+    for got, want in zip(results, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(got), want, rtol=1e-4, atol=1e-4)
+
+
+def test_temporaries_of_a_chain_of_products_share_memory():
+    def f(x, w):
+        for _ in range(8):
+            x = jnp.tanh(x @ w)
+        return x
+
+    executable = agree(f, f32(64, 64), f32(64, 64) * 0.1)
+    assert executable.memory_analysis().temp_size_in_bytes <= 3 * 64 * 64 * 4

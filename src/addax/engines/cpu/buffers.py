@@ -44,9 +44,13 @@ class Buffer:
 
 
 class Kernel:
-    """One call of compiled code: items ``0 .. extent`` at about ``ns`` nanoseconds each."""
+    """One call of compiled code: items ``0 .. extent`` at about ``ns`` nanoseconds each.
 
-    __slots__ = ("address", "args", "extent", "name", "nest", "ns", "table", "writes")
+    ``in_place``: pairs (read, written) of buffers that may be the same memory, since every element is read by the
+    iteration that overwrites it.
+    """
+
+    __slots__ = ("address", "args", "extent", "in_place", "name", "nest", "ns", "table", "writes")
 
     def __init__(
         self, nest, args: list[Buffer], writes: set[Buffer], table: list[int], extent: int, ns: float, name: str
@@ -54,6 +58,7 @@ class Kernel:
         self.nest, self.args, self.writes, self.table = nest, args, writes, table
         self.extent, self.ns, self.name = extent, ns, name
         self.address = 0
+        self.in_place: list[tuple[Buffer, Buffer]] = []
 
 
 _symbols: dict[str, int] = {}

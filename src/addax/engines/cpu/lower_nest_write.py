@@ -72,6 +72,7 @@ class NestWriter:
         body: list = []  # at the level of the outer loops
         self.body = body
         self.window_starts: dict = {}
+        self.pending: dict[int, list] = {}
         env: dict[Var, object] = {}
         self.loaded: dict = {}
         self.extent_of: dict[int, object] = {}
@@ -92,6 +93,7 @@ class NestWriter:
                     self.store(out, env[out], body)
             if self.inner:
                 self.emit_phase(k, env, body, stored)
+        body += self.pending.pop(id(body), ())
         for a in reversed(self.outer):
             if a != (self.ragged and self.ragged[0]):
                 body = [self.loop(a, body)]
@@ -108,7 +110,24 @@ class NestWriter:
             params.append(Param(p.name, dtype, role))
         label = self.name or "_".join(e.primitive.name for e in self.members)[:40]
         nest = Nest(label, tuple(params), len(self.table), tuple(body))
-        return Kernel(nest, self.args, set(self.written), self.table, extent, self.ns / max(1, extent), label)
+        kernel = Kernel(nest, self.args, set(self.written), self.table, extent, self.ns / max(1, extent), label)
+        kernel.in_place = self.overwritable()
+        return kernel
+
+    def overwritable(self) -> list[tuple[Buffer, Buffer]]:
+        """Pairs of buffers, read and written, where each element is read only by the iteration that writes it."""
+        if self.indexed or any(self.phase[v] for v in self.inner_level):
+            return []
+        reads: dict[Buffer, set] = {}
+        for x in self.leaves.values():
+            if type(x) is Access and x.buffer is not None:
+                reads.setdefault(x.buffer, set()).add((x.dtype, x.offset, tuple(sorted(x.strides.items()))))
+        pairs = []
+        for v, s in self.stores.items():
+            where = (s.dtype, s.offset, tuple(sorted(s.strides.items())))
+            if not s.starts and (not self.inner or v in self.inner_level):
+                pairs += [(b, s.buffer) for b, at in reads.items() if at == {where} and b not in self.written]
+        return pairs
 
     def emit_ragged(self, body) -> None:
         chunk, first, length, n = self.ragged
@@ -144,6 +163,7 @@ class NestWriter:
                 if out in self.stores and self.phase[out] == k:
                     self.store(out, mine[out], inner)
         self.loaded = {key: v for key, v in self.loaded.items() if key in outer_loaded or v[1]}
+        inner += self.pending.pop(id(inner), ())
         if not inner:
             return
         for a in reversed(self.inner):
@@ -278,8 +298,10 @@ class NestWriter:
         return total
 
     def store(self, v: Var, value, into: list) -> None:
+        """Store at the end of ``into``: after every load of the iteration, which may read the memory that is written."""
         access = self.stores[v]
-        into.append(Store(self.param(access, write=True), self.affine(access), value))
+        store = Store(self.param(access, write=True), self.affine(access), value)
+        self.pending.setdefault(id(into), []).append(store)
         if type(value) is str:
             self.loaded[access.key] = (value, not any(a in access.strides for a in self.inner))
 

@@ -22,6 +22,7 @@ class Plan:
         self.clock = 0
         self.buffers: dict[Buffer, None] = {}
         self.swaps: list[tuple[Buffer, Buffer]] = []
+        self.takeovers: dict[Buffer, list[Buffer]] = {}  # written -> what it may overwrite, both in one step
         self.visit(steps)
         for b in keep_alive:
             self.touch(b)
@@ -49,6 +50,9 @@ class Plan:
             if t is Kernel:
                 for b in s.args:
                     self.touch(b)
+                for read, written in s.in_place:
+                    if written.first == self.clock and written.parent is None and read.parent is None:
+                        self.takeovers.setdefault(written, []).append(read)
             elif t is Copy:
                 self.touch(s.src)
                 self.touch(s.dst)
@@ -118,6 +122,11 @@ class Plan:
         for b in arena:
             live = [x for x in live if x[2].last >= b.first]
             size = -(-max(b.nbytes, 1) // ALIGN) * ALIGN
+            heir = next((x for x in live if self.may_inherit(b, x[2])), None)
+            if heir is not None:
+                b.offset = heir[0]
+                live[live.index(heir)] = (heir[0], heir[1], b)
+                continue
             best, best_gap, at = None, None, 0
             for start, end, _ in live:
                 gap = start - at
@@ -131,6 +140,15 @@ class Plan:
             live.append((best, best + size, b))
             live.sort(key=lambda x: x[0])
         return total
+
+    def may_inherit(self, b: Buffer, dying: Buffer) -> bool:
+        """Whether ``b`` may be written over ``dying`` by the step that reads it last."""
+        return (
+            dying in self.takeovers.get(b, ())
+            and dying.last == b.first
+            and dying.nbytes == b.nbytes
+            and not (b.swapped or dying.swapped)
+        )
 
     # ---- the executor's form
 

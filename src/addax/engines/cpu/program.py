@@ -135,7 +135,7 @@ def donations(out_spec, plan: Plan, closed: ClosedJaxpr, options: CompileOptions
             if i in aliased or (a.shape, a.dtype) != (aval.shape, aval.dtype):
                 continue
             source = ins.get(i)
-            if source is None or source.last < b.first:
+            if source is None or source.last < b.first or plan.may_inherit(b, source):
                 pairs.append((i, j))
                 donated.remove(i)
                 break
