@@ -216,16 +216,19 @@ def frexp(x, /):
     def field(b):
         return t.to_dtype(t.and_(t.shift_right_logical(b, mantissa_bits), mask), dtypes.int32)
 
-    # Subnormal numbers are scaled into the normal range first.
-    lift = mantissa_bits + 1
+    # Arithmetic takes subnormal numbers for 0, so theirs is done on the bits: those are the number in units of the
+    # least one, and converted to a float they are normal.
+    magnitude = t.and_(bits, (1 << (mantissa_bits + exponent_bits)) - 1)
     subnormal = t.eq(field(bits), 0)
-    scaled = t.select(subnormal, t.mul(x, 2.0**lift), x)
-    scaled_bits = bitcast_convert_type.bind(scaled, new_dtype=t.dtype_of(bits))
-    exponent = t.sub(field(scaled_bits), bias - 1)
-    exponent = t.select(subnormal, t.sub(exponent, lift), exponent)
-    half = t.or_(t.and_(scaled_bits, ~(mask << mantissa_bits)), (bias - 1) << mantissa_bits)
+    units = bitcast_convert_type.bind(t.to_dtype(magnitude, dtype), new_dtype=t.dtype_of(bits))
+    normal = t.select(subnormal, units, magnitude)
+    exponent = t.sub(field(normal), bias - 1)
+    exponent = t.select(subnormal, t.add(exponent, 1 - bias - mantissa_bits), exponent)
+    sign = t.xor(bits, magnitude)
+    fraction = t.and_(normal, (1 << mantissa_bits) - 1)
+    half = t.or_(t.or_(fraction, (bias - 1) << mantissa_bits), sign)
     mantissa = bitcast_convert_type.bind(half, new_dtype=dtype)
-    itself = t.or_(t.eq(x, 0), t.not_(t.is_finite(x)))
+    itself = t.or_(t.eq(magnitude, 0), t.not_(t.is_finite(x)))
     return t.select(itself, x, mantissa), t.select(itself, t.const(exponent, 0), exponent)
 
 
