@@ -6,6 +6,8 @@ Names, signatures, dtypes and promotion are those of `jax.numpy`. Arrays are imm
 Every public name is listed here once, by the module that defines it.
 """
 
+import importlib as _importlib
+
 from addax import array_methods as _array_methods
 from addax.array import Array as ndarray
 from addax.array_repr import (
@@ -377,3 +379,15 @@ from addax.numpy.ufuncs import (
 
 _array_methods.attach()
 bool = bool_
+
+_LAZY_MODULES = ("fft", "linalg")  # loaded when first used: few programs need them
+
+
+def __getattr__(name: str):
+    if name in _LAZY_MODULES:
+        return _importlib.import_module(f"addax.numpy.{name}")
+    raise AttributeError(f"module 'addax.numpy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY_MODULES})

@@ -242,8 +242,17 @@ def _learn(name: str, key: tuple, rule: Callable, xs: tuple) -> Sequence[Any]:
     return out
 
 
-def elementwise(rule: Callable) -> Callable:
-    """Decorator: a function of one or two operands, promoted by ``rule``; eager calls are dispatched in C++."""
+def is_weak(*xs) -> bool:
+    """Whether all of these are weakly typed."""
+    return all(x.weak_type if isinstance(x, ARRAYS) else type(x) in PYTHON_SCALARS for x in xs)
+
+
+def elementwise(rule: Callable, strong: type | None = None) -> Callable:
+    """Decorator: a function of one or two operands, promoted by ``rule``; eager calls are dispatched in C++.
+
+    A result of a dtype below ``strong`` is strongly typed as soon as one operand is, even where promotion says
+    otherwise: an int8 array and a Python float promote to a weakly typed float32.
+    """
 
     def decorate(body: Callable):
         name = body.__name__
@@ -255,8 +264,10 @@ def elementwise(rule: Callable) -> Callable:
         else:
 
             def fun(x, y, /):
+                weak = strong is None or is_weak(x, y)
                 x, y = operands(name, rule, x, y)
-                return body(x, y)
+                out = body(x, y)
+                return out if weak or not dtypes.issubdtype(out.dtype, strong) else convert(out, out.dtype, False)
 
         return fused(functools.update_wrapper(fun, body))
 

@@ -55,6 +55,11 @@ def const(x, value) -> Any:
     return number(value, aval.dtype)
 
 
+def wider(x, y) -> type:
+    """Of the types of two Python numbers the one that can hold both."""
+    return SCALARS[max(SCALARS.index(type(x)), SCALARS.index(type(y)))]
+
+
 def term(primitive) -> Callable[..., Any]:
     """``primitive``, of one or two operands, as a function whose Python numbers take the dtype of its arrays."""
     bind = primitive.bind
@@ -65,6 +70,8 @@ def term(primitive) -> Callable[..., Any]:
         if type(y) in SCALARS:
             if type(x) not in SCALARS:
                 y = const(x, y)
+            elif type(x) is not type(y):
+                x, y = map(wider(x, y), (x, y))
         elif type(x) in SCALARS:
             x = const(y, x)
         return bind(x, y)

@@ -188,7 +188,7 @@ def rad2deg(x, /):
 radians, degrees = deg2rad, rad2deg
 
 
-@elementwise(inexact_dtype)
+@elementwise(inexact_dtype, strong=np.inexact)
 def hypot(x, y, /):
     """sqrt(x^2 + y^2) of real numbers, without overflow in between; inf if either is infinite, even beside nan.
 
@@ -411,7 +411,7 @@ def _logaddexp_of_unit(name: str, unit: float):
 _logaddexp, _logaddexp2 = _logaddexp_of_unit("logaddexp", 1.0), _logaddexp_of_unit("logaddexp2", math.log(2.0))
 
 
-@elementwise(inexact_dtype)
+@elementwise(inexact_dtype, strong=np.complexfloating)
 def logaddexp(x, y, /):
     """log(e^x + e^y), without overflow.
 
@@ -422,7 +422,7 @@ def logaddexp(x, y, /):
     return _logaddexp(x, y)
 
 
-@elementwise(inexact_dtype)
+@elementwise(inexact_dtype, strong=np.inexact)
 def logaddexp2(x, y, /):
     """log2(2^x + 2^y), without overflow.
 

@@ -14,6 +14,7 @@ from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.primitive import registry
 from addax.core.trace import Tracer
+from addax.interpreters.values import convert
 from addax.lax.control_flow import while_loop
 from addax.numpy import terms as t
 from addax.numpy.base import (
@@ -26,6 +27,7 @@ from addax.numpy.base import (
     elementwise,
     fused,
     inexact_dtype,
+    is_weak,
     no_out,
     numeric_dtype,
     operands,
@@ -313,7 +315,7 @@ def _power(x, y):
     dtype, weak = dtypes.lattice_result_type(x, y)
     dtype = dtypes.to_numeric_dtype(dtype)
     if dtypes.issubdtype(dtype, np.integer):
-        return _power_of_integers(*promote_shapes("power", cast(x, dtype, weak), cast(y, dtype, weak)))
+        return _power_of_integers(*promote_shapes("power", cast(x, dtype), cast(y, dtype)))
     whole = dtypes.issubdtype(get_aval(y).dtype, np.integer)
     return t.ops.pow_.bind(*promote_shapes("power", cast(x, dtype, weak), y if whole else cast(y, dtype, weak)))
 
@@ -404,7 +406,7 @@ def fmin(x1, x2):
     return _extreme_number("fmin", x1, x2, t.lt)
 
 
-@elementwise(inexact_dtype)
+@fused
 def heaviside(x, y, /):
     """The step function: 0 for x < 0, y for x = 0, 1 for x > 0, nan for nan.
 
@@ -412,8 +414,11 @@ def heaviside(x, y, /):
     >>> jnp.heaviside(jnp.array([-1., 0., 2.]), 0.5)
     Array([0. , 0.5, 1. ], dtype=float32)
     """
+    weak = is_weak(x)
+    x, y = operands("heaviside", inexact_dtype, x, y)
     step = t.select(t.lt(x, 0), t.const(x, 0), t.const(x, 1))
-    return t.select(t.eq(x, 0), y, t.select(t.ne(x, x), x, step))
+    out = t.select(t.eq(x, 0), y, t.select(t.ne(x, x), x, step))
+    return out if weak else convert(out, out.dtype, False)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -421,10 +426,11 @@ def heaviside(x, y, /):
 
 
 def _integers(name: str, x1, x2):
+    weak = is_weak(x1, x2)
     x, y = operands(name, same_dtype, x1, x2)
     if not t.is_integer(x):
         raise ValueError(f"Arguments to addax.numpy.{name} must be integers, got {dtypes.dtype_name(t.dtype_of(x))}.")
-    return broadcast_arrays(as_array(x), as_array(y))
+    return broadcast_arrays(*(as_array(v) if weak else convert(as_array(v), t.dtype_of(x), False) for v in (x, y)))
 
 
 def _greatest_common_divisor(x, y):
