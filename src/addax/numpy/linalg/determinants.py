@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from addax.transforms.custom import custom_jvp
 class SlogdetResult(NamedTuple):
     """What `slogdet` returns."""
 
-    sign: object
-    logabsdet: object
+    sign: Any
+    logabsdet: Any
 
 
 def det(a):

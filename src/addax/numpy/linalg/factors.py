@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from addax.interpreters.values import convert
 from addax.lax import linalg as lax_linalg
@@ -15,30 +15,30 @@ from addax.numpy.taking import take_along_axis
 class EigResult(NamedTuple):
     """What `eig` returns."""
 
-    eigenvalues: object
-    eigenvectors: object
+    eigenvalues: Any
+    eigenvectors: Any
 
 
 class EighResult(NamedTuple):
     """What `eigh` returns."""
 
-    eigenvalues: object
-    eigenvectors: object
+    eigenvalues: Any
+    eigenvectors: Any
 
 
 class QRResult(NamedTuple):
     """What `qr` returns."""
 
-    Q: object
-    R: object
+    Q: Any
+    R: Any
 
 
 class SVDResult(NamedTuple):
     """What `svd` returns."""
 
-    U: object
-    S: object
-    Vh: object
+    U: Any
+    S: Any
+    Vh: Any
 
 
 def cholesky(a, *, upper: bool = False, symmetrize_input: bool = True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Sequence
 
@@ -162,7 +163,7 @@ def multi_dot(arrays, *, precision=None):
             "multi_dot: input arrays must all be two-dimensional, except for the first and last array which may be 1 or 2 "
             f"dimensional. Got array shapes {shapes}"
         )
-    if any(x.shape[-1] != y.shape[0] for x, y in zip(xs[:-1], xs[1:], strict=True)):
+    if any(x.shape[-1] != y.shape[0] for x, y in itertools.pairwise(xs)):
         raise ValueError(
             "multi_dot: last dimension of each array must match first dimension of following array. Got array shapes "
             f"{shapes}"
