@@ -23,13 +23,16 @@ RARE = '!0 = !{!"branch_weights", i32 1, i32 1000}'
 
 
 class Buffer:
-    """Lines of straight code and blocks; ``block`` is the label of the block that the next line joins."""
+    """Lines of straight code and blocks; ``block`` is the label of the block that the next line joins, ``known`` holds
+    what was computed in blocks that every way to it passes.
+    """
 
-    __slots__ = ("block", "lines")
+    __slots__ = ("block", "known", "lines")
 
     def __init__(self, block: str = "entry"):
         self.lines: list[str] = []
         self.block = block
+        self.known: dict[tuple, tuple[str, ...]] = {}
 
 
 class Module:
@@ -84,6 +87,7 @@ class Function:
     def start_block(self, label: str) -> None:
         self.buffer.lines.append(f"{label}:")
         self.buffer.block = label
+        self.buffer.known = {}
 
     def branch(self, label: str) -> None:
         self.do(f"br label %{label}")
@@ -293,19 +297,30 @@ class Math:
         return self.emit(f"fptrunc {self.wide().F} {a} to {self.F}")
 
     # control and helpers
+    def once(self, body: Callable[..., tuple[str, ...]], x: str) -> tuple[str, ...]:
+        """``body(self, x)``, computed at the first call only. For bodies with a branch in them: repetitions in one block
+        are found by code generation, this one they would hide.
+        """
+        key, known = (body, self.bits, self.width, x), self.fn.buffer.known
+        got = known.get(key)
+        if got is None:
+            got = known[key] = body(self, x)
+        return got
+
     def where_rare(
         self, mask: str, common: tuple[str, ...], types: tuple[str, ...], rare: Callable[[], tuple[str, ...]]
     ):
         """Values that ``rare()`` computes, on a branch taken only if any lane of ``mask`` is true; else ``common``."""
         fn = self.fn
         any_ = self.any(mask)
-        here, cold, join = fn.buffer.block, fn.new_label(), fn.new_label()
+        here, cold, join, known = fn.buffer.block, fn.new_label(), fn.new_label(), fn.buffer.known
         fn.do(f"br i1 {any_}, label %{cold}, label %{join}, !prof !0")
         fn.start_block(cold)
         values = rare()
         end = fn.buffer.block
         fn.branch(join)
         fn.start_block(join)
+        fn.buffer.known = known
         return tuple(
             self.emit(f"phi {t} [ {c}, %{here} ], [ {v}, %{end} ]")
             for t, c, v in zip(types, common, values, strict=True)

@@ -184,7 +184,7 @@ def sin_cos_cores(m: Math, r: str, r_low: str | None = None) -> tuple[str, str]:
 
 
 def _sin_or_cos(m: Math, x: str, shift: int) -> str:
-    r, q, _ = reduce_pio2(m, x)
+    r, q, _ = m.once(reduce_pio2, x)  # a program that takes the sine often takes the cosine too
     s, c = sin_cos_cores(m, r)
     if shift:
         q = m.i("add", q, m.ci(shift))
@@ -192,10 +192,8 @@ def _sin_or_cos(m: Math, x: str, shift: int) -> str:
     y = m.select(swap, c, s)
     sign = m.i("shl", m.i("lshr", q, m.ci(1)), m.ci(m.bits - 1))
     y = m.frombits(m.i("xor", m.bitsof(y), sign))
-    if shift:
-        return m.select(m.cmp("olt", m.abs(x), m.c(INF)), y, m.c(float("nan")))
-    y = m.select(m.cmp("olt", m.abs(x), m.c(INF)), y, m.c(float("nan")))
-    return m.select(m.cmp("oeq", x, m.c(0.0)), x, y)
+    # The reduction of infinities is nan, and so is all that follows; that of -0 may be 0.
+    return y if shift else m.select(m.cmp("oeq", x, m.c(0.0)), x, y)
 
 
 def sin(m: Math, x: str) -> str:
@@ -212,7 +210,6 @@ def tan(m: Math, x: str) -> str:
     s, c = sin_cos_cores(m, r, r_low)
     swap = m.icmp("ne", m.i("and", q, m.ci(1)), m.ci(0))
     y = m.div(m.select(swap, m.neg(c), s), m.select(swap, s, c))
-    y = m.select(m.cmp("olt", m.abs(x), m.c(INF)), y, m.c(float("nan")))
     return m.select(m.cmp("oeq", x, m.c(0.0)), x, y)
 
 
