@@ -1,0 +1,132 @@
+"""Every name of jaxlib that addax uses, and what differs between its versions, in one place.
+
+jaxlib has no documented Python interface; what is used here was found to work in 0.10.2 and 0.11. Differences are found
+by asking for features, not for version numbers. Importing this module imports jaxlib (60 ms) but never ``jax``.
+
+Some calls of jaxlib import ``jax.core`` behind the caller's back, to make an aval. `without_jax` keeps them from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when jaxlib is loaded: no messages on stderr
+
+try:
+    import jaxlib
+    from jaxlib import _jax, xla_client
+except ImportError as error:
+    raise ImportError(
+        "the XLA engine needs jaxlib, which is not installed: pip install 'addax[xla]' (for GPUs 'addax[cuda13]')"
+    ) from error
+
+jaxlib_version: str = jaxlib.__version__
+
+# Without this flag every transfer fails; with jax loaded it is jax's to set.
+if "jax" not in sys.modules:
+    _x64 = _jax.config.Config("enable_x64", True, include_in_jit_key=True, include_in_trace_context=True)
+    _jax.jax_jit.set_enable_x64_state(_x64)
+
+XlaRuntimeError: type[Exception] = _jax.JaxRuntimeError
+Array: type = _jax.ArrayImpl
+
+_HANDLER_SKIPS_CHECKS = "_skip_checks" in (getattr(xla_client.array_result_handler, "__doc__", None) or "")
+
+
+def array_result_handler(aval: Any, sharding: Any) -> Any:
+    """What makes an array of this type out of the result of an execution."""
+    if _HANDLER_SKIPS_CHECKS:
+        return xla_client.array_result_handler(aval, sharding, True, True)
+    return xla_client.array_result_handler(aval, sharding, True)
+
+
+_guard = threading.RLock()
+
+
+@contextlib.contextmanager
+def without_jax() -> Iterator[None]:
+    """Keep jaxlib from importing jax meanwhile (if the user has not imported it)."""
+    if "jax" in sys.modules:
+        yield
+        return
+    with _guard:
+        sys.modules["jax"] = None  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            if sys.modules.get("jax", 0) is None:
+                del sys.modules["jax"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Libraries of custom calls
+
+_lapack_lock = threading.Lock()
+_lapack_ready = False
+
+
+def register_lapack() -> None:
+    """Make the LAPACK custom calls known to the CPU compiler; this loads SciPy, so it waits for the first program that
+    needs them."""
+    global _lapack_ready
+    with _lapack_lock:
+        if _lapack_ready:
+            return
+        with without_jax():
+            from jaxlib import lapack  # loads SciPy's LAPACK, 0.26 s
+
+            lapack._lapack.initialize()
+            for name, function, version in lapack.registrations()["cpu"]:
+                xla_client.register_custom_call_target(name, function, platform="cpu", api_version=version)
+            for name in lapack.batch_partitionable_targets():
+                xla_client.register_custom_call_as_batch_partitionable(name)
+        _lapack_ready = True
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# MLIR, for checking and printing modules
+
+_context: Any = None
+
+
+def mlir_context() -> Any:
+    """A context that knows the dialects modules are written in."""
+    global _context
+    if _context is None:
+        with without_jax():
+            from jaxlib.mlir import ir
+            from jaxlib.mlir._mlir_libs import _jax_mlir_ext
+            from jaxlib.mlir.dialects import chlo, sdy, stablehlo
+
+            registry = ir.DialectRegistry()
+            _jax_mlir_ext.register_dialects(registry)
+            context = ir.Context()
+            context.append_dialect_registry(registry)
+            context.load_all_available_dialects()
+            for dialect in (sdy, stablehlo, chlo):
+                dialect.register_dialect(context)
+        _context = context
+    return _context
+
+
+def parse_module(text: str) -> Any:
+    """The module as MLIR's verifier has accepted it.
+
+    Raises:
+      MLIRError: if it is not well formed.
+    """
+    from jaxlib.mlir import ir
+
+    with mlir_context():
+        return ir.Module.parse(text)
+
+
+__all__ = [
+    "Array", "XlaRuntimeError", "array_result_handler", "jaxlib_version", "mlir_context", "parse_module",
+    "register_lapack", "without_jax", "xla_client",
+]  # fmt: skip

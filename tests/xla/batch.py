@@ -1,0 +1,75 @@
+"""Running many small programs as one XLA program: compiling one costs 30 ms or more, however small it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from addax.core.avals import ShapedArray
+from addax.core.builder import trace_to_jaxpr
+from addax.core.jaxpr import ClosedJaxpr
+from addax.core.primitive import registry
+from addax.engines.reference import evaluate
+
+
+class Case:
+    """One application of a primitive, or of any function of arrays (which binds primitives)."""
+
+    def __init__(self, name: str, args: Sequence[np.ndarray], params: dict[str, Any] | None = None, fun=None, **facts):
+        self.name, self.args = name, list(args)
+        self.fun: Callable[..., Any] = fun or (lambda *xs: registry[name].bind(*xs, **(params or {})))
+        self.facts = facts
+
+    def closed(self) -> ClosedJaxpr:
+        def program(*xs):
+            out = self.fun(*xs)
+            return list(out) if isinstance(out, (list, tuple)) else [out]
+
+        return ClosedJaxpr(*trace_to_jaxpr(program, [ShapedArray(x.shape, x.dtype) for x in self.args]))
+
+
+def together(cases: Sequence[Case]) -> tuple[ClosedJaxpr, list[int]]:
+    """One program that runs all cases, and how many results each has."""
+    counts: list[int] = []
+
+    def program(*xs):
+        outs, rest = [], iter(xs)
+        for case in cases:
+            out = case.fun(*[next(rest) for _ in case.args])
+            out = list(out) if isinstance(out, (list, tuple)) else [out]
+            counts.append(len(out))
+            outs += out
+        return outs
+
+    avals = [ShapedArray(x.shape, x.dtype) for case in cases for x in case.args]
+    return ClosedJaxpr(*trace_to_jaxpr(program, avals)), counts
+
+
+def run_xla(cases: Sequence[Case], **options) -> list[list[np.ndarray]]:
+    """The results of each case on the XLA engine, all compiled together."""
+    from addax.engines.xla.executable import compile_program
+
+    closed, counts = together(cases)
+    outs = iter(compile_program(closed, **options).run([x for case in cases for x in case.args]))
+    return [[next(outs) for _ in range(n)] for n in counts]
+
+
+def run_reference(cases: Sequence[Case]) -> list[list[np.ndarray]]:
+    """The results of each case on the reference engine."""
+    return [evaluate(case.closed(), case.args) for case in cases]
+
+
+def ulps(got: np.ndarray, want: np.ndarray, eps: float, scale: float = 0.0) -> float:
+    """The largest error in units of half the last place; 0 where both are equal or both NaN."""
+
+    def wide(x):
+        with np.errstate(invalid="ignore"):
+            return np.asarray(x).astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+
+    a, b = wide(got), wide(want)
+    with np.errstate(all="ignore"):
+        err = np.abs(a - b) / np.maximum(np.abs(b), max(scale, 1e-38)) / eps
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    return float(np.max(np.where(same, 0.0, np.where(np.isnan(err), np.inf, err)), initial=0.0))
