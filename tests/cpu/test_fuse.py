@@ -92,3 +92,29 @@ def test_many_groups_take_linear_time():
 
     found = nodes(f, f32(8, 8), f32(8, 8))
     assert len(found) < 600
+
+
+def test_a_value_and_its_transpose_are_two_values():
+    """A cheap value that a group reads in two orders is not recomputed there once for both."""
+
+    def two(x):
+        z = x * 2
+        return z + z.T
+
+    def three(x):
+        z = x * 2
+        y = jnp.sin(z) * z.T
+        return y + z + y.T
+
+    def through_a_clone(x, y):
+        v = x * 2
+        w = v + y
+        return jnp.cos(v), w + w.T + v
+
+    def at_positions(x):
+        z = x * 2
+        return z[x[0].astype(int) % 4] + z
+
+    for f in (two, three, at_positions):
+        agree(f, f32(4, 4))
+    agree(through_a_clone, f32(4, 4), f32(4, 4))

@@ -499,16 +499,9 @@ class Fuser:
     def clone(self, user_eqn: Eqn, r: Ref, source: Group, user: Group, stored: set) -> bool:
         """Recompute a cheap member of one group inside another that reads it."""
         v = r.base
-        if user_eqn.primitive.name in INDEXED_READS:
-            anywhere = user.refs[user_eqn.outvars[0]][: 2 if user_eqn.primitive.name == "gather" else 1]
-            if any(q is r for q in anywhere):
-                return False  # read at computed positions, so from memory
-        if v in user.axes:  # already cloned for another reader
-            same = user.axes[v] == broadcast_axes(user, user_eqn, v)
-            return same
-        if v in source.operand_axes:
-            return False
-        if r.shape != v.aval.shape or not r.is_whole() or (r.shape and r.shape != walked_shape(user, user_eqn)):
+        if v in user.axes:
+            return True  # already cloned, for all readers in the group
+        if v in source.operand_axes or not self.reads_alike(user, v, broadcast_axes(user, user_eqn, v)):
             return False
         eqn = next(e for e in source.members if e.outvars[0] is v)
         if eqn.primitive.name in INDEXED_READS or op_cost(eqn) > CHEAP_CLONE:
@@ -517,6 +510,8 @@ class Fuser:
         for o in refs:
             if type(o.base) is Var and o.base in self.owner and o.base not in stored:
                 return False
+            if o.base in user.axes:
+                return False  # itself a clone there, for readers that may walk it otherwise
         # the clone reads what its operands' groups store: those must not wait for the user
         me = 1 << user.id
         if any((o := self.owner.get(q.base)) is not None and (o is user or self.deps[o.id] & me) for q in refs):
@@ -535,6 +530,25 @@ class Fuser:
             o = self.owner.get(q.base)
             if o is not None:
                 self.add_deps(user, 1 << o.id | self.deps[o.id])
+        return True
+
+    def reads_alike(self, user: Group, v: Var, axes: Axes) -> bool:
+        """Whether every member of a group that reads ``v`` reads all of it, along the same ``axes``, in its own order.
+
+        Only then one value per iteration serves them: not for ``v + v.T``, nor at computed positions.
+        """
+        for e in user.members:
+            refs = user.refs[e.outvars[0]]
+            anywhere = 0
+            if e.primitive.name in INDEXED_READS:
+                anywhere = 2 if e.primitive.name == "gather" else 1
+            for i, r in enumerate(refs):
+                if r.base is not v:
+                    continue
+                if i < anywhere or r.shape != v.aval.shape or not r.is_whole():
+                    return False
+                if (r.shape and r.shape != walked_shape(user, e)) or broadcast_axes(user, e, v) != axes:
+                    return False
         return True
 
     def store(self, group: Group, v: Var) -> None:
