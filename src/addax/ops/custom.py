@@ -99,7 +99,13 @@ def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp, num_consts, symbolic
     return outs, [0 if b else None for b in out_batched]
 
 
+def _custom_jvp_transpose(cts, *args, call_jaxpr, **_):
+    """A rule may call a custom function on tangents (`solve` in the rule of `solve`), if it is linear in them."""
+    return backward_pass(call_jaxpr.jaxpr, call_jaxpr.consts, args, cts)
+
+
 custom_jvp_call.jvp = _custom_jvp_jvp
+custom_jvp_call.transpose = _custom_jvp_transpose
 custom_jvp_call.expand = lambda *_, call_jaxpr, **__: call_jaxpr
 custom_jvp_call.batch = _custom_jvp_batch
 
