@@ -115,3 +115,13 @@ def test_errors(index):
     with pytest.raises(Exception) as ours:
         anp.asarray(X)[index]
     assert type(ours.value).__name__ in names or isinstance(ours.value, type(theirs.value))
+
+
+def test_no_positions_in_an_empty_dimension():
+    none = np.zeros(0, np.int32)
+    for shape, index in [((0,), none), ((0, 0), (none, none)), ((0, 3), none), ((3, 0), (slice(None), none))]:
+        same(anp.zeros(shape)[index], jnp.zeros(shape)[index])
+    same(
+        anp.take_along_axis(anp.zeros((0, 2)), np.zeros((0, 2), np.int32), 0),
+        jnp.take_along_axis(jnp.zeros((0, 2)), np.zeros((0, 2), np.int32), 0),
+    )

@@ -377,6 +377,8 @@ def _read(x, entries, mode, fill_value, sorted_=False, unique=False, wrap=True):
     if mode is GatherScatterMode.PROMISE_IN_BOUNDS:
         mode = GatherScatterMode.CLIP  # a broken promise must not read beside the array
     p = plan(shape, entries, wrap)
+    if 0 in p.result_shape:  # nothing is read, possibly from an empty dimension, which has no window of size 1
+        return lax_shape.full(p.result_shape, 0, get_aval(x).dtype)
     numbers = GatherDimensionNumbers(
         offset_dims=tuple(range(len(p.batch), len(p.batch) + len(p.windows))), collapsed_slice_dims=p.collapsed,
         start_index_map=p.dims,
