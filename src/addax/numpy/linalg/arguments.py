@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
+from addax.numpy import creation
 from addax.numpy.base import as_operand, check_array_like, promote_inexact
-from addax.numpy.creation import asarray
+
+
+def asarray(x: Any, dtype=None) -> Any:
+    """`addax.numpy.asarray`; the type tells the checker that arrays have all of NumPy's methods."""
+    return creation.asarray(x, dtype)
 
 
 def inexact(name: str, *xs) -> list[Any]:

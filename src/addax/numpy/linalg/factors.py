@@ -175,13 +175,14 @@ def svd(
         out = lax_linalg.svd(a, full_matrices=full_matrices, compute_uv=compute_uv, subset_by_index=subset_by_index)
         return SVDResult(*out) if compute_uv else out
     v, w = lax_linalg.eigh(a)
-    order = argsort(-abs(w), axis=-1)
-    w = take_along_axis(w, order, axis=-1)
+    order: Any = argsort(-abs(w), axis=-1)
+    w: Any = take_along_axis(w, order, axis=-1)
     start, end = (0, w.shape[-1]) if subset_by_index is None else subset_by_index
-    s = abs(w)[..., start:end]
+    s: Any = abs(w)
+    s = s[..., start:end]
     if not compute_uv:
         return s
-    u = take_along_axis(v, order[..., None, :], axis=-1)[..., start:end]
+    u: Any = take_along_axis(v, order[..., None, :], axis=-1)[..., start:end]
     signs = convert(where(w < 0, -1.0, 1.0), u.dtype)[..., start:end]
     return SVDResult(u, s, adjoint(u * signs[..., None, :]))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from addax.core import dtypes
@@ -9,9 +11,8 @@ from addax.core.trace import Tracer
 from addax.interpreters.values import convert
 from addax.numpy.base import canonical_axes, check_array_like
 from addax.numpy.choosing import where
-from addax.numpy.creation import asarray
 from addax.numpy.floats import isnan
-from addax.numpy.linalg.arguments import eps_of, inexact_one, is_complex
+from addax.numpy.linalg.arguments import asarray, eps_of, inexact_one, is_complex
 from addax.numpy.linalg.factors import eigvalsh, svd
 from addax.numpy.linalg.systems import inv
 from addax.numpy.reductions import any as any_, max as max_, min as min_, sum as sum_
@@ -63,7 +64,7 @@ def _vector_norm(x, ord, axes, keepdims):
             raise ValueError(f"Invalid order {ord!r} for vector norm: expected a number, inf or -inf.")
         ord = float(ord)
     if isinstance(ord, Tracer):
-        return sum_(abs(x) ** ord, axis=axes, keepdims=keepdims) ** (1 / ord)
+        return sum_(abs(x) ** ord, axis=axes, keepdims=keepdims) ** (1 / asarray(ord))
     if ord == np.inf:
         return max_(abs(x), axis=axes, keepdims=keepdims, initial=0)
     if ord == -np.inf:
@@ -143,13 +144,15 @@ def cond(x, p=None):
         raise ValueError(f"linalg.cond: input array must be at least 2D; got shape {x.shape}")
     if 0 in x.shape:
         raise ValueError(f"linalg.cond: input array must not be empty; got shape {x.shape}")
+    ratio: Any
     if p in (None, 2, -2):
-        s = svd(x, compute_uv=False)
+        s: Any = svd(x, compute_uv=False)
         ratio = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     else:
         if x.shape[-2] != x.shape[-1]:
             raise ValueError(f"linalg.cond: for p={p}, array must be square; got shape {x.shape}")
-        ratio = matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+        size: Any = matrix_norm(x, ord=p)
+        ratio = size * matrix_norm(inv(x), ord=p)
     return where(isnan(ratio) & ~any_(isnan(x), axis=(-2, -1)), np.inf, ratio)
 
 
@@ -171,12 +174,12 @@ def matrix_rank(M, rtol=None, *, hermitian: bool = False, tol=None):
         raise ValueError("matrix_rank: only one of tol or rtol may be specified.")
     if x.ndim < 2:
         return any_(x != 0).astype(np.int32)
-    s = abs(eigvalsh(x)) if hermitian else svd(x, compute_uv=False)
+    s: Any = abs(eigvalsh(x)) if hermitian else svd(x, compute_uv=False)
     if tol is None:
         if rtol is None:
             rtol = max(x.shape[-2:]) * eps_of(x)
         check_array_like("linalg.matrix_rank", rtol)
-        limit = max_(s, axis=-1) * asarray(rtol, s.dtype)
+        limit: Any = max_(s, axis=-1) * asarray(rtol, s.dtype)
     else:
         check_array_like("linalg.matrix_rank", tol)
         limit = asarray(tol, s.dtype)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from addax.interpreters.values import broadcast_to
 from addax.numpy import products as _products
 from addax.numpy.base import as_operand, check_array_like, promote_dtypes
-from addax.numpy.creation import asarray, eye
+from addax.numpy.creation import eye
 from addax.numpy.joining import stack
-from addax.numpy.linalg.arguments import array
+from addax.numpy.linalg.arguments import array, asarray
 from addax.numpy.linalg.systems import inv
 from addax.numpy.shapes import matrix_transpose as _matrix_transpose, moveaxis
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from addax.lax import linalg as lax_linalg
 from addax.lax.convert import stop_gradient
 from addax.numpy.base import as_operand, check_array_like
 from addax.numpy.choosing import where
-from addax.numpy.creation import asarray, empty, eye, zeros
-from addax.numpy.linalg.arguments import adjoint, array, eps_of, inexact, inexact_one, square
+from addax.numpy.creation import empty, eye, zeros
+from addax.numpy.linalg.arguments import adjoint, array, asarray, eps_of, inexact, inexact_one, square
 from addax.numpy.linalg.factors import svd
 from addax.numpy.reductions import max as max_, sum as sum_
 from addax.numpy.shapes import moveaxis
@@ -165,6 +166,7 @@ def lstsq(a, b, rcond: float | None = None, *, numpy_resid: bool = False):
     if b.shape[0] != a.shape[0]:
         raise ValueError(f"Leading dimensions of input arrays must match: lstsq got {a.shape} and {b.shape}.")
     m, n = a.shape
+    x: Any
     columns = b[:, None] if b.ndim == 1 else b
     if 0 in (m, n):
         x, rank = zeros((n, columns.shape[1]), a.dtype), asarray(np.int32(0))
@@ -176,7 +178,7 @@ def lstsq(a, b, rcond: float | None = None, *, numpy_resid: bool = False):
         rank = sum_(kept, dtype=np.int32)
         inverse = where(kept, 1 / where(kept, s, 1), 0)
         x = adjoint(vh) @ (convert(inverse, u.dtype)[:, None] * (adjoint(u) @ columns))
-    if numpy_resid and (m <= n or int(rank) < n):
+    if numpy_resid and (m <= n or int(asarray(rank)) < n):
         residuals = empty((0,), s.dtype)
     else:
         residuals = sum_(abs(columns - a @ x) ** 2, axis=0)
