@@ -55,10 +55,10 @@ class ShapedArray:
         return ShapedArray(self.shape, self.dtype, False, self.vma) if self.weak_type else self
 
     def to_tangent(self) -> ShapedArray:
-        """The type of this value's tangents: itself if it is differentiable, ``float0`` otherwise."""
+        """The type of this value's tangents: itself, weak type included, if it is differentiable; else ``float0``."""
         if self._tangent is None:
             inexact = dtypes.issubdtype(self.dtype, np.inexact)
-            self._tangent = self.strip_weak_type() if inexact else ShapedArray(self.shape, dtypes.float0)
+            self._tangent = self if inexact else ShapedArray(self.shape, dtypes.float0)
         return self._tangent
 
     def str_short(self, short_dtypes: bool = True) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from addax import _native
+from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import no_effects
@@ -90,6 +92,8 @@ class JaxprTrace(Trace):
             aval = get_aval(x)
             if not aval.shape and isinstance(x, np.generic):
                 return Literal(x, aval)
+            if cls is _native.Array and not aval.shape and not aval.weak_type and not dtypes.is_extended(aval.dtype):
+                return Literal(x._value[()], aval)
         found = self._const_tracers.get(id(x))
         if found is None:
             aval = get_aval(x)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from addax.core import dtypes
-from addax.core.avals import ShapedArray, get_aval
+from addax.core.avals import ShapedArray, get_aval, scalar_aval
 from addax.core.primitive import registry
 
 SCALARS = (bool, int, float, complex)
@@ -126,21 +126,31 @@ def convert(x, dtype, weak_type: bool = False):
     )
 
 
-def full(shape: Sequence[int], value, dtype):
-    """An array filled with a scalar."""
-    scalar = np.asarray(value, dtype)[()]
+def scalar_of(value, aval: ShapedArray):
+    """A number as a scalar with the dtype and the weak type of ``aval``."""
+    if not aval.weak_type:
+        return np.asarray(value, aval.dtype)[()]
+    kind = dtypes.scalar_type_of(aval.dtype)
+    if scalar_aval(kind).dtype == aval.dtype:
+        return kind(value)
+    return convert(np.asarray(value, aval.dtype)[()], aval.dtype, True)
+
+
+def full(shape: Sequence[int], value, dtype, weak_type: bool = False):
+    """An array filled with a number."""
+    scalar = scalar_of(value, ShapedArray((), dtype, weak_type))
     return broadcast_in_dim(scalar, shape, ()) if tuple(shape) else scalar
 
 
 def full_like(x, value):
     aval = get_aval(x)
-    return full(aval.shape, value, aval.dtype)
+    return full(aval.shape, value, aval.dtype, aval.weak_type)
 
 
 def zeros(aval: ShapedArray):
     if aval.dtype == dtypes.float0:
         return np.zeros(aval.shape, dtypes.float0)
-    return full(aval.shape, 0, aval.dtype)
+    return full(aval.shape, 0, aval.dtype, aval.weak_type)
 
 
 def instantiate(x):

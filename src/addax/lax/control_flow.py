@@ -188,7 +188,7 @@ def _different_trees(what, functions, labels, traced):
 
 
 def _promote_carry(what: str, fun, trace: Callable, leaves: list, in_tree):
-    """Trace a loop body, after making weakly typed initial values as strong as the body makes them.
+    """Trace a loop body, after giving weakly typed initial values the dtype that the body makes of them.
 
     Returns:
       ``(traced, leaves)``: what ``trace`` gave, and the initial values, converted.
@@ -205,8 +205,8 @@ def _promote_carry(what: str, fun, trace: Callable, leaves: list, in_tree):
                 "function so that the carry keeps its structure."
             )
         promote = [
-            (a.weak_type and not b.weak_type and a.shape == b.shape and a.dtype != b.dtype
-            and dtypes.promote_types(a.dtype, b.dtype) == b.dtype) or (a.weak_type and not b.weak_type and a.dtype == b.dtype)
+            a.weak_type and not b.weak_type and a.shape == b.shape and a.dtype != b.dtype
+            and dtypes.promote_types(a.dtype, b.dtype) == b.dtype
             for a, b in zip(avals, outs, strict=True)
         ]  # fmt: skip
         if not any(promote):

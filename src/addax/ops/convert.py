@@ -34,16 +34,16 @@ def _convert_type(x, *, new_dtype, weak_type, sharding=None):
     return ShapedArray(x.shape, new_dtype, weak_type)
 
 
-def _convert_jvp(primals, tangents, *, new_dtype, **params):
+def _convert_jvp(primals, tangents, *, new_dtype, weak_type, **params):
     (x,), (t,) = primals, tangents
-    out = convert_element_type.bind(x, new_dtype=new_dtype, **params)
+    out = convert_element_type.bind(x, new_dtype=new_dtype, weak_type=weak_type, **params)
     if type(t) is Zero or not dtypes.issubdtype(new_dtype, np.inexact):
         return out, Zero.of(out)
-    return out, convert(t, new_dtype)
+    return out, convert(t, new_dtype, weak_type)
 
 
 def _convert_transpose(ct, x, **_):
-    return [convert(ct, x.aval.dtype)]
+    return [convert(ct, x.aval.dtype, x.aval.weak_type)]
 
 
 def _convert_batch(axis, args, dims, **params):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
-from addax.core.avals import ShapedArray, scalar_aval
+from addax.core.avals import ShapedArray, get_aval
 from addax.core.primitive import Primitive, Refusal, registry
 from addax.interpreters.values import *  # noqa: F403
 from addax.interpreters.values import (
@@ -32,6 +32,7 @@ from addax.interpreters.values import (
     is_linear,
     move_axis,
     reshape,
+    scalar_of,
     shape_of,
     unbroadcast,
 )
@@ -72,12 +73,7 @@ def broadcast_shapes(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int,
 
 def scalar_like(value, array):
     """A Python scalar as a scalar of the dtype of ``array``, weakly typed if ``array`` is."""
-    dtype = array.dtype
-    if getattr(array, "weak_type", False):
-        kind = dtypes.scalar_type_of(dtype)
-        if scalar_aval(kind).dtype == dtype:
-            return kind(value)
-    return np.asarray(value, dtype)[()]
+    return scalar_of(value, get_aval(array))
 
 
 class Elementwise(Primitive):

@@ -33,11 +33,11 @@ from addax.ops.rules import (
     Zero,
     broadcast_to,
     dtype_of,
-    full,
     instantiate,
     primitive,
     shape_of,
     to_front,
+    zeros,
 )
 from addax.ops.scalar_program import check_combiner, map_program, map_reference
 from addax.ops.shape import around
@@ -162,7 +162,7 @@ def _window_sum_transpose(ct, x, **params):
         after = (n - 1) * base + dilated(w, gap) - dilated(m, stride) - before
         padding.append((before, after))
     if 0 in shape or 0 in out_shape:
-        return [full(shape, 0, x.aval.dtype)]
+        return [zeros(x.aval)]
     back = Windows(
         windows.window_dimensions, windows.base_dilation, tuple(padding), windows.window_strides,
         windows.window_dilation,

@@ -16,7 +16,7 @@ from addax.core.trace import current_trace
 from addax.interpreters.jvp import jvp_flat
 from addax.interpreters.linearize import linearize_flat
 from addax.interpreters.transpose import backward_pass
-from addax.interpreters.values import UndefinedPrimal, Zero, convert, instantiate, zeros
+from addax.interpreters.values import SCALARS, UndefinedPrimal, Zero, convert, full_like, instantiate, zeros
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function
 from addax.transforms.vmap import vmap
 
@@ -69,8 +69,7 @@ def value_and_grad(
             out, pullback = vjp(partial_fun, *inputs)
             aux = None
         check_scalar(out, holomorphic, fun)
-        one = np.ones((), get_aval(out).dtype)[()]
-        gradients = pullback(one)
+        gradients = pullback(full_like(out, 1))
         gradient = gradients if isinstance(nums, tuple) else gradients[0]
         return ((out, aux), gradient) if has_aux else (out, gradient)
 
@@ -220,7 +219,8 @@ def _std_basis(avals):
     total = sum(a.size for a in avals)
     eye = np.eye(total, dtype=np.float32)
     columns = np.split(eye, np.cumsum([a.size for a in avals])[:-1], axis=1)
-    return [c.reshape(total, *a.shape).astype(a.dtype) for c, a in zip(columns, avals, strict=True)]
+    blocks = [c.reshape(total, *a.shape).astype(a.dtype) for c, a in zip(columns, avals, strict=True)]
+    return [convert(b, a.dtype, a.weak_type) for b, a in zip(blocks, avals, strict=True)]
 
 
 def jacfwd(fun: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False):
@@ -328,9 +328,10 @@ def _assemble(in_avals, in_tree, out, stacked, forward: bool):
 
 
 def as_result(x):
-    """A derivative as the user gets it: constants that rules made with NumPy become arrays."""
-    if isinstance(x, (np.generic, np.ndarray)) and x.dtype != dtypes.float0:
-        return _native.array_from_numpy(np.asarray(x), get_aval(x))
+    """A derivative as the user gets it: constants that rules made become arrays."""
+    if type(x) in SCALARS or (isinstance(x, (np.generic, np.ndarray)) and x.dtype != dtypes.float0):
+        aval = get_aval(x)
+        return _native.array_from_numpy(np.asarray(x, aval.dtype), aval)
     return x
 
 
@@ -423,12 +424,12 @@ def check_cotangent(ct, aval):
             f"Shape of cotangent input to vjp pullback function {got.shape} must be the same as the shape of "
             f"corresponding primal input {aval.shape}."
         )
-    if got.dtype != aval.dtype and not got.weak_type:
+    if got.dtype != aval.dtype:
         raise ValueError(
             f"Type of cotangent input to vjp pullback function ({dtypes.dtype_name(got.dtype)}) is not the expected tangent "
             f"type ({dtypes.dtype_name(aval.dtype)}). Check the dtype of the result, or convert with astype."
         )
-    return _as_exactly(ct, aval)
+    return ct
 
 
 def check_tangent(t, primal_aval) -> Any:
@@ -442,7 +443,7 @@ def check_tangent(t, primal_aval) -> Any:
                 f"expected tangent dtype float0, but got tangent dtype {dtypes.dtype_name(got.dtype)} instead."
             )
         return Zero(aval)
-    if got.dtype != aval.dtype and not got.weak_type:
+    if got.dtype != aval.dtype:
         raise TypeError(
             "primal and tangent arguments to jvp do not match; dtypes must be equal, or in case of int/bool primal "
             f"dtype the tangent dtype must be float0. Got primal dtype {dtypes.dtype_name(primal_aval.dtype)} and so "
@@ -453,17 +454,7 @@ def check_tangent(t, primal_aval) -> Any:
             f"jvp called with different primal and tangent shapes; Got primal shape {aval.shape} and tangent shape as "
             f"{got.shape}"
         )
-    return _as_exactly(t, aval)
-
-
-def _as_exactly(x, aval):
-    """``x`` with the dtype of ``aval`` and no weak type."""
-    got = get_aval(x)
-    if got.dtype == aval.dtype and not got.weak_type:
-        return x
-    if type(x) in (bool, int, float, complex):
-        return np.asarray(x, aval.dtype)[()]
-    return convert(x, aval.dtype, False)
+    return t
 
 
 __all__ = ["grad", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "value_and_grad", "vjp"]

@@ -173,7 +173,7 @@ def _match_tangent(t, primal, rule, name):
             f"Custom JVP rule {function_name(rule)} for function {name} must produce primal and tangent outputs with "
             f"equal shapes and dtypes, but got primal {get_aval(primal)} and tangent {got}."
         )
-    return convert(t, want.dtype) if got.dtype != want.dtype or got.weak_type else t
+    return t if got.dtype == want.dtype else convert(t, want.dtype, want.weak_type)
 
 
 class custom_vjp(_Custom):
@@ -275,7 +275,7 @@ def _match_cotangent(g, aval, bwd, name):
             f"Shape of cotangent produced by the bwd rule {function_name(bwd)} of {name} must be {want.shape}, the "
             f"shape of its argument, but is {got.shape}."
         )
-    return convert(g, want.dtype) if got.dtype != want.dtype or got.weak_type else g
+    return g if got.dtype == want.dtype else convert(g, want.dtype, want.weak_type)
 
 
 def custom_gradient(fun: Callable) -> custom_vjp:

@@ -24,8 +24,7 @@ def _type(index, *avals, branches, **_):
         raise TypeError(f"cond: the index must be int32[], got {index}")
     for branch in branches:
         check_call("cond", branch, avals)
-    return [a.strip_weak_type() if any(b.out_avals[i].weak_type is False for b in branches) else a
-            for i, a in enumerate(branches[0].out_avals)]  # fmt: skip
+    return branches[0].out_avals  # where branches differ in weak type, the first decides, as in JAX
 
 
 def _effects(*_, branches, **__):

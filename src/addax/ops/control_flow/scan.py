@@ -171,14 +171,14 @@ def _transpose(cts, *args, jaxpr, num_consts, num_carry, reverse, length, **para
     ct_carry, ct_ys = split_list(list(map(instantiate, cts)), num_carry)
     const_avals, carry_avals, x_avals = split_list(jaxpr.in_avals, num_consts, num_carry)
     y_avals = jaxpr.out_avals[num_carry:]
-    lin_const_avals = [a.strip_weak_type() for a in choose(const_avals, const_lin)]
+    lin_const_avals = choose(const_avals, const_lin)
     res_consts, res_xs = choose(consts, const_lin, False), choose(xs, xs_lin, False)
 
     builder = JaxprTrace(debug_info=jaxpr.jaxpr.debug_info)
     b_res = [builder.new_arg(a) for a in choose(const_avals, const_lin, False)]
     b_ct_const = [builder.new_arg(a) for a in lin_const_avals]
-    b_ct_carry = [builder.new_arg(a.strip_weak_type()) for a in carry_avals]
-    b_ct_ys = [builder.new_arg(a.strip_weak_type()) for a in y_avals]
+    b_ct_carry = [builder.new_arg(a) for a in carry_avals]
+    b_ct_ys = [builder.new_arg(a) for a in y_avals]
     b_xs = [builder.new_arg(a) for a in choose(x_avals, xs_lin, False)]
     res_it, xs_it = iter(b_res), iter(b_xs)
     body_args = [
