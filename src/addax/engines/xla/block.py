@@ -252,7 +252,9 @@ class Block:
     def pad(self, x: Value, value: Value, config) -> Value:
         low, high, interior = ([entry[i] for entry in config] for i in range(3))
         shape = tuple(a + b + n + max(n - 1, 0) * c for n, (a, b, c) in zip(x.shape, config, strict=True))
-        text = f"stablehlo.pad {x.name}, {value.name}, low = {ints(low)}, high = {ints(high)}, interior = {ints(interior)}"
+        text = (
+            f"stablehlo.pad {x.name}, {value.name}, low = {ints(low)}, high = {ints(high)}, interior = {ints(interior)}"
+        )
         return self.emit(f"{text} : ({x.type}, {value.type}) -> {tensor_type(shape, x.dtype)}", shape, x.dtype)
 
     def concatenate(self, xs: Sequence[Value], d: int) -> Value:

@@ -6,10 +6,13 @@ checked here: dtype, shape, and the buffer that came back.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from addax.core import dtypes
 from addax.engines.xla import compat
 from addax.engines.xla.compat import xla_client
 
@@ -47,23 +50,40 @@ class Placement:
         return hash(self._devices)
 
 
-def put(value: np.ndarray, dtype: np.dtype, placement: Placement, device: Any) -> Any:
-    """A copy of an array on a device.
+def put(values: Sequence[np.ndarray], placement: Placement, devices: Sequence[Any]) -> Any:
+    """Copies of arrays of one type on devices, the i-th on the i-th, as one array of the runtime.
 
     Raises:
-      TypeError: if the array has another dtype than the program takes.
-      RuntimeError: if the buffer is not what was sent (jax, loaded beside addax, narrows 64-bit dtypes).
+      RuntimeError: if a buffer is not what was sent.
     """
-    if value.dtype != dtype:
-        raise TypeError(f"expected an array of {dtype}, got {value.dtype}")
-    aval = Aval(value.shape, dtype)
-    out = xla_client.batched_device_put(aval, placement, [value], [device], True, True)
-    if out.on_device_size_in_bytes() < _bytes(value):
+    first = values[0]
+    aval = Aval(first.shape, first.dtype)
+    if "jax" in sys.modules and first.dtype in _WIDE:
+        # jax, if loaded, has the runtime narrow 64-bit types on their way unless jax's own x64 mode is on.
+        shards: Sequence[Any] = [_through_dlpack(x, d) for x, d in zip(values, devices, strict=True)]
+        if len(shards) == 1:
+            return shards[0]._rewrap_with_aval_and_sharding(aval, placement)
+    else:
+        shards = values
+    out = xla_client.batched_device_put(aval, placement, list(shards), list(devices), True, True)
+    if len(devices) == 1 and out.on_device_size_in_bytes() < _bytes(first):
         raise RuntimeError(
-            f"an array of {value.nbytes} bytes ({dtype}{list(value.shape)}) arrived on {device} as "
-            f"{out.on_device_size_in_bytes()}: was jax imported after addax, with 64-bit types turned off?"
+            f"an array of {first.nbytes} bytes ({first.dtype}{list(first.shape)}) arrived on {devices[0]} as "
+            f"{out.on_device_size_in_bytes()}"
         )
     return out
+
+
+_WIDE = frozenset({dtypes.int64, dtypes.uint64, dtypes.float64, dtypes.complex128})
+
+
+def _through_dlpack(value: np.ndarray, device: Any) -> Any:
+    """An array on a device, bits untouched: the runtime takes over an aligned copy."""
+    memory = np.empty(value.nbytes + 64, np.uint8)
+    offset = -memory.ctypes.data % 64
+    aligned = memory[offset : offset + value.nbytes].view(value.dtype).reshape(value.shape)
+    aligned[...] = value
+    return compat.array_from_dlpack(aligned.__dlpack__(), device)
 
 
 def _bytes(value: np.ndarray) -> int:

@@ -39,17 +39,17 @@ def devices(platform: str = "cpu") -> list[Any]:
     return list(client(platform).devices())
 
 
-def _cpu_client() -> Any:
-    count = num_cpu_devices.value
-    count = 1 if count < 1 else count
-    # Collectives between virtual devices each block a thread: with too few of them a program hangs.
-    if count > 1 and "NPROC" not in os.environ:
+def cpu_client(count: int) -> Any:
+    """A new client with this many virtual CPU devices, apart from that of `client`."""
+    with compat.without_jax():
+        if count == 1 or "NPROC" in os.environ:
+            return xla_client.make_cpu_client(num_devices=count)
+        # Collectives between virtual devices each block a thread: with too few of them a program hangs.
         os.environ["NPROC"] = str(max(2 * count, os.cpu_count() or 1))
         try:
             return xla_client.make_cpu_client(num_devices=count)
         finally:
             del os.environ["NPROC"]
-    return xla_client.make_cpu_client(num_devices=count)
 
 
 def _plugin_client(platform: str, library: pathlib.Path, options: Any) -> Any:
@@ -86,4 +86,4 @@ def find_library(distribution: str, name: str) -> pathlib.Path | None:
     return None if found is None else pathlib.Path(str(found.locate()))
 
 
-_MAKERS = {"cpu": _cpu_client, "cuda": _cuda_client, "tpu": _tpu_client}
+_MAKERS = {"cpu": lambda: cpu_client(max(1, num_cpu_devices.value)), "cuda": _cuda_client, "tpu": _tpu_client}

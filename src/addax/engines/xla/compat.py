@@ -19,13 +19,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when jaxlib is loaded
 
 try:
     import jaxlib
-    from jaxlib import _jax, xla_client
+    from jaxlib import _jax, xla_client  # pyright: ignore[reportAttributeAccessIssue]
 except ImportError as error:
     raise ImportError(
         "the XLA engine needs jaxlib, which is not installed: pip install 'addax[xla]' (for GPUs 'addax[cuda13]')"
     ) from error
 
-jaxlib_version: str = jaxlib.__version__
+jaxlib_version: str = jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
 
 # Without this flag every transfer fails; with jax loaded it is jax's to set.
 if "jax" not in sys.modules:
@@ -43,6 +43,11 @@ def array_result_handler(aval: Any, sharding: Any) -> Any:
     if _HANDLER_SKIPS_CHECKS:
         return xla_client.array_result_handler(aval, sharding, True, True)
     return xla_client.array_result_handler(aval, sharding, True)
+
+
+def array_from_dlpack(capsule: Any, device: Any) -> Any:
+    with without_jax():
+        return _jax.dlpack_managed_tensor_to_buffer(capsule, device, None)
 
 
 _guard = threading.RLock()
@@ -80,7 +85,7 @@ def register_lapack() -> None:
         with without_jax():
             from jaxlib import lapack  # loads SciPy's LAPACK, 0.26 s
 
-            lapack._lapack.initialize()
+            lapack._lapack.initialize()  # pyright: ignore[reportPrivateImportUsage]
             for name, function, version in lapack.registrations()["cpu"]:
                 xla_client.register_custom_call_target(name, function, platform="cpu", api_version=version)
             for name in lapack.batch_partitionable_targets():
@@ -127,6 +132,6 @@ def parse_module(text: str) -> Any:
 
 
 __all__ = [
-    "Array", "XlaRuntimeError", "array_result_handler", "jaxlib_version", "mlir_context", "parse_module",
+    "Array", "XlaRuntimeError", "array_from_dlpack", "array_result_handler", "jaxlib_version", "mlir_context", "parse_module",
     "register_lapack", "without_jax", "xla_client",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 
 from addax.core.jaxpr import ClosedJaxpr
 from addax.engines.xla import buffers, compat
+from addax.engines.xla.block import Value
 from addax.engines.xla.buffers import Aval, Placement
 from addax.engines.xla.client import client as client_of
 from addax.engines.xla.compat import xla_client
@@ -30,24 +31,21 @@ class XlaExecutable:
         self._loaded = loaded
         self._devices = list(devices)
         self._placement = Placement(self._devices)
-        self._handlers = [
-            compat.array_result_handler(Aval(t.shape, t.dtype), self._placement) for t in program.results
-        ]
+        self._handlers = [compat.array_result_handler(Aval(t.shape, t.dtype), self._placement) for t in program.results]
         self._captured = [self._put_everywhere(x) for x in program.captured]
 
     def _put_everywhere(self, value: np.ndarray) -> Any:
         return self._put([value] * len(self._devices))
 
     def _put(self, values: Sequence[np.ndarray]) -> Any:
-        aval = Aval(values[0].shape, values[0].dtype)
-        return xla_client.batched_device_put(aval, self._placement, list(values), self._devices, True, True)
+        return buffers.put(values, self._placement, self._devices)
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """Launch; results may not be ready yet."""
         results = self._loaded.execute_sharded([*arrays, *self._captured], with_tokens=self.program.ordered)
         outs = results.consume_with_handlers(self._handlers)
         if self.program.ordered:
-            results.get_sharded_token().block_until_ready()
+            results.consume_token().block_until_ready()
         return outs
 
     @property
@@ -67,14 +65,21 @@ class XlaExecutable:
                     f"{t.dtype}{[*prefix, *t.shape]}"
                 )
             sent.append(self._put([x] if n == 1 else list(x)))
-        outs = self(sent)
-        if n == 1:
-            return [buffers.get(x, t.shape, t.dtype) for x, t in zip(outs, self.program.results, strict=True)]
+        try:
+            outs = self(sent)
+            return [self._fetch(x, t) for x, t in zip(outs, self.program.results, strict=True)]
+        except compat.XlaRuntimeError:
+            for callback in self.program.callbacks:
+                if callback.error is not None:
+                    error, callback.error = callback.error, None
+                    raise error from None
+            raise
+
+    def _fetch(self, array: Any, t: Value) -> np.ndarray:
+        if len(self._devices) == 1:
+            return buffers.get(array, t.shape, t.dtype)
         with compat.without_jax():
-            return [
-                np.stack([buffers.get(shard, t.shape, t.dtype) for shard in x._arrays])
-                for x, t in zip(outs, self.program.results, strict=True)
-            ]
+            return np.stack([buffers.get(shard, t.shape, t.dtype) for shard in array._arrays])
 
     def as_text(self, stage: str = "hlo") -> str:
         """The program at a stage: "stablehlo" as sent to XLA, or "hlo" as XLA has optimised it."""
@@ -98,26 +103,39 @@ def compile_program(
     target: Target | None = None,
     donated: Sequence[int] = (),
     devices: Sequence[Any] | None = None,
+    compiler_options: Sequence[tuple[str, Any]] = (),
 ) -> XlaExecutable:
-    """Lower and compile a program for devices of one platform (the first of them by default)."""
+    """Lower and compile a program for devices of one platform (the first of them by default).
+
+    Args:
+      compiler_options: names and values of XLA's debug options, ``("xla_backend_optimization_level", 0)``.
+    """
     target = target or Target()
     program = lower(closed, target, donated)
-    client = client_of(target.platform)
-    devices = list(devices) if devices is not None else list(client.devices())[: target.num_partitions]
+    if devices is None:
+        devices = list(client_of(target.platform).devices())[: target.num_partitions]
     if len(devices) != target.num_partitions:
         raise ValueError(
             f"the program runs on {target.num_partitions} devices of platform {target.platform!r}, got {len(devices)}"
         )
-    return XlaExecutable(program, target, load(program, target, client, devices), devices)
+    return XlaExecutable(program, target, load(program, target, devices, compiler_options), devices)
 
 
-def load(program: Program, target: Target, client: Any, devices: Sequence[Any]) -> Any:
+def load(
+    program: Program, target: Target, devices: Sequence[Any], compiler_options: Sequence[tuple[str, Any]] = ()
+) -> Any:
     if "@lapack_" in program.text:
         compat.register_lapack()
     options = compile_options(target, devices)
-    arguments = [program.callbacks] if program.callbacks else []
+    if compiler_options:
+        options.env_option_overrides = [(name, value) for name, value in compiler_options]
+    device_list = xla_client.DeviceList(tuple(devices))
+    client = devices[0].client
     with compat.without_jax():
-        return client.compile_and_load(program.text, xla_client.DeviceList(tuple(devices)), options, *arguments)
+        if not program.callbacks:
+            return client.compile_and_load(program.text, device_list, options)
+        # With host functions only a parsed module is accepted.
+        return client.compile_and_load(compat.parse_module(program.text), device_list, options, program.callbacks)
 
 
 def compile_options(target: Target, devices: Sequence[Any]) -> Any:

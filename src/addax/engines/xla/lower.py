@@ -13,15 +13,19 @@ import numpy as np
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Primitive, Refusal
 from addax.engines.xla import (  # noqa: F401
+    lower_callback,
+    lower_collective,
     lower_control_flow,
     lower_dot,
     lower_elementwise,
     lower_fft,
     lower_indexing,
+    lower_linalg,
     lower_random,
     lower_reduce,
     lower_shape,
     lower_sort,
+    lower_special,
 )
 from addax.engines.xla.block import Block, Value
 from addax.engines.xla.module import Function, Module, Target

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-
 from addax.core.jaxpr import ClosedJaxpr, Eqn
 from addax.engines.xla.block import Block, Token, Value
 from addax.engines.xla.program import (
@@ -142,5 +141,3 @@ def write_row(b: Block, stack: Value, i: Value, y: Value) -> Value:
     """``stack`` with row i replaced."""
     zero = b.scalar(0, i.dtype)
     return b.dynamic_update_slice(stack, b.reshape(y, (1, *y.shape)), [i, *(zero for _ in y.shape)])
-
-

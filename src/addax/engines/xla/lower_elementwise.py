@@ -140,9 +140,7 @@ def _reduce_precision(b: Block, eqn: Eqn, x: Value) -> Value:
     info = dtypes.finfo(x.dtype)
     exponent = min(eqn.params["exponent_bits"], 11)
     mantissa = min(eqn.params["mantissa_bits"], info.nmant)
-    return b.emit(
-        f"stablehlo.reduce_precision {x.name}, format = e{exponent}m{mantissa} : {x.type}", x.shape, x.dtype
-    )
+    return b.emit(f"stablehlo.reduce_precision {x.name}, format = e{exponent}m{mantissa} : {x.type}", x.shape, x.dtype)
 
 
 @rule("add", "add_any")
@@ -220,7 +218,9 @@ def _pow(b: Block, eqn: Eqn, x: Value, y: Value) -> Value:
     odd = b.compare("NE", b.binary("and", y, b.full(1, shape, y.dtype)), b.full(0, shape, y.dtype))
     exponent = b.convert(y, x.dtype)
     size = b.binary("power", b.unary("abs", x), exponent)
-    negative = b.compare("LT", b.binary("multiply", _sign_bit(b, x), b.full(1, shape, x.dtype)), b.full(0, shape, x.dtype))
+    negative = b.compare(
+        "LT", b.binary("multiply", _sign_bit(b, x), b.full(1, shape, x.dtype)), b.full(0, shape, x.dtype)
+    )
     return b.select(b.binary("and", odd, negative), b.unary("negate", size), size)
 
 

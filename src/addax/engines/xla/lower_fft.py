@@ -12,7 +12,9 @@ from addax.ops.fft import FftType
 
 
 def _transform(b: Block, kind: str, x: Value, lengths, shape, dtype) -> Value:
-    text = f"stablehlo.fft {x.name}, type = {kind}, length = {ints(lengths)} : ({x.type}) -> {tensor_type(shape, dtype)}"
+    text = (
+        f"stablehlo.fft {x.name}, type = {kind}, length = {ints(lengths)} : ({x.type}) -> {tensor_type(shape, dtype)}"
+    )
     return b.emit(text, shape, dtype)
 
 

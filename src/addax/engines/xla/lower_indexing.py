@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from addax.core import dtypes
 from addax.core.jaxpr import ClosedJaxpr, Eqn
 from addax.engines.xla.block import Block, Value, array_attribute, ints
 from addax.engines.xla.lower_elementwise import extreme
@@ -106,5 +105,3 @@ def _scatter(b: Block, eqn: Eqn, x: Value, indices: Value, updates: Value) -> Va
     body = b.region([scalar, scalar], _combiner(eqn), isolated=True)
     (out,) = b.generic("stablehlo.scatter", [x, indices, updates], [x], body, attrs)
     return out
-
-

@@ -81,7 +81,8 @@ def counters(b: Block, shape: tuple[int, ...]) -> tuple[Value, Value]:
     if math.prod(shape) <= 2**32:
         return b.full(0, shape, UINT32), b.flat_index(shape, UINT32)
     index = b.flat_index(shape, UINT64)
-    return words(b, index)[::-1]
+    low, high = words(b, index)
+    return high, low
 
 
 def hash_at_counters(b: Block, keys: Value, shape: tuple[int, ...]) -> list[Value]:
@@ -103,7 +104,7 @@ def _threefry2x32(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
 def _seed(b: Block, eqn: Eqn, seeds: Value) -> Value:
     bits = dtypes.itemsize_bits(seeds.dtype)
     unsigned = b.convert(seeds, np.dtype(f"u{max(bits, 8) // 8}"))
-    high, low = words(b, b.convert(unsigned, UINT64))[::-1]
+    low, high = words(b, b.convert(unsigned, UINT64))
     return join(b, high, low)
 
 

@@ -87,7 +87,9 @@ def _arg(b: Block, eqn: Eqn, x: Value) -> Value:
         equal = c.compare("EQ", a, z)
         if is_float(a):
             a_nan, z_nan = c.compare("NE", a, a), c.compare("NE", z, z)
-            wins = c.binary("or", c.binary("and", wins, c.unary("not", z_nan)), c.binary("and", a_nan, c.unary("not", z_nan)))
+            wins = c.binary(
+                "or", c.binary("and", wins, c.unary("not", z_nan)), c.binary("and", a_nan, c.unary("not", z_nan))
+            )
             equal = c.binary("or", equal, c.binary("and", a_nan, z_nan))
         first = c.binary("and", equal, c.compare("LT", i, j))
         left_wins = c.binary("or", wins, first)
@@ -226,7 +228,5 @@ def _select_and_scatter_add(b: Block, eqn: Eqn, source: Value, operand: Value) -
     )
     out = b.like(operand.shape, source.dtype)
     zero = b.scalar(0, source.dtype)
-    (out,) = b.generic(
-        "stablehlo.select_and_scatter", [operand, source, zero], [out], f"{select}, {scatter}", attrs
-    )
+    (out,) = b.generic("stablehlo.select_and_scatter", [operand, source, zero], [out], f"{select}, {scatter}", attrs)
     return convert_element_type(b, out, dtype)

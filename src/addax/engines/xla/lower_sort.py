@@ -77,9 +77,7 @@ def _top_k(b: Block, eqn: Eqn, x: Value) -> list[Value]:
     x = b.transpose(x, order)
     shape = (*x.shape[:-1], k)
     values, index = b.like(shape, x.dtype), b.like(shape, INT32)
-    outs = b.emit_many(
-        f"chlo.top_k({x.name}, k = {k}) : {x.type} -> ({values.type}, {index.type})", [values, index]
-    )
+    outs = b.emit_many(f"chlo.top_k({x.name}, k = {k}) : {x.type} -> ({values.type}, {index.type})", [values, index])
     back = [int(i) for i in np.argsort(order)]
     return [b.transpose(y, back) for y in outs]
 

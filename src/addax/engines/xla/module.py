@@ -100,6 +100,7 @@ class Module:
         self.callbacks: list[Callable[..., Any]] = []
         self.callees: dict[Any, tuple[Callee, Any]] = {}  # with what the key is an id of, to keep it alive
         self.channels = 0
+        self.special: dict[Any, Any] = {}  # programs of special functions, by name and shape
         self._functions: list[str] = []
         self._names = {"main"}
         self._captured_ids: dict[int, int] = {}
@@ -175,7 +176,12 @@ class Module:
         self._functions.append(f"func.func private @{function.name}({header}) -> ({results}) {{\n{body}\n}}")
 
     def add_main(
-        self, function: Function, args: Sequence[Value], outs: Sequence[Value], block: Block, donated: Sequence[int] = ()
+        self,
+        function: Function,
+        args: Sequence[Value],
+        outs: Sequence[Value],
+        block: Block,
+        donated: Sequence[int] = (),
     ) -> None:
         """Write the entry function. Donated arguments lend their memory to a result of their type, if there is one."""
         aliases = _aliases(args, outs, donated)

@@ -68,14 +68,14 @@ def _float_text(value: float, dtype: np.dtype) -> str:
     return f"{value:.16e}" if dtype.itemsize == 8 else f"{value:.8e}"
 
 
-def _real_text(value: np.generic, dtype: np.dtype) -> str:
+def _real_text(value: Any, dtype: np.dtype) -> str:
     number = float(value)
     if math.isfinite(number):
         return _float_text(number, dtype)
     return f"0x{np.asarray(value, dtype).tobytes()[::-1].hex().upper()}"
 
 
-def _scalar_text(value: np.generic, dtype: np.dtype) -> str:
+def _scalar_text(value: Any, dtype: np.dtype) -> str:
     if dtype == BOOL:
         return "true" if value else "false"
     if dtype.kind == "c":

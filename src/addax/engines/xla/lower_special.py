@@ -1,0 +1,23 @@
+"""Special functions without an operation of their own, through the programs of `special_functions`."""
+
+from __future__ import annotations
+
+from addax.core import dtypes
+from addax.core.jaxpr import Eqn
+from addax.engines.xla import special_functions
+from addax.engines.xla.block import Block, Value
+from addax.engines.xla.lower_elementwise import stretched
+from addax.engines.xla.program import call_program, result_type
+from addax.engines.xla.rules import rule
+
+
+@rule(*special_functions.FUNCTIONS)
+def _special(b: Block, eqn: Eqn, *args: Value) -> Value:
+    name, out = eqn.primitive.name, result_type(eqn)
+    operands = [b.convert(x, dtypes.float64) for x in stretched(b, eqn, args)]
+    programs = b.module.special
+    key = (name, out.shape)
+    if key not in programs:
+        programs[key] = special_functions.program(name, out.shape)
+    (value,) = call_program(b, programs[key], operands, name)
+    return b.convert(value, out.dtype)
