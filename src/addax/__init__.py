@@ -51,8 +51,6 @@ from addax.api import (
     clear_caches as clear_caches,
     default_backend as default_backend,
     device_count as device_count,
-    device_get as device_get,
-    device_put as device_put,
     devices as devices,
     io_callback as io_callback,
     live_arrays as live_arrays,
@@ -65,6 +63,18 @@ from addax.api import (
     pure_callback as pure_callback,
     set_num_threads as set_num_threads,
 )
+from addax.core.mesh import set_mesh as set_mesh
+from addax.core.sharding import NamedSharding as NamedSharding, PartitionSpec as PartitionSpec
+from addax.lax.sharding import reshard as reshard
+from addax.transfers import (
+    device_get as device_get,
+    device_put as device_put,
+    make_array_from_callback as make_array_from_callback,
+    make_array_from_process_local_data as make_array_from_process_local_data,
+    make_array_from_single_device_arrays as make_array_from_single_device_arrays,
+    make_mesh as make_mesh,
+)
 
+P = PartitionSpec
 jacobian = jacrev
 __version__ = "0.1.0"

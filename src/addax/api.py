@@ -7,31 +7,29 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from addax import _native, numpy as jnp
+from addax import _native
 from addax.core import tree
 from addax.core.avals import ShapedArray
-from addax.core.trace import Tracer
-from addax.engines.devices import cpu_device
+from addax.core.sharding import is_local
+from addax.engines import platforms as _platforms
 from addax.ops import callback as _callback
 from addax.transforms.flat import function_name
 from addax.transforms.stages import aval_of_spec
 
 
 def devices(backend: str | None = None) -> list:
-    """The devices programs can run on. The embedded engine has one: the CPU with all its cores."""
-    if backend not in (None, "cpu"):
-        raise RuntimeError(
-            f"Unknown backend {backend!r}: this build runs on 'cpu'. Accelerators come with the XLA engine "
-            "(pip install 'addax[xla]')."
-        )
-    return [cpu_device]
+    """The devices programs can run on, of all processes. One CPU with all its cores, unless options ask for more
+    (``addax_num_cpu_devices``, ``addax_platforms``) or there is a GPU and its plugin.
+    """
+    return _platforms.devices(backend)
 
 
 def local_devices(process_index: int | None = None, backend: str | None = None, host_id=None) -> list:
-    """The devices of this process."""
-    return devices(backend)
+    """The devices of this process, or of another one."""
+    found = devices(backend)
+    if process_index is not None:
+        return [d for d in found if d.process_index == process_index]
+    return [d for d in found if is_local(d)]
 
 
 def device_count(backend: str | None = None) -> int:
@@ -46,46 +44,23 @@ def local_device_count(backend: str | None = None) -> int:
 
 def process_index(backend: str | None = None) -> int:
     """The number of this process: 0 unless several processes were set up to work together."""
-    return 0
+    client = getattr(devices(backend)[0], "client", None)
+    return 0 if client is None else client.process_index()
 
 
 def process_count(backend: str | None = None) -> int:
     """How many processes work together."""
-    return 1
+    return len({d.process_index for d in devices(backend)})
 
 
 def default_backend() -> str:
-    """The platform that programs run on by default."""
-    return "cpu"
-
-
-def device_put(x, device: Any = None, *, src=None, donate: bool = False, may_alias: bool | None = None):
-    """The arrays of a pytree on a device: NumPy arrays and scalars become arrays.
-
-    >>> import addax, numpy as np
-    >>> addax.device_put({"w": np.zeros(2, np.float32)})["w"].device
-    CpuDevice(id=0)
-    """
-    for d in tree.leaves(device):
-        target = getattr(d, "device", d)
-        if target is not cpu_device and getattr(d, "_device", None) is not cpu_device:
-            raise ValueError(f"device_put: {d!r} is not a device of this process; there is {cpu_device!r}.")
-
-    def put(leaf):
-        if isinstance(leaf, (_native.Array, Tracer)):
-            return leaf
-        return jnp.array(leaf)
-
-    return tree.map(put, x)
-
-
-def device_get(x):
-    """The arrays of a pytree as NumPy arrays."""
-    return tree.map(lambda a: np.asarray(a) if isinstance(a, _native.Array) else a, x)
+    """The platform that programs run on by default: "cpu", "gpu" or "tpu"."""
+    platform = _platforms.default_platform()
+    return "gpu" if platform == "cuda" else platform
 
 
 def block_until_ready(x):
-    """Wait for all arrays of a pytree. The embedded engine is synchronous, so they are ready; returns ``x``."""
+    """Wait until all arrays of a pytree have been computed; returns it."""
     for leaf in tree.leaves(x):
         if hasattr(leaf, "block_until_ready"):
             leaf.block_until_ready()

@@ -27,8 +27,8 @@ from addax.core.errors import (
     array_summary,
     warn_user,
 )
+from addax.core.sharding import as_sharding
 from addax.core.trace import Tracer
-from addax.engines.devices import cpu_device
 from addax.interpreters.values import convert
 from addax.lax import shape as lax_shape
 from addax.numpy import (
@@ -50,7 +50,7 @@ from addax.numpy import (
 )
 from addax.numpy.base import PYTHON_SCALARS, fused
 from addax.ops.convert import bitcast_convert_type, copy
-from addax.placement import Shard, SingleDeviceSharding
+from addax.placement import block_until_ready, device_of, is_ready, move, sharding_of, shards_of
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Operators: native name, method name, symbol, function
@@ -295,11 +295,6 @@ def _array_namespace(self, *, api_version: str | None = None):
     return sys.modules["addax.numpy"]
 
 
-def block_until_ready(self):
-    """Waits until the values are computed; the embedded engine computes at once. Returns the array."""
-    return self
-
-
 METHODS: dict[str, Callable] = {
     # reductions
     "sum": reductions.sum, "prod": reductions.prod, "max": reductions.max, "min": reductions.min,
@@ -316,7 +311,7 @@ METHODS: dict[str, Callable] = {
     # values
     "astype": astype, "view": view, "byteswap": byteswap, "copy": copy_array, "clone": copy_array, "clip": clip,
     "round": floats.round, "conj": floats.conjugate, "conjugate": floats.conjugate, "dot": products.dot,
-    "block_until_ready": block_until_ready,
+    "block_until_ready": lambda self: self,
     # protocols
     "__getitem__": indexing.getitem, "__setitem__": _setitem, "__iter__": _iter, "__contains__": _contains,
     "__round__": _round, "__format__": _format, "__array_namespace__": _array_namespace,
@@ -356,31 +351,14 @@ def _tobytes(self, order: str = "C"):
     return self._value.tobytes(order)
 
 
-def _device(self):
-    return self._device if self._device is not None else cpu_device
-
-
-def _sharding(self):
-    return SingleDeviceSharding(_device(self))
-
-
-def _shards(self):
-    return [Shard(_device(self), (slice(None),) * self.ndim, 0, self)]
-
-
 def _addressable_data(self, index: int):
-    """The part of the array that the device number ``index`` of this process holds: all of it."""
-    if index not in (0, -1):
-        raise IndexError(f"addressable_data: the array is on one device, got index {index}")
-    return self
+    """The part of the array that the device number ``index`` of this process holds."""
+    return shards_of(self)[index].data
 
 
 def _to_device(self, device, *, stream=None):
-    """The array on another device."""
-    target = device._device if isinstance(device, SingleDeviceSharding) else device
-    if target is not cpu_device:
-        raise ValueError(f"to_device: {device!r} is not a device of this process; there is {cpu_device!r}")
-    return self
+    """The array on another device, or under another sharding."""
+    return move(self, as_sharding(device, "to_device"))
 
 
 def _restore(value: np.ndarray, weak_type: bool):
@@ -395,16 +373,17 @@ CONCRETE: dict[str, Any] = {
     "addressable_data": _addressable_data,
     "copy_to_host_async": lambda self: None,
     "on_device_size_in_bytes": lambda self: self.nbytes,
-    "is_ready": lambda self: not self.is_deleted(),
-    "devices": lambda self: {_device(self)},
-    "platform": lambda self: _device(self).platform,
-    "device": property(_device),
-    "sharding": property(_sharding),
+    "is_ready": is_ready,
+    "block_until_ready": block_until_ready,
+    "devices": lambda self: sharding_of(self).device_set,
+    "platform": lambda self: sharding_of(self).device_list[0].platform,
+    "device": property(device_of),
+    "sharding": property(sharding_of),
     "committed": property(lambda self: self._committed),
-    "addressable_shards": property(_shards),
-    "global_shards": property(_shards),
-    "is_fully_addressable": property(lambda self: True),
-    "is_fully_replicated": property(lambda self: True),
+    "addressable_shards": property(shards_of),
+    "global_shards": property(shards_of),
+    "is_fully_addressable": property(lambda self: sharding_of(self).is_fully_addressable),
+    "is_fully_replicated": property(lambda self: sharding_of(self).is_fully_replicated),
     "__repr__": array_repr,
     "__str__": lambda self: str(self._value),
     "__reduce__": lambda self: (_restore, (np.array(self._value), self.weak_type)),

@@ -1,49 +1,15 @@
-"""Where an array is: `SingleDeviceSharding`, and the `Shard` that an array on one device consists of."""
+"""Where an array is: its sharding, its device, and the `Shard`s it consists of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 
-@dataclass(frozen=True)
-class SingleDeviceSharding:
-    """The placement of an array that is whole on one device."""
-
-    _device: Any
-    memory_kind: str = "device"
-
-    @property
-    def device_set(self) -> set:
-        return {self._device}
-
-    @property
-    def addressable_devices(self) -> set:
-        return {self._device}
-
-    @property
-    def num_devices(self) -> int:
-        return 1
-
-    is_fully_addressable = True
-    is_fully_replicated = True
-
-    def devices_indices_map(self, global_shape) -> dict:
-        """Which part of an array each device holds."""
-        return {self._device: (slice(None),) * len(global_shape)}
-
-    addressable_devices_indices_map = devices_indices_map
-
-    def shard_shape(self, global_shape) -> tuple[int, ...]:
-        """The shape of the part each device holds."""
-        return tuple(global_shape)
-
-    def is_equivalent_to(self, other, ndim: int) -> bool:
-        """Whether the two place an array of ``ndim`` dimensions alike."""
-        return getattr(other, "device_set", None) == self.device_set
-
-    def __repr__(self) -> str:
-        return f"SingleDeviceSharding(device={self._device!r}, memory_kind={self.memory_kind})"
+from addax import _native
+from addax.core.sharding import Sharding, SingleDeviceSharding
+from addax.engines.platforms import default_device, is_native
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,3 +30,69 @@ class Shard:
 
     def __repr__(self) -> str:
         return f"Shard(device={self.device!r}, index={self.index}, replica_id={self.replica_id}, data={self.data})"
+
+
+def sharding_of(x: Any) -> Sharding:
+    """Where an array is. One that was never put anywhere is on the default device."""
+    return x._device if x._device is not None else SingleDeviceSharding(default_device())
+
+
+def device_of(x: Any) -> Any:
+    """The device of an array, or its sharding if it is spread over several."""
+    sharding = sharding_of(x)
+    return sharding if sharding.num_devices > 1 else sharding.device_list[0]
+
+
+def shards_of(x: Any) -> list[Shard]:
+    """The parts of an array on this process's devices, in the order of the devices."""
+    sharding, buffer = sharding_of(x), x._buffer
+    if x.is_deleted():
+        raise RuntimeError(f"Array has been deleted with shape={x.aval.str_short(False)}.")
+    index = sharding.addressable_devices_indices_map(x.shape)
+    if buffer is None or len(sharding.device_list) == 1:
+        return [Shard(d, ix, 0, x) for d, ix in index.items()]
+    from addax.engines.xla.arrays import shards, wrap  # only arrays of that engine come here
+
+    aval = x.aval.update(shape=sharding.shard_shape(x.shape))
+    count: dict[Any, int] = {}
+    replica: dict[Any, int] = {}
+    for d, ix in sharding.devices_indices_map(x.shape).items():
+        key = tuple((s.start, s.stop) for s in ix)
+        replica[d] = count[key] = count.get(key, -1) + 1
+    return [
+        Shard(d, ix, replica[d], wrap(part, aval, SingleDeviceSharding(d)))
+        for (d, ix), part in zip(index.items(), shards(buffer, aval, list(index)), strict=True)
+    ]
+
+
+def is_ready(x: Any) -> bool:
+    """Whether the elements of an array have been computed."""
+    if x.is_deleted():
+        raise RuntimeError(f"Array has been deleted with shape={x.aval.str_short(False)}.")
+    return x._buffer is None or x._buffer.is_ready()
+
+
+def block_until_ready(x: Any) -> Any:
+    """Wait until the elements have been computed."""
+    if x._buffer is not None:
+        x._buffer.block_until_ready()
+    return x
+
+
+def move(x: Any, sharding: Sharding) -> Any:
+    """The array in another place, to which it is then bound.
+
+    Raises:
+      IndivisibleError: if it cannot be cut as the sharding says.
+    """
+    if x._device is sharding and x._committed:
+        return x
+    if all(is_native(d) for d in sharding.device_list):
+        sharding.shard_shape(x.shape)
+        same = x._buffer is None
+        out = _native.array_alias(x, x.aval) if same else _native.array_from_numpy(np.asarray(x._value), x.aval)
+        out._device, out._committed = sharding, True
+        return out
+    from addax.engines.xla.arrays import put  # jaxlib is imported by whoever has made such a sharding
+
+    return put(x, sharding)

@@ -5,19 +5,57 @@ Engines stand on the upper floors; they install themselves here when ``addax`` i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from addax.core.jaxpr import ClosedJaxpr
+from addax import _native
+from addax.core.checker import check_if_enabled
+from addax.core.jaxpr import ClosedJaxpr, subjaxprs
+from addax.core.mesh import AbstractMesh, Mesh
+from addax.core.sharding import NamedSharding
 
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """Everything that may change what is compiled, fixed at the jit boundary and part of every cache key."""
+    """Everything that may change what is compiled, fixed at the jit boundary and part of every cache key.
+
+    Attributes:
+      device: where to run, if it was asked for.
+      donated: numbers of the arguments whose memory may be reused.
+      compiler_options: for the engine.
+      in_shardings: per argument where it is (None: anywhere); () if no argument is bound to a place.
+      out_shardings: per result where it shall be (None: as the engine likes); () if nothing is asked for.
+    """
 
     device: Any = None
     donated: tuple[int, ...] = ()
     compiler_options: tuple[tuple[str, Any], ...] = ()
+    in_shardings: tuple[Any, ...] = ()
+    out_shardings: tuple[Any, ...] = ()
+
+
+def shardings_of(leaves: Sequence[Any]) -> tuple[Any, ...]:
+    """Where the arrays among ``leaves`` are that were put there on purpose, None for others; () if none was."""
+    found = tuple([x._device if type(x) is _native.Array and x._committed else None for x in leaves])
+    return found if any(found) else ()
+
+
+def meshes_in(closed: ClosedJaxpr) -> list[Any]:
+    """The meshes that the equations of a program name."""
+    if not Mesh._interned:
+        return []
+    found: dict[Any, None] = {}
+    stack = [closed.jaxpr]
+    while stack:
+        for eqn in stack.pop().eqns:
+            for value in eqn.params.values():
+                if isinstance(value, (Mesh, AbstractMesh)):
+                    found[value] = None
+                elif isinstance(value, NamedSharding):
+                    found[value.mesh] = None
+            stack += subjaxprs(eqn.params)
+    return list(found)
 
 
 class Executable(Protocol):
@@ -42,4 +80,5 @@ def set_compile_rule(rule) -> None:
 def compile_program(closed: ClosedJaxpr, options: CompileOptions):
     if _compile_rule is None:
         raise RuntimeError("no engine is loaded to compile programs; import addax, not its parts")
+    check_if_enabled(closed)
     return _compile_rule(closed, options)

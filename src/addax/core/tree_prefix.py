@@ -152,7 +152,7 @@ def broadcast_prefix(prefix_tree: Any, full_tree: Any, is_leaf: Callable[[Any], 
     return [
         x
         for x, sub in zip(leaves, subtrees, strict=True)
-        for x in itertools.repeat(x, _native.structure(sub, is_leaf).num_leaves)
+        for x in itertools.repeat(x, _native.structure(sub).num_leaves)
     ]
 
 

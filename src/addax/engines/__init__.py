@@ -1,11 +1,14 @@
-"""The engines: what runs programs. Importing this package installs the CPU engine and eager execution.
+"""The engines: what runs programs. Importing this package installs them, and eager execution.
 
 reference/  NumPy, one primitive at a time: the definition all others are tested against
 cpu/        native code through loop nests and LLVM
+xla/        StableHLO and XLA: several devices, GPUs, TPUs
+platforms.py  which devices there are, and which engine runs what
 eager.py    primitives bound on concrete values
 """
 
 from addax.core.execution import set_compile_rule as _set_compile_rule
+from addax.engines import platforms as _platforms
 from addax.engines.cpu import CpuEngine as CpuEngine, cpu_engine as cpu_engine
 
-_set_compile_rule(cpu_engine.compile)
+_set_compile_rule(_platforms.compile_program)

@@ -19,7 +19,7 @@ from addax.core import tree
 from addax.core.avals import get_aval
 from addax.core.builder import JaxprTrace
 from addax.core.errors import UnexpectedTracerError
-from addax.core.execution import CompileOptions, compile_program
+from addax.core.execution import CompileOptions, compile_program, shardings_of
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Primitive
 from addax.core.trace import Tracer, set_eval_rule, swap_trace
@@ -46,8 +46,9 @@ def _make_fn(primitive: Primitive, params: dict[str, Any]):
     def compile_entry(args, kwargs):
         avals = tuple(get_aval(x) for x in args)
         closed = one_equation(primitive, avals, params)
+        options = CompileOptions(in_shardings=shardings_of(args))
         out_tree = tree.structure([0] * len(closed.jaxpr.outvars)) if primitive.multiple_results else _LEAF
-        return _native.Entry(compile_program(closed, CompileOptions()).executable, out_tree, None, (), avals)
+        return _native.Entry(compile_program(closed, options).executable, out_tree, None, (), avals)
 
     def not_arrays(*args):
         """The call path met an argument it does not know: a leaked tracer, or something that is no array."""
@@ -77,7 +78,8 @@ def fused(fun: Callable[..., Any] | None = None, *, static: tuple[str, ...] = ()
         leaves, in_tree = tree.flatten((args, {k: v for k, v in kwargs.items() if k not in fixed}))
         avals = [get_aval(x) for x in leaves]
         closed, out_tree = trace_to_closed(program, in_tree, avals, LazyDebugInfo(fun, args, kwargs))
-        return _native.Entry(compile_program(closed, CompileOptions()).executable, out_tree, None, (), tuple(avals))
+        options = CompileOptions(in_shardings=shardings_of(leaves))
+        return _native.Entry(compile_program(closed, options).executable, out_tree, None, (), tuple(avals))
 
     return functools.update_wrapper(_native.Fn(compile_entry, fun, (), static, fun.__name__), fun)
 

@@ -112,6 +112,7 @@ from addax.lax.indexing import (
     scatter_mul as scatter_mul,
     scatter_sub as scatter_sub,
 )
+from addax.lax.linear_solve import custom_linear_solve as custom_linear_solve, custom_root as custom_root
 from addax.lax.parallel import (
     all_gather as all_gather,
     all_to_all as all_to_all,
@@ -126,6 +127,12 @@ from addax.lax.parallel import (
     psum_scatter as psum_scatter,
     pswapaxes as pswapaxes,
 )
+from addax.lax.ragged import (
+    RaggedDotDimensionNumbers as RaggedDotDimensionNumbers,
+    ragged_dot as ragged_dot,
+    ragged_dot_general as ragged_dot_general,
+    scaled_dot as scaled_dot,
+)
 from addax.lax.reduce import (
     argmax as argmax,
     argmin as argmin,
@@ -138,6 +145,7 @@ from addax.lax.reduce import (
     reduce_sum as reduce_sum,
     reduce_xor as reduce_xor,
 )
+from addax.lax.sharding import reshard as reshard, with_sharding_constraint as with_sharding_constraint
 from addax.lax.shape import (
     broadcast as broadcast,
     broadcast_in_dim as broadcast_in_dim,

@@ -36,7 +36,7 @@ def getitem(x, index):
     """``x[index]`` for an array or tracer."""
     entries, nones = entries_of(get_aval(x).shape, index)
     if all(type(e) in (int, slice) for e in entries):
-        if isinstance(x, _native.Array) and current_trace() is base_trace:
+        if isinstance(x, _native.Array) and x._device is None and current_trace() is base_trace:
             return _concrete_slice(x, entries, nones)
         return _static_slice(x, entries, nones)
     x, entries = expand_nones(x, entries, nones)
@@ -325,6 +325,9 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
             np.stack([np.broadcast_to(c, batch) for c in columns], -1) if columns else np.zeros((*batch, 0), np.int32)
         )
     else:
+        if len({get_aval(c).dtype for c in columns}) > 1:
+            wide = np.dtype(np.int64 if any(get_aval(c).dtype.itemsize > 4 for c in columns) else np.int32)
+            columns = [convert(c, wide) for c in columns]
         spread = [reshape(broadcast_to(c, batch), (*batch, 1)) for c in columns]
         indices = lax_shape.concatenate(spread, rank) if len(spread) > 1 else spread[0]
 

@@ -17,10 +17,13 @@ from addax.core import tree
 from addax.core.avals import ShapedArray, is_valid_type
 from addax.core.builder import JaxprTrace
 from addax.core.config import current_context
-from addax.core.execution import CompileOptions, compile_program
+from addax.core.execution import CompileOptions, compile_program, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, dce_jaxpr, eval_jaxpr
+from addax.core.sharding import as_sharding
 from addax.core.trace import Tracer, current_trace, swap_trace
+from addax.core.tree_prefix import broadcast_prefix
 from addax.ops.call import jit_p
+from addax.ops.sharding import sharding_constraint
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function, function_name, jax_array
 from addax.transforms.stages import Lowered, ShapeDtypeStruct, Traced, aval_of_spec
 
@@ -52,6 +55,8 @@ def jit(
       donate_argnums, donate_argnames: arguments whose memory the program may reuse; they are deleted by the call.
       keep_unused: pass arguments to the compiled program even if it does not read them.
       device, backend: where to run.
+      in_shardings, out_shardings: where arguments are to be and results shall be: shardings, `PartitionSpec`s for the
+        mesh in scope, None for anywhere, or pytrees of these that are prefixes of the arguments and of the result.
       inline: within an outer traced function, insert the equations instead of one call.
       compiler_options: passed to the engine.
 
@@ -76,11 +81,9 @@ def jit(
         raise TypeError(
             f"jit cannot compile {describe_function(fun)}: generators and coroutines are not pure functions."
         )
-    if in_shardings is not None or out_shardings is not None:
-        raise NotImplementedError("jit: in_shardings and out_shardings need the XLA engine, which is not there yet.")
     jitted = _Jitted(
         fun, static_argnums, static_argnames, donate_argnums, donate_argnames, keep_unused, device, inline,
-        compiler_options or {},
+        compiler_options or {}, in_shardings, out_shardings,
     )  # fmt: skip
     return jitted.make_callable()
 
@@ -90,8 +93,9 @@ class _Jitted:
 
     def __init__(
         self, fun, static_argnums, static_argnames, donate_argnums, donate_argnames, keep_unused, device, inline,
-        compiler_options,
+        compiler_options, in_shardings=None, out_shardings=None,
     ):  # fmt: skip
+        self.in_shardings, self.out_shardings = in_shardings, out_shardings
         self.fun, self.keep_unused, self.device, self.inline = fun, keep_unused, device, inline
         self.compiler_options = tuple(sorted(compiler_options.items()))
         self.static_argnums, self.static_argnames = resolve_arguments(
@@ -164,12 +168,46 @@ class _Jitted:
         if current_context().disable_jit:
             return self.fun(*args, **kwargs)
         leaves, _, _, closed, out_tree = self.traced(args, kwargs)
+        if self.in_shardings is not None:
+            leaves = constrain(leaves, spread(self.in_shardings, self.split_static(args, kwargs)[0], "in_shardings"))
         if self.inline:
             outs = eval_jaxpr(closed.jaxpr, closed.consts, *leaves)
         else:
             closed, leaves = hoist_tracers(closed, leaves)
             outs = jit_p.bind(*leaves, jaxpr=closed, name=function_name(self.fun))
+        if self.out_shardings is not None:
+            outs = constrain(outs, self.results_at(out_tree))
         return out_tree.unflatten(outs)
+
+    # -- placement
+
+    def arguments_at(self, args: tuple, kwargs: dict, leaves: Sequence[Any]) -> tuple[Any, ...]:
+        """Where each leaf of the arguments is to be: as ``in_shardings`` says, or where it was put; None for anywhere.
+
+        Raises:
+          ValueError: if an argument was put elsewhere than ``in_shardings`` says.
+        """
+        here = shardings_of(leaves)
+        if self.in_shardings is None:
+            return here
+        dynamic, _, _, _ = self.split_static(args, kwargs)
+        if kwargs:
+            raise ValueError("jit does not support kwargs when in_shardings is specified: pass them by position.")
+        wanted = spread(self.in_shardings, dynamic, "in_shardings")
+        for i, (x, want) in enumerate(zip(leaves, wanted, strict=True)):
+            if want is not None and here and here[i] is not None and not here[i].is_equivalent_to(want, x.ndim):
+                raise ValueError(
+                    f"Sharding passed to jit does not match the sharding on the respective arg. Got jit sharding: {want},\n"
+                    f"arg sharding: {here[i]} for arg type: {x.aval.str_short(False)}. Move it first: "
+                    "addax.device_put(x, sharding)."
+                )
+        return tuple(w if w is not None else (here[i] if here else None) for i, w in enumerate(wanted))
+
+    def results_at(self, out_tree) -> tuple[Any, ...]:
+        """Where each result is to be; () if nothing was asked for."""
+        if self.out_shardings is None:
+            return ()
+        return tuple(spread(self.out_shardings, out_tree.unflatten([0] * out_tree.num_leaves), "out_shardings"))
 
     def donated_leaves(self, args: tuple, kwargs: dict) -> tuple[int, ...]:
         if not self.donate_argnums and not self.donate_argnames:
@@ -196,14 +234,17 @@ class _Jitted:
 
     def compile(self, args: tuple, kwargs: dict):
         """Called by the C++ call path for a new signature: trace and compile, give back its cache entry."""
-        _, _, avals, closed, out_tree = self.traced(args, kwargs)
+        leaves, _, avals, closed, out_tree = self.traced(args, kwargs)
         donated = self.donated_leaves(args, kwargs)
         kept, program = (None, closed) if self.keep_unused else drop_unused(closed)
         if kept is not None:
             kept_donated = tuple(i for i, k in enumerate(kept) if k in set(donated))
         else:
             kept_donated = donated
-        options = CompileOptions(self.device, kept_donated, self.compiler_options)
+        where = self.arguments_at(args, kwargs, leaves)
+        if kept is not None and where:
+            where = tuple(where[i] for i in kept)
+        options = CompileOptions(self.device, kept_donated, self.compiler_options, where, self.results_at(out_tree))
         compiled = compile_program(program, options)
         return _native.Entry(compiled.executable, out_tree, kept, donated, tuple(avals))
 
@@ -211,9 +252,15 @@ class _Jitted:
 
     def trace(self, *args, **kwargs) -> Traced:
         """Trace for these arguments (arrays or `ShapeDtypeStruct`), without compiling."""
-        _, in_tree, avals, closed, out_tree = self.traced(args, kwargs, specs=True)
-        return Traced(closed, in_tree, out_tree, avals, function_name(self.fun), self.donated_leaves(args, kwargs),
-                      CompileOptions(self.device, (), self.compiler_options))  # fmt: skip
+        leaves, in_tree, avals, closed, out_tree = self.traced(args, kwargs, specs=True)
+        where = self.arguments_at(args, kwargs, leaves)
+        if not where:  # descriptions of arrays may say where those will be
+            where = tuple(getattr(x, "sharding", None) if isinstance(x, ShapeDtypeStruct) else None for x in leaves)
+            where = where if any(where) else ()
+        return Traced(
+            closed, in_tree, out_tree, avals, function_name(self.fun), self.donated_leaves(args, kwargs),
+            CompileOptions(self.device, (), self.compiler_options, where, self.results_at(out_tree)),
+        )  # fmt: skip
 
     def lower(self, *args, **kwargs) -> Lowered:
         """Trace and lower for these arguments; ``.as_text(stage)`` shows every stage, ``.compile()`` finishes."""
@@ -223,6 +270,17 @@ class _Jitted:
         """The shapes and dtypes of the results, as `ShapeDtypeStruct`, without running anything."""
         _, _, _, closed, out_tree = self.traced(args, kwargs, specs=True)
         return out_tree.unflatten([ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in closed.out_avals])
+
+
+def spread(prefix, tree_: Any, what: str) -> list:
+    """Shardings for the leaves of a tree, from a prefix of it."""
+    found = broadcast_prefix(prefix, tree_, is_leaf=lambda s: s is None)
+    return [None if s is None else as_sharding(s, what) for s in found]
+
+
+def constrain(leaves: Sequence[Any], shardings: Sequence[Any]) -> list:
+    """The leaves of a traced call, laid out as its shardings say."""
+    return [x if s is None else sharding_constraint.bind(x, sharding=s) for x, s in zip(leaves, shardings, strict=True)]
 
 
 class Hashable:
@@ -289,12 +347,10 @@ def hoist_tracers(closed: ClosedJaxpr, args: list) -> tuple[ClosedJaxpr, list]:
 
 def drop_unused(closed: ClosedJaxpr) -> tuple[tuple[int, ...] | None, ClosedJaxpr]:
     """``(indices of the arguments that are read, the program of those)``; indices are None if all are."""
-    jaxpr = closed.jaxpr
-    _, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    jaxpr, used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars), keep_inputs=False)
     if all(used):
         return None, closed
-    kept = tuple(i for i, u in enumerate(used) if u)
-    return kept, ClosedJaxpr(jaxpr.replace(invars=[jaxpr.invars[i] for i in kept]), closed.consts)
+    return tuple(i for i, u in enumerate(used) if u), ClosedJaxpr(jaxpr, closed.consts)
 
 
 def resolve_arguments(fun, nums, names, nums_label: str, names_label: str) -> tuple[tuple[int, ...], tuple[str, ...]]:

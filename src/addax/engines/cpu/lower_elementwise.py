@@ -13,7 +13,10 @@ from addax.core.jaxpr import Eqn
 from addax.engines.cpu.loop_ops import DTYPES, OPS, check_types
 
 # jaxpr primitive -> op, where the names differ
-RENAMED = {"convert_element_type": "convert", "add_any": "add", "copy_p": "copy", "stop_gradient": "copy"}
+RENAMED = {
+    "convert_element_type": "convert", "add_any": "add", "copy_p": "copy", "stop_gradient": "copy",
+    "sharding_constraint": "copy",
+}  # fmt: skip
 SAME = frozenset(OPS) - {"iota", "select", "fma", "convert"}
 
 # reduction -> accumulator

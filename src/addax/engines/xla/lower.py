@@ -5,8 +5,7 @@ The rules stand in one file per family, ``lower_*.py``; importing them here fill
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,10 +23,12 @@ from addax.engines.xla import (  # noqa: F401
     lower_random,
     lower_reduce,
     lower_shape,
+    lower_sharding,
     lower_sort,
     lower_special,
 )
 from addax.engines.xla.block import Block, Value
+from addax.engines.xla.lower_callback import HostCallback
 from addax.engines.xla.module import Function, Module, Target
 from addax.engines.xla.program import captured_consts, has_order, lower_jaxpr, type_of
 from addax.engines.xla.rules import RULES
@@ -50,7 +51,7 @@ class Program:
         self,
         text: str,
         captured: list[np.ndarray],
-        callbacks: list[Callable[..., Any]],
+        callbacks: list[HostCallback],
         parameters: list[Value],
         results: list[Value],
         ordered: bool,

@@ -1,0 +1,147 @@
+"""Which devices there are, and which engine runs what.
+
+One CPU is the embedded engine's: it starts at once and needs nothing installed. A program that asks for several devices
+(``config.update("addax_num_cpu_devices", 8)``), for an accelerator, or for an array that is on one, gets XLA. The choice
+shows in ``array.device`` and ``array.sharding``.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from typing import Any
+
+from addax.core.config import config, num_cpu_devices, platforms
+from addax.core.context import current_context
+from addax.core.execution import CompileOptions, meshes_in
+from addax.core.jaxpr import ClosedJaxpr
+from addax.core.mesh import Mesh
+from addax.engines.cpu import cpu_engine
+from addax.engines.devices import CpuDevice, cpu_device
+
+ALIASES = {"gpu": "cuda", "cuda": "cuda", "tpu": "tpu", "cpu": "cpu"}
+
+
+class _State:
+    """What has been started: options that would change it are refused from then on."""
+
+    platform: str | None = None
+    uses_xla = False
+    cpu_devices: list[Any] | None = None
+
+
+_state = _State()
+
+
+def default_platform() -> str:
+    """The platform programs run on by default: the first of `addax_platforms`; else a GPU if its plugin is installed and
+    the machine has one; else the CPU."""
+    if _state.platform is None:
+        named = platforms.value or config.addax_platform_name or ""
+        wanted = [p.strip() for p in named.split(",") if p.strip()]
+        for p in wanted:
+            if p not in ALIASES:
+                raise RuntimeError(
+                    f"Unknown backend: {p!r} is not one of 'cpu', 'gpu', 'cuda', 'tpu' (addax_platforms)."
+                )
+        if wanted:
+            _state.platform = ALIASES[wanted[0]]
+        else:
+            _state.platform = "cuda" if _gpu_present() else "cpu"
+        if _state.platform != "cpu":
+            _state.uses_xla = True
+    return _state.platform
+
+
+def _gpu_present() -> bool:
+    return os.path.exists("/dev/nvidia0") and any(importlib.metadata.packages_distributions().get("jax_plugins", ()))
+
+
+def devices(backend: str | None = None) -> list[Any]:
+    """The devices of a platform (by default the default one), of all processes.
+
+    Raises:
+      RuntimeError: if there is no such platform, or it has no devices here.
+    """
+    if backend is not None and backend not in ALIASES:
+        raise RuntimeError(f"Unknown backend {backend!r}: expected one of 'cpu', 'gpu', 'cuda', 'tpu'.")
+    platform = default_platform() if backend is None else ALIASES[backend]
+    if platform == "cpu":
+        if _state.cpu_devices is None:
+            _state.cpu_devices = _xla_devices("cpu") if _cpu_is_shared() else [cpu_device]
+        return list(_state.cpu_devices)
+    return _xla_devices(platform)
+
+
+def _cpu_is_shared() -> bool:
+    return num_cpu_devices.value > 1
+
+
+def _xla_devices(platform: str) -> list[Any]:
+    from addax.engines.xla.client import devices as of
+
+    _state.uses_xla = True
+    return of(platform)
+
+
+def default_device() -> Any:
+    """Where arrays are made and programs run when nothing says otherwise: option `addax_default_device`, else the first
+    device of the default platform."""
+    chosen = current_context().default_device
+    if chosen is not None:
+        return devices(chosen)[0] if isinstance(chosen, str) else chosen
+    return devices()[0]
+
+
+def is_native(device: Any) -> bool:
+    """Whether the embedded engine runs on a device."""
+    return isinstance(device, CpuDevice)
+
+
+def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
+    """Compile with the engine of the devices that the program's arguments, results or meshes are on."""
+    if not _state.uses_xla and options.device is None and _default_is_native():
+        return cpu_engine.compile(closed, options)
+    placed = [s for s in (*(options.in_shardings or ()), *(options.out_shardings or ())) if s is not None]
+    meshes = [m for m in meshes_in(closed) if isinstance(m, Mesh)]
+    if placed or meshes:
+        native = all(is_native(d) for s in placed for d in s.device_list)
+        native = native and all(is_native(d) for m in meshes for d in m.devices.flat)
+    else:
+        device = options.device
+        if device is None:
+            device = current_context().default_device
+            if device is None and default_platform() != "cpu":
+                device = devices()[0]
+        if isinstance(device, str):
+            device = devices(device)[0]
+        native = device is None or is_native(device)
+        if not native:
+            # If nothing binds the program to this device, its results may be used with arrays that are elsewhere.
+            return _xla().compile(closed, options, device)
+    return cpu_engine.compile(closed, options) if native else _xla().compile(closed, options)
+
+
+def _default_is_native() -> bool:
+    return current_context().default_device is None and default_platform() == "cpu"
+
+
+def _xla():
+    from addax.engines.xla.engine import xla_engine
+
+    return xla_engine
+
+
+def _refuse_late(name: str):
+    def hook(value: Any) -> None:
+        if _state.cpu_devices is not None or _state.platform is not None:
+            raise RuntimeError(
+                f"addax_{name} must be set before the first computation and the first call of addax.devices(): "
+                f"the devices of this process are {devices()}."
+            )
+
+    return hook
+
+
+for _name in ("num_cpu_devices", "platforms", "platform_name"):
+    config.on_update(_name, _refuse_late(_name))

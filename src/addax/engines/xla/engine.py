@@ -1,0 +1,246 @@
+"""The engine's face: a program with its arguments' placements in, a function of Arrays out.
+
+`XlaEngine.compile` decides on which devices a program runs and how they are numbered, lowers it with the shardings of
+its arguments and results as attributes, and lets XLA's partitioner (Shardy) do the rest. What it chose for results
+that nobody placed is read back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from addax.core.execution import CompileOptions, meshes_in
+from addax.core.jaxpr import ClosedJaxpr
+from addax.core.mesh import Mesh
+from addax.core.primitive import Primitive
+from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from addax.engines.xla import compat
+from addax.engines.xla.arrays import buffer_at, put_host, wrap
+from addax.engines.xla.buffers import Aval
+from addax.engines.xla.executable import load
+from addax.engines.xla.lower import Program, has_rule, lower
+from addax.engines.xla.module import Target
+from addax.engines.xla.placement import mesh_text, placement, sharding_of, spec_text
+from addax.engines.xla.types import storage_dtype
+
+_REPLICATED = PartitionSpec()
+
+
+class ShardedTarget(Target):
+    """What a module over several devices is compiled for: also the meshes that it names."""
+
+    __slots__ = ("devices", "meshes")
+
+    def __init__(self, platform: str, devices: Sequence[Any], meshes: Sequence[Any], inputs, outputs, ranks):
+        self.devices = tuple(devices)
+        self.meshes = {
+            m.abstract_mesh if not isinstance(m, Mesh) else m: f"mesh{i or ''}" for i, m in enumerate(meshes)
+        }
+        axes = meshes[0].shape_tuple if meshes else ()
+        super().__init__(
+            platform, axes, len(self.devices), "\n".join(mesh_text(n, m, devices) for m, n in self.meshes.items()),
+            lambda i: self._attribute(inputs[i], ranks[0][i]) if i < len(inputs) else None,
+            lambda i: self._attribute(outputs[i], ranks[1][i]),
+        )  # fmt: skip
+
+    def _attribute(self, sharding: Sharding | None, ndim: int) -> str | None:
+        if not isinstance(sharding, NamedSharding):
+            return None
+        return f"sdy.sharding = #sdy.sharding{spec_text(self.meshes[sharding.mesh], sharding.spec, ndim)}"
+
+
+class _Pending(threading.local):
+    """What the last program over several CPU devices returned. Its collectives hold threads of a pool until they are
+    done; launching the next before that can leave both short of threads for ever.
+    """
+
+    def __init__(self):
+        self.outs: list[Any] = []
+
+
+_pending = _Pending()
+
+
+class XlaCompiled:
+    """A compiled program. ``executable`` is what the call path runs: a function of a list of Arrays."""
+
+    def __init__(self, closed: ClosedJaxpr, options: CompileOptions, devices: Sequence[Any], meshes: Sequence[Mesh]):
+        self._closed = closed
+        self.devices = tuple(devices)
+        default: Sharding = SingleDeviceSharding(devices[0])
+        if len(devices) > 1:
+            default = NamedSharding(meshes[0], _REPLICATED)
+        given = options.in_shardings or (None,) * len(closed.in_avals)
+        self.in_shardings = [default if s is None else s for s in given]
+        wanted = options.out_shardings or (None,) * len(closed.out_avals)
+        for s, a in zip((*self.in_shardings, *wanted), (*closed.in_avals, *closed.out_avals), strict=True):
+            if s is not None:
+                s.shard_shape(a.shape)
+        platform = devices[0].platform
+        ranks = [a.ndim for a in closed.in_avals], [a.ndim for a in closed.out_avals]
+        many = len(devices) > 1
+        self._target = ShardedTarget(
+            platform, devices, meshes if many else (), self.in_shardings if many else (),
+            wanted if many else (None,) * len(wanted), ranks,
+        )  # fmt: skip
+        self._program: Program = lower(closed, self._target, options.donated)
+        self._loaded = load(self._program, self._target, devices)
+        self.out_shardings = self._results(wanted, default, meshes)
+        # Uncommitted results are those of a program that nothing binds to its device.
+        self.committed = len(devices) > 1 or any(s is not None for s in (*given, *wanted)) or options.device is not None
+        self._handlers = [
+            compat.array_result_handler(Aval(a.shape, storage_dtype(a.dtype)), placement(s))
+            for a, s in zip(closed.out_avals, self.out_shardings, strict=True)
+        ]
+        self._captured = [put_host(x, default) for x in self._program.captured]
+        self._waits = many and platform == "cpu"
+
+    def _results(self, wanted, default: Sharding, meshes) -> list[Sharding]:
+        if len(self.devices) == 1 or all(s is not None for s in wanted):
+            return [default if s is None else s for s in wanted]
+        with compat.without_jax():
+            chosen = self._loaded.get_output_shardings()
+        assert chosen is not None
+        return [
+            s if s is not None else sharding_of(proto, meshes[0], a.ndim)
+            for s, proto, a in zip(wanted, chosen, self._closed.out_avals, strict=True)
+        ]
+
+    def executable(self, arrays: Sequence[Any]) -> list[Any]:
+        """Launch. Results may not be ready yet."""
+        sent = []
+        for x, sharding in zip(arrays, self.in_shardings, strict=True):
+            buffer = x._buffer if x._device is sharding else None
+            sent.append(buffer_at(x, sharding) if buffer is None else buffer)
+        if self._waits:
+            _pending.outs, previous = [], _pending.outs
+            for out in previous:
+                if not out.is_deleted():
+                    out.block_until_ready()
+        results = self._loaded.execute_sharded([*sent, *self._captured], with_tokens=self._program.ordered)
+        outs = results.consume_with_handlers(self._handlers)
+        if self._waits:
+            _pending.outs = outs
+        if self._program.ordered:
+            results.consume_token().block_until_ready()
+        if self._program.callbacks:
+            self._wait_for_callbacks(outs)
+        return [
+            wrap(buffer, aval, sharding, self.committed)
+            for buffer, aval, sharding in zip(outs, self._closed.out_avals, self.out_shardings, strict=True)
+        ]
+
+    def _wait_for_callbacks(self, outs: Sequence[Any]) -> None:
+        """Host functions raise where the program is called, not where its results are read."""
+        try:
+            for out in outs:
+                out.block_until_ready()
+        except compat.XlaRuntimeError:
+            for callback in self._program.callbacks:
+                error = getattr(callback, "error", None)
+                if error is not None:
+                    callback.error = None
+                    raise error from None
+            raise
+
+    run = executable
+
+    def as_text(self, stage: str = "hlo") -> str:
+        """The program at a stage: "jaxpr", "stablehlo" as sent to XLA, or "hlo" as XLA has optimised it."""
+        if stage == "jaxpr":
+            return str(self._closed)
+        if stage == "stablehlo":
+            return self._program.text
+        if stage == "hlo":
+            with compat.without_jax():
+                return "\n\n".join(m.to_string() for m in self._loaded.hlo_modules())
+        raise ValueError(f'unknown stage {stage!r}; the XLA engine has "jaxpr", "stablehlo" and "hlo"')
+
+    def cost_analysis(self) -> dict[str, float]:
+        with compat.without_jax():
+            return dict(self._loaded.cost_analysis())
+
+    def memory_analysis(self) -> Any:
+        return self._loaded.get_compiled_memory_stats()
+
+
+class XlaEngine:
+    """Programs for GPUs, TPUs, and several devices at once."""
+
+    name = "xla"
+
+    def compile(self, closed: ClosedJaxpr, options: CompileOptions, device: Any = None) -> XlaCompiled:
+        """Compile a program for the devices that its arguments are on, or else for ``device``.
+
+        Raises:
+          ValueError: if they are on different sets of devices.
+          NotImplementedError: naming a primitive that has no lowering.
+        """
+        devices, meshes = plan_devices(closed, options, device)
+        return XlaCompiled(closed, options, devices, meshes)
+
+    def supports(self, primitive: Primitive) -> bool:
+        return has_rule(primitive)
+
+
+def plan_devices(closed: ClosedJaxpr, options: CompileOptions, device: Any = None) -> tuple[list[Any], list[Mesh]]:
+    """``(devices in the order of partitions, meshes)`` of a program."""
+    inner = meshes_in(closed)
+    placed = [s for s in (*(options.in_shardings or ()), *(options.out_shardings or ())) if s is not None]
+    meshes = list(dict.fromkeys([*(s.mesh for s in placed if isinstance(s, NamedSharding)), *inner]))
+    concrete = [m for m in meshes if isinstance(m, Mesh)]
+    if concrete:
+        devices = list(concrete[0].devices.flat)
+    elif placed:
+        devices = list(placed[0].device_list)
+    elif device is not None:
+        devices = [device]
+    else:
+        raise ValueError("nothing says on which device this program runs")
+    expected = set(devices)
+    for i, s in enumerate(options.in_shardings or ()):
+        if s is not None and s.device_set != expected:
+            raise incompatible_devices(closed, i, s, options, devices)
+    for s in placed:
+        if s.device_set != expected:
+            raise ValueError(
+                f"out_shardings name other devices, {ids(s.device_list)}, than the arguments, {ids(devices)}"
+            )
+    for m in concrete:
+        if set(m.devices.flat) != expected:
+            raise ValueError(
+                f"{m!r} has other devices, {ids(m.devices.flat)}, than the arguments of the program, {ids(devices)}"
+            )
+    return devices, concrete
+
+
+def ids(devices) -> list[int]:
+    return [d.id for d in devices]
+
+
+def incompatible_devices(closed: ClosedJaxpr, i: int, sharding: Sharding, options, devices) -> ValueError:
+    """The error for arguments that were put on different devices, which names two of them."""
+    info = closed.jaxpr.debug_info
+    names = list(getattr(info, "arg_names", None) or [])
+    of = "" if info is None else f" of {info.func_name.partition(' at ')[0]}"
+
+    def describe(k: int, where: Sequence[Any]) -> str:
+        name = names[k] if k < len(names) else f"{k}"
+        return (
+            f"argument {name}{of} with type {closed.in_avals[k].str_short(False)} and with device ids {ids(where)} on "
+            f"platform {next(iter(where)).platform.upper()}"
+        )
+
+    other = next(
+        (k for k, s in enumerate(options.in_shardings) if s is not None and s.device_set == set(devices)), None
+    )
+    against = describe(other, devices) if other is not None else f"a mesh of devices {ids(devices)}"
+    return ValueError(
+        f"Received incompatible devices for jitted computation. Got {against} and {describe(i, list(sharding.device_list))}. "
+        "Put them on the same devices with addax.device_put(x, sharding)."
+    )
+
+
+xla_engine = XlaEngine()

@@ -1,0 +1,154 @@
+"""Shardings in the runtime's terms, and back: tile assignments (HLO) and ``sdy`` text.
+
+A tile assignment is an array of device positions: one dimension per dimension of the value, as long as the cuts, and a
+last one for the copies of each part.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from addax.core.mesh import Mesh
+from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from addax.engines.xla.compat import xla_client
+
+
+class Placement:
+    """A sharding as the runtime wants to see it. It looks for these attributes on the class: hence properties."""
+
+    def __init__(self, sharding: Sharding):
+        self.sharding = sharding
+        self.devices = sharding.device_list
+        self._list = xla_client.DeviceList(self.devices)
+        self._hlo: dict[int, Any] = {}
+
+    _internal_device_list = property(lambda self: self._list)
+    memory_kind = property(lambda self: None)
+    device_set = property(lambda self: set(self.devices))
+
+    def _to_xla_hlo_sharding(self, num_dimensions: int) -> Any:
+        found = self._hlo.get(num_dimensions)
+        if found is None:
+            found = self._hlo[num_dimensions] = hlo_sharding(self.sharding, num_dimensions, self.devices)
+        return found
+
+
+def placement(sharding: Sharding) -> Placement:
+    """The runtime's description of a sharding, made once."""
+    found = sharding._runtime
+    if found is None:
+        found = sharding._runtime = Placement(sharding)
+    return found
+
+
+def tile_assignment(sharding: Sharding, ndim: int, devices: Sequence[Any]) -> np.ndarray | None:
+    """Positions in ``devices`` of the devices that hold each part: shape ``(*cuts, copies)``; None if all hold all."""
+    if isinstance(sharding, SingleDeviceSharding) or sharding.is_fully_replicated:
+        return None
+    assert isinstance(sharding, NamedSharding)
+    mesh, order = sharding.mesh, {d: i for i, d in enumerate(devices)}
+    ids = np.array([order[d] for d in mesh.devices.flat]).reshape(mesh.devices.shape)
+    cut = [mesh.axis_names.index(a) for d in range(ndim) for a in sharding.spec.axes_of(d)]
+    rest = [i for i in range(len(mesh.axis_names)) if i not in cut]
+    cuts = sharding.cuts(ndim)
+    return ids.transpose(cut + rest).reshape(*cuts, ids.size // math.prod(cuts))
+
+
+def hlo_sharding(sharding: Sharding, ndim: int, devices: Sequence[Any]) -> Any:
+    """The HLO sharding of a value of ``ndim`` dimensions in a program whose partitions run on ``devices``."""
+    tiles = tile_assignment(sharding, ndim, devices)
+    if tiles is None:
+        return xla_client.HloSharding.replicate()
+    proto = xla_client.OpSharding()
+    proto.type = xla_client.OpSharding.Type.OTHER
+    if tiles.shape[-1] == 1:
+        tiles = tiles[..., 0]
+    else:
+        proto.replicate_on_last_tile_dim = True
+    proto.tile_assignment_dimensions = list(tiles.shape)
+    proto.tile_assignment_devices = tiles.reshape(-1).tolist()
+    return xla_client.HloSharding.from_proto(proto)
+
+
+def sharding_of(proto: Any, mesh: Mesh, ndim: int) -> NamedSharding:
+    """The sharding over ``mesh`` that the compiler chose for a value.
+
+    Raises:
+      NotImplementedError: if it does not follow the axes of the mesh.
+    """
+    hlo = xla_client.HloSharding.from_proto(proto)
+    if hlo.is_replicated():
+        return NamedSharding(mesh, PartitionSpec())
+    dims = list(hlo.tile_assignment_dimensions())
+    wanted = np.array(hlo.tile_assignment_devices()).reshape(*dims[:ndim], -1)
+    key = (mesh, wanted.shape, wanted.tobytes())
+    spec = _specs.get(key)
+    if spec is None:
+        spec = _specs[key] = _find_spec(mesh, wanted)
+    return NamedSharding(mesh, spec)
+
+
+_specs: dict[Any, PartitionSpec] = {}
+
+
+def _find_spec(mesh: Mesh, wanted: np.ndarray) -> PartitionSpec:
+    """Try the ways to give mesh axes to the dimensions that are cut; a mesh has few."""
+    cuts = wanted.shape[:-1]
+    devices = list(mesh.devices.flat)
+    # Copies of a part may stand in any order.
+    sets = np.sort(wanted, axis=-1)
+
+    def search(d: int, free: tuple, entries: list) -> PartitionSpec | None:
+        if d == len(cuts):
+            spec = PartitionSpec(*entries).trimmed()
+            tiles = tile_assignment(NamedSharding(mesh, spec), len(cuts), devices)
+            return spec if tiles is not None and np.array_equal(np.sort(tiles, axis=-1), sets) else None
+        for count in range(len(free) + 1):
+            for axes in itertools.permutations(free, count):
+                if math.prod(mesh.shape[a] for a in axes) == cuts[d]:
+                    found = search(d + 1, tuple(a for a in free if a not in axes), [*entries, axes])
+                    if found is not None:
+                        return found
+        return None
+
+    spec = search(0, tuple(a for a in mesh.axis_names if mesh.shape[a] > 1), [])
+    if spec is None:
+        raise NotImplementedError(
+            f"XLA gave a result the tile assignment {wanted.shape}, which does not follow the axes of {mesh!r}: say "
+            "where it should be, with out_shardings or with_sharding_constraint."
+        )
+    return spec
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Text
+
+
+def mesh_text(name: str, mesh: Any, devices: Sequence[Any]) -> str:
+    """The declaration of a mesh in a module whose partitions run on ``devices``."""
+    axes = ", ".join(f'"{n}"={s}' for n, s in mesh.shape_tuple)
+    ids = ""
+    if isinstance(mesh, Mesh):
+        order = {d: i for i, d in enumerate(devices)}
+        positions = [order[d] for d in mesh.devices.flat]
+        if positions != list(range(len(positions))):
+            ids = f", device_ids=[{', '.join(map(str, positions))}]"
+    return f"sdy.mesh @{name} = <[{axes}]{ids}>"
+
+
+def spec_text(mesh_name: str, spec: PartitionSpec, ndim: int, free: bool = False) -> str:
+    """``<@mesh, [{"x"}, {}]>``. Dimensions that are unconstrained (all that are not cut, if ``free``) are open."""
+    dims = []
+    for d in range(ndim):
+        axes = spec.axes_of(d)
+        entry = spec[d] if d < len(spec) else None
+        names = [f'"{a}"' for a in axes]
+        if entry is PartitionSpec.UNCONSTRAINED or (free and not axes):
+            names.append("?")
+        dims.append("{" + ", ".join(names) + "}")
+    return f"<@{mesh_name}, [{', '.join(dims)}]>"
