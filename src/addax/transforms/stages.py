@@ -107,7 +107,7 @@ class Lowered:
         return self._compiled
 
     def as_text(self, dialect: str | None = None, **_) -> str:
-        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"."""
+        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"; "stablehlo", or "hlo"."""
         if dialect in (None, "jaxpr"):
             return str(self._traced.jaxpr)
         return self._program().as_text(dialect)

@@ -50,7 +50,12 @@ class CpuExecutable:
     __call__ = run
 
     def as_text(self, stage: str = "asm") -> str:
-        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"."""
+        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"; or "stablehlo", and "hlo", as the XLA
+        engine would have it."""
+        if stage in ("stablehlo", "hlo"):
+            from addax.engines.xla.inspect import text  # an engine of its own, loaded when asked for
+
+            return text(self._closed, stage)
         if stage == "jaxpr":
             return str(self._closed)
         if stage == "simplified":
@@ -59,7 +64,9 @@ class CpuExecutable:
             return render_steps(self._assembled)
         if stage in ("llvm", "asm"):
             return objects.text(self._assembled.nests, stage)
-        raise ValueError(f'unknown stage {stage!r}; expected "jaxpr", "simplified", "loops", "llvm" or "asm"')
+        raise ValueError(
+            f'unknown stage {stage!r}; expected "jaxpr", "simplified", "loops", "llvm", "asm", "stablehlo" or "hlo"'
+        )
 
     def cost_analysis(self) -> dict[str, float]:
         """Estimates: floating-point operations, bytes moved by arguments and results, seconds on one thread."""

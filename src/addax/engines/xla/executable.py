@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from addax.core.jaxpr import ClosedJaxpr
 from addax.engines.xla import buffers, compat
-from addax.engines.xla.block import Value
 from addax.engines.xla.buffers import Aval, Placement
 from addax.engines.xla.client import client as client_of
 from addax.engines.xla.compat import xla_client
@@ -19,26 +17,21 @@ from addax.engines.xla.module import Target
 
 
 class XlaExecutable:
-    """A compiled program on the devices of one platform.
+    """A compiled program on one device.
 
-    ``executable(arrays)`` takes and gives arrays in the runtime's own class; ``run`` takes and gives NumPy arrays.
-    Several devices each run the program on arrays of their own (the collectives in it tie them together); then the
-    arguments and results of ``run`` have a leading dimension, one entry per device.
+    Calling it takes and gives arrays in the runtime's own class; ``run`` takes and gives NumPy arrays.
     """
 
-    def __init__(self, program: Program, target: Target, loaded: Any, devices: Sequence[Any]):
-        self.program, self.target = program, target
+    def __init__(self, program: Program, loaded: Any, device: Any):
+        self.program = program
         self._loaded = loaded
-        self._devices = list(devices)
+        self._devices = [device]
         self._placement = Placement(self._devices)
         self._handlers = [compat.array_result_handler(Aval(t.shape, t.dtype), self._placement) for t in program.results]
-        self._captured = [self._put_everywhere(x) for x in program.captured]
+        self._captured = [self._put(x) for x in program.captured]
 
-    def _put_everywhere(self, value: np.ndarray) -> Any:
-        return self._put([value] * len(self._devices))
-
-    def _put(self, values: Sequence[np.ndarray]) -> Any:
-        return buffers.put(values, self._placement, self._devices)
+    def _put(self, value: np.ndarray) -> Any:
+        return buffers.put([value], self._placement, self._devices)
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         """Launch; results may not be ready yet."""
@@ -53,33 +46,29 @@ class XlaExecutable:
         return self.run
 
     def run(self, arrays: Sequence[Any]) -> list[np.ndarray]:
-        """Run on NumPy arrays of exactly the types compiled for, and wait for the results."""
-        n = len(self._devices)
-        prefix = () if n == 1 else (n,)
+        """Run on NumPy arrays of exactly the types compiled for, and wait for the results.
+
+        Raises:
+          TypeError: naming an argument of another type.
+          Exception: what a host function raised.
+        """
         sent = []
         for i, (x, t) in enumerate(zip(arrays, self.program.parameters, strict=True)):
             x = np.asarray(x)
-            if x.dtype != t.dtype or x.shape != (*prefix, *t.shape):
+            if x.dtype != t.dtype or x.shape != t.shape:
                 raise TypeError(
-                    f"argument {i} has type {x.dtype}{list(x.shape)}; the program was compiled for "
-                    f"{t.dtype}{[*prefix, *t.shape]}"
+                    f"argument {i} has type {x.dtype}{list(x.shape)}; the program was compiled for {t.dtype}{list(t.shape)}"
                 )
-            sent.append(self._put([x] if n == 1 else list(x)))
+            sent.append(self._put(x))
         try:
             outs = self(sent)
-            return [self._fetch(x, t) for x, t in zip(outs, self.program.results, strict=True)]
+            return [buffers.get(x, t.shape, t.dtype) for x, t in zip(outs, self.program.results, strict=True)]
         except compat.XlaRuntimeError:
             for callback in self.program.callbacks:
-                if callback.error is not None:
-                    error, callback.error = callback.error, None
+                error, callback.error = callback.error, None
+                if error is not None:
                     raise error from None
             raise
-
-    def _fetch(self, array: Any, t: Value) -> np.ndarray:
-        if len(self._devices) == 1:
-            return buffers.get(array, t.shape, t.dtype)
-        with compat.without_jax():
-            return np.stack([buffers.get(shard, t.shape, t.dtype) for shard in array._arrays])
 
     def as_text(self, stage: str = "hlo") -> str:
         """The program at a stage: "stablehlo" as sent to XLA, or "hlo" as XLA has optimised it."""
@@ -102,28 +91,23 @@ def compile_program(
     closed: ClosedJaxpr,
     target: Target | None = None,
     donated: Sequence[int] = (),
-    devices: Sequence[Any] | None = None,
     compiler_options: Sequence[tuple[str, Any]] = (),
 ) -> XlaExecutable:
-    """Lower and compile a program for devices of one platform (the first of them by default).
+    """Lower and compile a program for the first device of a platform.
 
     Args:
       compiler_options: names and values of XLA's debug options, ``("xla_backend_optimization_level", 0)``.
     """
     target = target or Target()
     program = lower(closed, target, donated)
-    if devices is None:
-        devices = list(client_of(target.platform).devices())[: target.num_partitions]
-    if len(devices) != target.num_partitions:
-        raise ValueError(
-            f"the program runs on {target.num_partitions} devices of platform {target.platform!r}, got {len(devices)}"
-        )
-    return XlaExecutable(program, target, load(program, target, devices, compiler_options), devices)
+    device = client_of(target.platform).devices()[0]
+    return XlaExecutable(program, load(program, target, [device], compiler_options), device)
 
 
 def load(
     program: Program, target: Target, devices: Sequence[Any], compiler_options: Sequence[tuple[str, Any]] = ()
 ) -> Any:
+    """The executable of a program on devices of one platform, numbered as partitions in the order given."""
     if "@lapack_" in program.text:
         compat.register_lapack()
     options = compile_options(target, devices)
@@ -149,7 +133,3 @@ def compile_options(target: Target, devices: Sequence[Any]) -> Any:
     build.use_spmd_partitioning = sharded
     build.use_shardy_partitioner = True
     return options
-
-
-def fingerprint(program: Program) -> str:
-    return hashlib.sha256(program.text.encode()).hexdigest()

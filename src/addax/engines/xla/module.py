@@ -97,27 +97,28 @@ class Module:
     def __init__(self, name: str, target: Target, locations: bool = True):
         self.name, self.target = _identifier(name), target
         self.captured: list[np.ndarray] = []
-        self.callbacks: list[Callable[..., Any]] = []
+        self.callbacks: list[Any] = []
         self.callees: dict[Any, tuple[Callee, Any]] = {}  # with what the key is an id of, to keep it alive
         self.channels = 0
         self.special: dict[Any, Any] = {}  # programs of special functions, by name and shape
         self._functions: list[str] = []
         self._names = {"main"}
-        self._captured_ids: dict[int, int] = {}
-        self._kept: list[Any] = []
+        self._captured_numbers: dict[Any, int] = {}
         self._locations: dict[Any, str] | None = {} if locations else None
         self._location_lines: list[str] = []
 
     # --- What functions ask for ---
 
     def capture(self, value: np.ndarray) -> int:
-        found = self._captured_ids.get(id(value))
+        """The number of a captured array. One that is captured in several places, as several views, has one number."""
+        key = (value.ctypes.data, value.shape, value.strides, value.dtype)
+        found = self._captured_numbers.get(key)
         if found is None:
-            found = self._captured_ids[id(value)] = len(self.captured)
-            self.captured.append(value)
+            found = self._captured_numbers[key] = len(self.captured)
+            self.captured.append(value)  # which keeps the memory alive
         return found
 
-    def callback(self, fun: Callable[..., Any]) -> int:
+    def callback(self, fun: Any) -> int:
         self.callbacks.append(fun)
         return len(self.callbacks) - 1
 
@@ -207,6 +208,18 @@ class Module:
         if self.target.preamble:
             parts.append(self.target.preamble)
         return "\n".join([*parts, *self._functions, "}", *self._location_lines, ""])
+
+
+def indented(text: str) -> str:
+    """A module with its nested blocks indented, for people."""
+    depth, lines = 0, []
+    for line in text.split("\n"):
+        if line.startswith("}"):
+            depth -= 1
+        lines.append("  " * (depth - line.startswith("^")) + line)
+        if line.endswith("{"):
+            depth += 1
+    return "\n".join(lines)
 
 
 def _aliases(args: Sequence[Value], outs: Sequence[Value], donated: Sequence[int]) -> dict[int, str]:
