@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from addax.core.jaxpr import ClosedJaxpr
-from addax.engines.xla import buffers, compat
+from addax.engines.xla import buffers, compat, disk
 from addax.engines.xla.buffers import Aval, Placement
 from addax.engines.xla.client import client as client_of
 from addax.engines.xla.compat import xla_client
@@ -116,10 +117,18 @@ def load(
     device_list = xla_client.DeviceList(tuple(devices))
     client = devices[0].client
     with compat.without_jax():
-        if not program.callbacks:
+        if program.callbacks:  # with host functions only a parsed module is accepted
+            module = compat.parse_module(program.text)
+            return client.compile_and_load(module, device_list, options, program.callbacks)
+        if any(d.process_index != client.process_index() for d in devices):
             return client.compile_and_load(program.text, device_list, options)
-        # With host functions only a parsed module is accepted.
-        return client.compile_and_load(compat.parse_module(program.text), device_list, options, program.callbacks)
+        name = disk.key(program.text, options, devices)
+        loaded = disk.read(name, options, devices)
+        if loaded is None:
+            start = time.perf_counter()
+            loaded = client.compile_and_load(program.text, device_list, options)
+            disk.write(name, loaded, time.perf_counter() - start)
+        return loaded
 
 
 def compile_options(target: Target, devices: Sequence[Any]) -> Any:

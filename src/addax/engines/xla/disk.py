@@ -1,0 +1,83 @@
+"""Compiled XLA programs on disk, beside the kernels of the CPU engine and under the same rules (engines/cpu/objects.py).
+
+A program is known by its text without locations, the compile options, the version of jaxlib, the platform, the kind of
+device, the CPU, and XLA's flags. What compiles in less than ``addax_persistent_cache_min_compile_time_secs`` is not kept;
+neither are programs that call host functions, which mean something in this process only, or that other processes take
+part in.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+from typing import Any
+
+from addax.core.config import (
+    compilation_cache_dir,
+    enable_compilation_cache,
+    persistent_cache_min_compile_time_secs,
+    persistent_cache_min_entry_size_bytes,
+)
+from addax.engines.cpu import llvm
+from addax.engines.cpu.elf import Image
+from addax.engines.cpu.objects import DiskCache, disk as kernels
+from addax.engines.xla import compat
+from addax.engines.xla.compat import xla_client
+
+_LOCATIONS = re.compile(r"( loc\(#loc\d+\)$)|(^#loc\d+ = .*\n)", re.MULTILINE)
+
+
+@functools.cache
+def _cache(directory: str | None) -> DiskCache:
+    return DiskCache(directory, kernels.max_bytes)
+
+
+def cache() -> DiskCache:
+    """The cache that the configuration names; one without a directory if it is off."""
+    if not enable_compilation_cache.value:
+        return _cache(None)
+    chosen = compilation_cache_dir.value
+    if chosen is None and kernels.directory is not None:
+        chosen = os.path.join(os.path.dirname(kernels.directory), "xla")
+    return _cache(chosen)
+
+
+def key(text: str, options: Any, devices: Any) -> str:
+    """The name of a program's entry."""
+    device = devices[0]
+    parts = (
+        _LOCATIONS.sub("", text), options.SerializeAsString(), compat.jaxlib_version, device.client.platform,
+        device.client.platform_version, device.device_kind, llvm.fingerprint(), os.environ.get("XLA_FLAGS", ""),
+    )  # fmt: skip
+    h = hashlib.blake2b(digest_size=20)
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        h.update(len(data).to_bytes(8, "little"))
+        h.update(data)
+    return h.hexdigest()
+
+
+def read(name: str, options: Any, devices: Any) -> Any:
+    """The executable of an entry, or None."""
+    image = cache().read(name)
+    if image is None:
+        return None
+    try:
+        devices_ = xla_client.DeviceList(tuple(devices))
+        return devices[0].client.deserialize_executable(image.code, devices_, options)
+    except (compat.XlaRuntimeError, ValueError, TypeError):
+        return None  # of another version after all: compile it again
+
+
+def write(name: str, loaded: Any, seconds: float) -> None:
+    """Keep an executable that took ``seconds`` to compile, if that is worth it."""
+    if seconds < persistent_cache_min_compile_time_secs.value or not cache().usable():
+        return
+    try:
+        blob = loaded.serialize()
+    except compat.XlaRuntimeError:
+        return  # not every platform can
+    if len(blob) >= persistent_cache_min_entry_size_bytes.value:
+        cache().write(name, Image(blob, 1, 0, ()))
