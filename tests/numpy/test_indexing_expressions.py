@@ -125,3 +125,11 @@ def test_no_positions_in_an_empty_dimension():
         anp.take_along_axis(anp.zeros((0, 2)), np.zeros((0, 2), np.int32), 0),
         jnp.take_along_axis(jnp.zeros((0, 2)), np.zeros((0, 2), np.int32), 0),
     )
+
+
+def test_indices_of_several_dtypes():
+    with addax.enable_x64(True):
+        x = anp.arange(12).reshape(3, 4)
+        read = addax.jit(lambda i, j: x[i, j])
+        assert read(np.array([1, 2]), np.array([1, -1], np.int32)).tolist() == [5, 11]
+        assert read(np.array([1, 2], np.uint8), np.array([1, -1])).tolist() == [5, 11]

@@ -182,7 +182,8 @@ def svd(
     s = s[..., start:end]
     if not compute_uv:
         return s
-    u: Any = take_along_axis(v, order[..., None, :], axis=-1)[..., start:end]
+    u: Any = take_along_axis(v, order[..., None, :], axis=-1)
+    u = u[..., start:end]
     signs = convert(where(w < 0, -1.0, 1.0), u.dtype)[..., start:end]
     return SVDResult(u, s, adjoint(u * signs[..., None, :]))
 

@@ -60,9 +60,7 @@ def _square(x):
 
 def _vector_norm(x, ord, axes, keepdims):
     if isinstance(ord, str):
-        if ord not in ("inf", "-inf"):
-            raise ValueError(f"Invalid order {ord!r} for vector norm: expected a number, inf or -inf.")
-        ord = float(ord)
+        raise ValueError(f"Invalid order {ord!r} for vector norm: expected a number, or addax.numpy.inf.")
     if isinstance(ord, Tracer):
         return sum_(abs(x) ** ord, axis=axes, keepdims=keepdims) ** (1 / asarray(ord))
     if ord == np.inf:
@@ -133,7 +131,7 @@ def cond(x, p=None):
       p: which norm; see `matrix_norm`.
 
     Returns:
-      ``[...]``, inf for singular matrices.
+      ``[...]``, inf for singular matrices (zero ones too, as in NumPy; there JAX gives NaN).
 
     >>> import addax.numpy as jnp
     >>> jnp.linalg.cond(jnp.array([[4., 0.], [0., 2.]])).item()
@@ -161,7 +159,7 @@ def matrix_rank(M, rtol=None, *, hermitian: bool = False, tol=None):
 
     Args:
       M: ``[..., m, n]``; a vector has rank 1 unless it is zero.
-      rtol: ``max(m, n) eps`` by default. ``[...]``.
+      rtol: ``max(m, n) eps`` by default. ``[...]``. (Relative as in NumPy; JAX 0.10 takes it for an absolute bound.)
       hermitian: the matrices are hermitian, which is faster.
       tol: an absolute bound in place of ``rtol``.
 

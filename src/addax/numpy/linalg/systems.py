@@ -11,6 +11,7 @@ from addax.core import dtypes
 from addax.interpreters.values import broadcast_to, convert
 from addax.lax import linalg as lax_linalg
 from addax.lax.convert import stop_gradient
+from addax.lax.linear_solve import custom_linear_solve
 from addax.numpy.base import as_operand, check_array_like
 from addax.numpy.choosing import where
 from addax.numpy.creation import empty, eye, zeros
@@ -18,8 +19,10 @@ from addax.numpy.linalg.arguments import adjoint, array, asarray, eps_of, inexac
 from addax.numpy.linalg.factors import svd
 from addax.numpy.reductions import max as max_, sum as sum_
 from addax.numpy.shapes import moveaxis
+from addax.numpy.sorting import argsort
 from addax.numpy.taking import take_along_axis
 from addax.transforms.custom import custom_jvp
+from addax.transforms.jit import jit
 
 
 def solve(a, b):
@@ -53,27 +56,23 @@ def solve(a, b):
     return _solve(broadcast_to(a, (*batch, *a.shape[-2:])), broadcast_to(b, (*batch, *b.shape[-2:])))
 
 
+@jit
 def _solve(a, b):
-    # The factors are shared by the solution and all its derivatives, and are not differentiated themselves.
+    """a^-1 b for stacks with equal batch dimensions. One factorisation serves the solution and all its derivatives."""
     factors, _, permutation = lax_linalg.lu(stop_gradient(a))
-    return _solve_factored(a, b, factors, permutation)
-
-
-@custom_jvp
-def _solve_factored(a, b, factors, permutation):
     rows = broadcast_to(permutation[..., None], b.shape)
-    b = take_along_axis(b, rows, axis=-2)
-    b = lax_linalg.triangular_solve(factors, b, left_side=True, lower=True, unit_diagonal=True)
-    return lax_linalg.triangular_solve(factors, b, left_side=True)
 
+    def by_factors(_, b):
+        b = take_along_axis(b, rows, axis=-2)
+        b = lax_linalg.triangular_solve(factors, b, left_side=True, lower=True, unit_diagonal=True)
+        return lax_linalg.triangular_solve(factors, b, left_side=True)
 
-@_solve_factored.defjvp
-def _solve_jvp(primals, tangents):
-    """a dx = db - da x"""
-    a, b, factors, permutation = primals
-    da, db, _, _ = tangents
-    x = _solve_factored(a, b, factors, permutation)
-    return x, _solve_factored(a, db - da @ x, factors, permutation)
+    def by_transposed_factors(_, b):
+        b = lax_linalg.triangular_solve(factors, b, left_side=True, transpose_a=True)
+        b = lax_linalg.triangular_solve(factors, b, left_side=True, lower=True, transpose_a=True, unit_diagonal=True)
+        return take_along_axis(b, argsort(rows, axis=-2), axis=-2)
+
+    return custom_linear_solve(lambda x: a @ x, b, by_factors, by_transposed_factors)
 
 
 def inv(a):
