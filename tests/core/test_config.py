@@ -108,6 +108,7 @@ def test_options_jax_has_and_addax_does_not_need_are_accepted_with_the_reason():
         config.update("jax_use_shardy_partitioner", True)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_defaults_are_those_of_jax():
     theirs = jax.config.values
     for name, value in config.values.items():
@@ -134,12 +135,12 @@ def test_hooks_run_before_an_update_and_may_refuse_it():
         if value == 7:
             raise RuntimeError("devices are in use")
 
-    config.on_update("addax_num_cpu_devices", refuse)
+    config.on_update("addax_tracer_error_num_traceback_frames", refuse)
     with pytest.raises(RuntimeError, match="devices are in use"):
-        config.update("addax_num_cpu_devices", 7)
-    assert config.addax_num_cpu_devices == -1
-    config.update("addax_num_cpu_devices", 2)
-    assert config.addax_num_cpu_devices == 2
+        config.update("addax_tracer_error_num_traceback_frames", 7)
+    assert config.addax_tracer_error_num_traceback_frames == 5
+    config.update("addax_tracer_error_num_traceback_frames", 2)
+    assert config.addax_tracer_error_num_traceback_frames == 2
 
 
 # --- Context managers ---
@@ -246,6 +247,7 @@ def test_many_threads_keep_their_own_context():
 # --- Contexts ---
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_equal_contexts_are_one_object():
     base = current_context()
     with options.enable_x64(True), options.debug_nans(True):

@@ -121,7 +121,7 @@ def test_properties():
     a = anp.ones(3)
     assert str(a.device) == "CpuDevice(id=0)" and a.devices() == {a.device} and a.sharding.device_set == {a.device}
     assert a.addressable_shards[0].data is a and a.addressable_data(0) is a and a.platform() == "cpu"
-    assert a.on_device_size_in_bytes() == 12 and a.is_ready() and a.to_device(a.device) is a
+    assert a.on_device_size_in_bytes() == 12 and a.is_ready() and a.to_device(a.device).committed
     assert a.__array_namespace__() is anp and a.copy_to_host_async() is None
     assert repr(a.sharding) == "SingleDeviceSharding(device=CpuDevice(id=0), memory_kind=device)"
 

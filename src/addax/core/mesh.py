@@ -231,7 +231,9 @@ def _a_mesh(value: Any) -> Any:
 
 
 _mesh_in_scope = declare(
-    Option("mesh_in_scope", None, "The mesh that bare PartitionSpecs refer to.", TRACE, "a mesh", _a_mesh, str, env=False)
+    Option(
+        "mesh_in_scope", None, "The mesh that bare PartitionSpecs refer to.", TRACE, "a mesh", _a_mesh, str, env=False
+    )
 )
 EMPTY = AbstractMesh((), ())
 

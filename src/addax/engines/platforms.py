@@ -26,7 +26,6 @@ class _State:
     """What has been started: options that would change it are refused from then on."""
 
     platform: str | None = None
-    uses_xla = False
     cpu_devices: list[Any] | None = None
 
 
@@ -48,8 +47,6 @@ def default_platform() -> str:
             _state.platform = ALIASES[wanted[0]]
         else:
             _state.platform = "cuda" if _gpu_present() else "cpu"
-        if _state.platform != "cpu":
-            _state.uses_xla = True
     return _state.platform
 
 
@@ -80,7 +77,6 @@ def _cpu_is_shared() -> bool:
 def _xla_devices(platform: str) -> list[Any]:
     from addax.engines.xla.client import devices as of
 
-    _state.uses_xla = True
     return of(platform)
 
 
@@ -100,8 +96,6 @@ def is_native(device: Any) -> bool:
 
 def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
     """Compile with the engine of the devices that the program's arguments, results or meshes are on."""
-    if not _state.uses_xla and options.device is None and _default_is_native():
-        return cpu_engine.compile(closed, options)
     placed = [s for s in (*(options.in_shardings or ()), *(options.out_shardings or ())) if s is not None]
     meshes = [m for m in meshes_in(closed) if isinstance(m, Mesh)]
     if placed or meshes:
@@ -120,10 +114,6 @@ def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
             # If nothing binds the program to this device, its results may be used with arrays that are elsewhere.
             return _xla().compile(closed, options, device)
     return cpu_engine.compile(closed, options) if native else _xla().compile(closed, options)
-
-
-def _default_is_native() -> bool:
-    return current_context().default_device is None and default_platform() == "cpu"
 
 
 def _xla():

@@ -145,7 +145,6 @@ from addax.lax.reduce import (
     reduce_sum as reduce_sum,
     reduce_xor as reduce_xor,
 )
-from addax.lax.sharding import reshard as reshard, with_sharding_constraint as with_sharding_constraint
 from addax.lax.shape import (
     broadcast as broadcast,
     broadcast_in_dim as broadcast_in_dim,
@@ -171,6 +170,7 @@ from addax.lax.shape import (
     unstack as unstack,
     zeros_like_array as zeros_like_array,
 )
+from addax.lax.sharding import reshard as reshard, with_sharding_constraint as with_sharding_constraint
 from addax.lax.slicing import (
     dynamic_index_in_dim as dynamic_index_in_dim,
     dynamic_slice as dynamic_slice,

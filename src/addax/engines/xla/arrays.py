@@ -60,14 +60,17 @@ def put_parts(parts: Sequence[np.ndarray], aval: ShapedArray, sharding: Sharding
 def _put_shards(shards: list[np.ndarray], devices: list[Any], aval: Aval, sharding: Sharding) -> Any:
     """
     Raises:
-      RuntimeError: if what arrives is smaller than what was sent (jax, loaded beside addax, narrows 64-bit dtypes).
+      RuntimeError: if what arrives is smaller than what was sent; a program that was given it would crash.
     """
-    out = xla_client.batched_device_put(aval, placement(sharding), shards, devices, True)
-    sent = shards[0].nbytes // (8 if shards[0].dtype.itemsize == 1 else 1)  # types of less than a byte may be packed
-    if len(devices) == 1 and out.on_device_size_in_bytes() < sent:
+    with compat.wide_types():
+        out = xla_client.batched_device_put(aval, placement(sharding), shards, devices, True)
+    part = shards[0]
+    sent = (
+        len(shards) * part.nbytes // (8 if part.dtype.itemsize == 1 else 1)
+    )  # types of less than a byte may be packed
+    if out.on_device_size_in_bytes() < sent:
         raise RuntimeError(
-            f"{shards[0].dtype}{list(aval.shape)} did not arrive whole on {devices[0]}: was jax imported after addax, with "
-            "64-bit types turned off?"
+            f"{part.dtype}{list(aval.shape)} did not arrive whole on {devices}: {out.on_device_size_in_bytes()} bytes of {sent}"
         )
     return out
 

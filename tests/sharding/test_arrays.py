@@ -1,0 +1,197 @@
+"""Arrays over several devices: how they are laid out, what programs make of them, and what goes wrong."""
+
+import jax
+import jax.numpy as jjnp
+import numpy as np
+import pytest
+
+import addax
+import addax.numpy as jnp
+from addax import lax
+from addax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec as P, SingleDeviceSharding
+
+X = np.arange(64, dtype=np.float32).reshape(8, 8)
+
+SPECS = [P(), P("x"), P("y"), P(None, "x"), P("x", "y"), P("y", "x"), P(("x", "y")), P(("y", "x")), P(None, ("x", "y"))]
+
+
+def theirs(jax_mesh, spec):
+    return jax.sharding.NamedSharding(jax_mesh, jax.P(*spec))
+
+
+def layout(sharding, shape):
+    """Which part each device holds, by its number."""
+    bounds = lambda s, n: s.indices(n)[:2]  # noqa: E731
+    return {d.id: tuple(map(bounds, ix, shape)) for d, ix in sharding.devices_indices_map(shape).items()}
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_layouts_are_those_of_jax(spec, mesh, jax_mesh):
+    ours, jaxs = NamedSharding(mesh, spec), theirs(jax_mesh, spec)
+    assert layout(ours, X.shape) == layout(jaxs, X.shape)
+    assert ours.shard_shape(X.shape) == jaxs.shard_shape(X.shape)
+    assert ours.is_fully_replicated == jaxs.is_fully_replicated
+    x, y = addax.device_put(X, ours), jax.device_put(X, jaxs)
+    np.testing.assert_array_equal(x, X)
+    assert x.sharding is ours and x.committed and x.devices() == set(mesh.devices.flat)
+    for a, b in zip(x.addressable_shards, y.addressable_shards, strict=True):
+        assert (a.device.id, a.replica_id) == (b.device.id, b.replica_id)
+        np.testing.assert_array_equal(a.data, b.data)
+    again = addax.make_array_from_callback(X.shape, ours, lambda ix: X[ix])
+    np.testing.assert_array_equal(again, X)
+    parts = addax.make_array_from_single_device_arrays(X.shape, ours, [s.data for s in x.addressable_shards])
+    np.testing.assert_array_equal(parts, X)
+    np.testing.assert_array_equal(addax.make_array_from_process_local_data(ours, X), X)
+
+
+def programs(m):
+    return [
+        lambda x: m.sin(x) * 2, lambda x: x.sum(0), lambda x: x.sum(), lambda x: x.T, lambda x: x @ x.T, lambda x: x.reshape(-1),
+        lambda x: m.cumsum(x, 0), lambda x: m.sort(x, 1), lambda x: x[3], lambda x: x[2:4], lambda x: m.concatenate([x, x]),
+        lambda x: m.linalg.norm(x, axis=1), lambda x: x[:, None] + x[None],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", [P("x"), P("y", "x")], ids=str)
+def test_programs_on_sharded_arrays(spec, mesh):
+    x = addax.device_put(X, NamedSharding(mesh, spec))
+    outs = addax.jit(lambda x: [f(x) for f in programs(jnp)])(x)
+    for out, f in zip(outs, programs(np), strict=True):
+        np.testing.assert_allclose(out, f(X), rtol=1e-5, atol=1e-4)
+        assert out.committed and out.devices() == set(mesh.devices.flat)
+
+
+def test_eager_calls_keep_the_layout(mesh, jax_mesh):
+    x, y = addax.device_put(X, NamedSharding(mesh, P("x", "y"))), jax.device_put(X, theirs(jax_mesh, P("x", "y")))
+    for ours, jaxs in [(jnp.sin(x), jjnp.sin(y)), (x + x, y + y), (x.T, y.T), (x.sum(0), y.sum(0)), (x[0], y[0])]:
+        np.testing.assert_allclose(ours, jaxs, rtol=1e-5)
+        assert layout(ours.sharding, ours.shape) == layout(jaxs.sharding, jaxs.shape)
+
+
+def test_gradients_of_sharded_parameters_equal_those_of_one_device(mesh):
+    rng = np.random.default_rng(0)
+    params = {"w": rng.normal(size=(8, 16)).astype(np.float32), "b": np.zeros(16, np.float32)}
+    batch = rng.normal(size=(32, 8)).astype(np.float32)
+
+    def loss(p, x):
+        return jnp.mean(jnp.tanh(x @ p["w"] + p["b"]) ** 2)
+
+    step = addax.jit(addax.value_and_grad(loss))
+    want, want_grads = step(params, batch)
+    layouts = {"w": NamedSharding(mesh, P(None, "y")), "b": NamedSharding(mesh, P("y"))}
+    placed = addax.device_put(params, layouts)
+    got, grads = step(placed, addax.device_put(batch, NamedSharding(mesh, P("x"))))
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    for name in params:
+        np.testing.assert_allclose(grads[name], want_grads[name], rtol=1e-5, atol=1e-7)
+    out = addax.jit(addax.grad(loss), out_shardings=layouts)(placed, batch)
+    assert out["w"].sharding is layouts["w"] and out["b"].sharding is layouts["b"]
+
+
+def test_random_bits_do_not_depend_on_the_layout(mesh):
+    key = addax.random.key(3)
+    draw = lambda key: addax.random.normal(key, (16, 8))  # noqa: E731
+    spread = addax.jit(draw, out_shardings=NamedSharding(mesh, P("x", "y")))(key)
+    assert spread.addressable_shards[0].data.shape == (4, 4)
+    np.testing.assert_allclose(spread, draw(key), rtol=1e-5, atol=1e-6)
+
+
+def test_where_results_are(mesh, devices):
+    spread = NamedSharding(mesh, P("x"))
+    f = addax.jit(lambda x: x * 2, in_shardings=NamedSharding(mesh, P("y")), out_shardings=spread)
+    assert f(X).sharding is spread
+    with addax.set_mesh(mesh):
+        assert addax.jit(lambda x: x * 2, out_shardings=P("x"))(X).sharding is spread
+        assert addax.device_put(X, P("x")).sharding is spread
+        assert addax.jit(lambda x: lax.with_sharding_constraint(x + 1, P("x")))(X).sharding is spread
+        assert addax.sharding.get_abstract_mesh() == AbstractMesh((4, 2), ("x", "y"))
+    assert addax.sharding.get_abstract_mesh().empty
+    assert lax.with_sharding_constraint(X, spread).sharding is spread
+    one = addax.device_put(X, devices[3])
+    assert (
+        one.sharding is SingleDeviceSharding(devices[3]) and (one + 1).device is devices[3] and one.device is devices[3]
+    )
+    moved = addax.device_put(one, devices[5])
+    assert moved.device is devices[5]
+    np.testing.assert_array_equal(moved, X)
+    inner = addax.jit(lambda x: addax.jit(lambda y: y + 1, out_shardings=spread)(x))(X)
+    assert inner.sharding is spread
+
+
+def test_dtypes_and_weak_types_survive(mesh):
+    for value in [np.arange(8), np.arange(8) > 3, np.arange(8, dtype=np.uint8), np.arange(8, dtype=np.float16),
+                  np.arange(8) * 1j, jnp.arange(8, dtype=jnp.bfloat16)]:  # fmt: skip
+        x = addax.device_put(value, NamedSharding(mesh, P("x")))
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(jnp.array(value)))
+        assert x.dtype == jnp.array(value).dtype
+    keys = addax.random.split(addax.random.key(0), 8)
+    spread = addax.device_put(keys, NamedSharding(mesh, P("x")))
+    np.testing.assert_array_equal(addax.random.key_data(spread), addax.random.key_data(keys))
+    assert addax.device_put(jnp.asarray(1.0), NamedSharding(mesh, P())).weak_type == jnp.asarray(1.0).weak_type
+
+
+def test_donated_arguments_are_gone(mesh):
+    x = addax.device_put(X, NamedSharding(mesh, P("x")))
+    addax.jit(lambda x: x + 1, donate_argnums=0)(x)
+    assert x.is_deleted()
+    with pytest.raises(RuntimeError, match="deleted"):
+        x + 1
+
+
+def test_one_trace_serves_all_layouts(mesh):
+    traces = []
+
+    @addax.jit
+    def f(x):
+        traces.append(1)
+        return x + 1
+
+    for spec in (P(), P("x"), P("y")):
+        f(addax.device_put(X, NamedSharding(mesh, spec)))
+    f(X)
+    assert len(traces) == 1
+
+
+def error(kind, fun):
+    with pytest.raises(kind) as caught:
+        fun()
+    return str(caught.value)
+
+
+def test_errors_say_what_to_do(mesh, devices):
+    message = error(ValueError, lambda: addax.device_put(np.ones(6), NamedSharding(mesh, P("x"))))
+    assert "array axis 0 is partitioned 4 times, but the dimension size is 6 (full shape: (6,)" in message
+    assert "mesh axis 'x' of size 4: pad it to 8" in message
+    message = error(ValueError, lambda: addax.device_put(np.ones(8), NamedSharding(mesh, P(None, "x"))))
+    assert "only valid for values of rank at least 2, but was applied to a value of rank 1" in message
+    message = error(ValueError, lambda: NamedSharding(mesh, P("z")))
+    assert message == "Resource axis: z of P('z',) is not found in mesh: ('x', 'y')."
+    assert "has duplicate entries for `x`" in error(ValueError, lambda: NamedSharding(mesh, P("x", "x")))
+    message = error(RuntimeError, lambda: lax.with_sharding_constraint(X, P("x")))
+    assert "requires a non-empty mesh" in message and "addax.set_mesh(mesh)" in message
+    a, b = (addax.device_put(np.float32(1), d) for d in devices[1:3])
+    message = error(ValueError, lambda: addax.jit(lambda u, v: u + v)(a, b))
+    assert "Received incompatible devices for jitted computation. Got argument u of <lambda>" in message
+    assert (
+        "device ids [1] on platform CPU and argument v of <lambda> with type float32[] and with device ids [2]"
+        in message
+    )
+    spread = addax.device_put(X, NamedSharding(mesh, P("x")))
+    message = error(ValueError, lambda: addax.jit(lambda x: x, in_shardings=NamedSharding(mesh, P("y")))(spread))
+    assert message.startswith("Sharding passed to jit does not match the sharding on the respective arg.")
+    message = error(ValueError, lambda: Mesh(np.array(devices).reshape(4, 2), ("x",)))
+    assert "devices.ndim == 2 and len(axis_names) == 1" in message
+    assert "each device occurs once" in error(ValueError, lambda: Mesh([devices[0]] * 2, ("x",)))
+    assert "occurs twice" in error(ValueError, lambda: Mesh(np.array(devices).reshape(4, 2), ("x", "x")))
+    message = error(ValueError, lambda: addax.make_mesh((16,), ("x",), devices=devices))
+    assert "Number of devices 8 must be >= the product of mesh_shape (16,)" in message
+    message = error(ValueError, lambda: addax.jit(lambda x: x, out_shardings=(P(), P()))(X))
+    assert "out_shardings" in message or "prefix" in message
+
+
+def test_printing(mesh):
+    assert repr(mesh) == "Mesh('x': 4, 'y': 2, axis_types=(Auto, Auto))"
+    sharding = NamedSharding(mesh, P("x", None))
+    assert repr(sharding) == f"NamedSharding(mesh={mesh!r}, spec=P('x', None), memory_kind=device)"
+    assert [repr(P()), repr(P("x")), repr(P(None, ("x", "y")))] == ["P()", "P('x',)", "P(None, ('x', 'y'))"]
+    assert repr(AbstractMesh((4,), ("x",))) == "AbstractMesh('x': 4, axis_types=(Auto,))"
