@@ -78,3 +78,13 @@ from addax.transfers import (
 P = PartitionSpec
 jacobian = jacrev
 __version__ = "0.1.0"
+
+_LAZY = ("experimental", "scipy", "sharding")  # loaded when first used
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'addax' has no attribute {name!r}")
+    import importlib
+
+    return importlib.import_module(f"addax.{name}")

@@ -13,6 +13,11 @@ from addax.core import tree
 from addax.core.avals import is_valid_type
 from addax.ops.callback import HostFunction, debug_callback
 from addax.transforms.flat import function_name
+from addax.visualize import (
+    inspect_array_sharding as inspect_array_sharding,
+    visualize_array_sharding as visualize_array_sharding,
+    visualize_sharding as visualize_sharding,
+)
 
 _builtin_print = print
 

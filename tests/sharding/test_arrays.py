@@ -195,3 +195,12 @@ def test_printing(mesh):
     assert repr(sharding) == f"NamedSharding(mesh={mesh!r}, spec=P('x', None), memory_kind=device)"
     assert [repr(P()), repr(P("x")), repr(P(None, ("x", "y")))] == ["P()", "P('x',)", "P(None, ('x', 'y'))"]
     assert repr(AbstractMesh((4,), ("x",))) == "AbstractMesh('x': 4, axis_types=(Auto,))"
+
+
+def test_pictures(mesh, capsys):
+    x = addax.device_put(X, NamedSharding(mesh, P("x", "y")))
+    addax.debug.visualize_array_sharding(x)
+    rows = ["│  CPU 0  │  CPU 1  │", "├─────────┼─────────┤", "│  CPU 2  │  CPU 3  │"]
+    assert capsys.readouterr().out.splitlines()[:4] == ["┌─────────┬─────────┐", *rows]
+    addax.debug.visualize_sharding((8,), NamedSharding(mesh, P("y")))
+    assert capsys.readouterr().out.splitlines()[1] == "│ CPU 0,2,4,6 │ CPU 1,3,5,7 │"

@@ -1,0 +1,1 @@
+"""Names of ``jax.experimental`` that programs about devices use."""
