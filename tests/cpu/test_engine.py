@@ -117,6 +117,7 @@ def test_stages_are_readable():
     assert executable.memory_analysis().argument_size_in_bytes == 20
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_primitive_nobody_can_run_is_named():
     x = Var(program(jnp.sin, f32(3)).in_avals[0])
     y = Var(x.aval)
@@ -125,6 +126,7 @@ def test_a_primitive_nobody_can_run_is_named():
         cpu_engine.compile(ClosedJaxpr(jaxpr, ()), CompileOptions())
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_host_steps_say_so():
     p = Primitive("twice_in_python")
     p.reference = lambda x: x * 2

@@ -79,6 +79,7 @@ def test_programs_inside_loops_are_simplified():
     assert "neg" not in [e.primitive.name for e in body.eqns]
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_effects_stay_in_order():
     def f(x):
         jax.debug.print("{}", x.sum(), ordered=True)

@@ -10,7 +10,9 @@ import numpy as np
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval
-from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
+from addax.core.checker import check_jaxpr
+from addax.core.config import enable_checks
+from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import no_effects
 from addax.core.source_info import SourceInfo, user_frame
 from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
@@ -108,6 +110,8 @@ class JaxprTrace(Trace):
         outvars = [x.variable if type(x) is JaxprTracer and x._trace is self else self.lift(x) for x in outs]
         self.alive = False
         jaxpr = Jaxpr(self.constvars, self.invars, outvars, self.eqns, self.effects, debug_info or self.debug_info)
+        if enable_checks.value:
+            check_jaxpr(ClosedJaxpr(jaxpr, self.consts))
         return jaxpr, self.consts
 
     def describe(self, var) -> str:

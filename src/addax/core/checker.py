@@ -5,13 +5,15 @@
     effects of equations are effects of the program;
     all of this holds for the jaxprs inside equations.
 
-The time is linear in the size of the program: a jaxpr that stands in several equations is checked once.
+The time is linear in the size of the program: a jaxpr that stands in several equations, or in several programs, is checked
+once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakSet
 
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.config import enable_checks
@@ -23,6 +25,9 @@ from addax.core.source_info import SourceInfo
 
 # How many equations an error shows on either side of the bad one.
 _NEIGHBOURS = 10
+
+# Programs that passed. They are immutable, and parts of larger programs: a nest of transformations is checked once.
+_sound: WeakSet[Jaxpr] = WeakSet()
 
 
 def check_jaxpr(jaxpr: Jaxpr | ClosedJaxpr) -> None:
@@ -36,8 +41,10 @@ def check_jaxpr(jaxpr: Jaxpr | ClosedJaxpr) -> None:
     if isinstance(jaxpr, ClosedJaxpr):
         _check_consts(jaxpr)
         jaxpr = jaxpr.jaxpr
+    if jaxpr in _sound:
+        return
     todo = [(jaxpr, "")]
-    seen = {id(jaxpr)}
+    seen = {jaxpr}
     while todo:
         program, where = todo.pop()
         _Check(program, where).run()
@@ -45,9 +52,10 @@ def check_jaxpr(jaxpr: Jaxpr | ClosedJaxpr) -> None:
             if not eqn.params:
                 continue
             for inner in subjaxprs(eqn.params):
-                if id(inner) not in seen:
-                    seen.add(id(inner))
+                if inner not in seen and inner not in _sound:
+                    seen.add(inner)
                     todo.append((inner, f"{where}in a jaxpr of equation {i} ({eqn.primitive}), "))
+    _sound.update(seen)
 
 
 def check_if_enabled(jaxpr: Jaxpr | ClosedJaxpr) -> None:

@@ -45,19 +45,23 @@ def _write(inner: Block, x, place: Buffer) -> None:
 
 
 class Carry:
-    """The buffers of a loop's carried values, and the end of its body."""
+    """The buffers of a loop's carried values, and the end of its body. ``held``: memory that the loop reads besides."""
 
-    def __init__(self, block: Block, avals, inits: list[Ref | None], invariant: list[bool]):
+    def __init__(self, block: Block, avals, inits: list[Ref | None], invariant: list[bool], held: list):
         self.block, self.invariant = block, invariant
+        constant = [block.dense(r) if fixed else None for r, fixed in zip(inits, invariant, strict=True)]
+        kept = {at[0] for at in (*held, *constant) if at is not None}
         self.now: list[tuple[Buffer, int]] = []
-        for aval, init, fixed in zip(avals, inits, invariant, strict=True):
-            if fixed:
-                self.now.append(block.dense(init))
+        for aval, init, fixed in zip(avals, inits, constant, strict=True):
+            if fixed is not None:
+                self.now.append(fixed)
                 continue
             buffer = None
             if init is not None and type(init.base) is Var and init.is_whole() and block.may_overwrite(init.base):
-                source, _ = block.env[init.base]
-                if source.kind == "arena" and source not in block.owned and not any(b is source for b, _ in self.now):
+                source, offset = block.env[init.base]
+                whole = source.kind == "arena" and offset == 0 and source.nbytes == nbytes(aval)
+                taken = source in kept or any(b is source for b, _ in self.now)
+                if whole and source not in block.owned and not taken:
                     buffer = source  # the initial value is not needed afterwards: the loop continues in its memory
             if buffer is None:
                 buffer = Buffer("arena", nbytes(aval))
@@ -115,7 +119,8 @@ def while_loop(block: Block, call: Call):
     body_consts = [block.dense(r) for r in call.refs[nc : nc + nb]]
     inits = call.refs[nc + nb :]
     invars = body.jaxpr.invars[nb:]
-    carry = Carry(block, [v.aval for v in invars], list(inits), _unchanged(body.jaxpr, invars, body.jaxpr.outvars))
+    carry = Carry(block, [v.aval for v in invars], list(inits), _unchanged(body.jaxpr, invars, body.jaxpr.outvars),
+                  [*cond_consts, *body_consts])  # fmt: skip
     test_block = _inner(block, cond.jaxpr, cond.consts, [*cond_consts, *carry.now])
     test_block.run()
     predicate = cond.jaxpr.outvars[0]
@@ -172,7 +177,7 @@ def scan(block: Block, call: Call):
     counter = Buffer("arena", 4)
     state = jaxpr.invars[1 + n_consts + n_xs :]
     inits += [None] * (len(state) - n_carry)
-    carry = Carry(block, [v.aval for v in state], inits, _unchanged(jaxpr, state, jaxpr.outvars))
+    carry = Carry(block, [v.aval for v in state], inits, _unchanged(jaxpr, state, jaxpr.outvars), [*consts, *xs])
     inner = _inner(block, jaxpr, closed.consts, [(counter, 0), *consts, *xs, *carry.now], carry.owned)
     inner.aim(inner.jaxpr.outvars, carry.next)
     inner.run()

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from addax.core.checker import check_if_enabled
 from addax.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import Primitive, registry
 from addax.engines.cpu import (
@@ -30,6 +31,7 @@ def simplify(closed: ClosedJaxpr) -> ClosedJaxpr:
     found = closed.cache.get("cpu.simplified")
     if found is None:
         found = closed.cache["cpu.simplified"] = _Simplifier().run(closed)
+        check_if_enabled(found)
     return found
 
 
