@@ -158,7 +158,7 @@ def custom_root(f: Callable, initial_guess: Any, solve: Callable, tangent_solve:
         """J dx = -(df)(x)"""
         (consts, xs), (dconsts, _) = primals, tangents
         xs = root(consts, xs)
-        _, rhs = jvp(lambda consts: apply(consts, xs), (consts,), (dconsts,))
+        rhs = jvp(lambda consts: apply(consts, xs), (consts,), (dconsts,))[1]
 
         def slope(dx):
             return x_tree.unflatten(jvp(lambda xs: apply(consts, xs), (xs,), (tree.leaves(dx),))[1])
