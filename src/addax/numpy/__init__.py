@@ -336,13 +336,17 @@ from addax.numpy.transcendental import (
 from addax.numpy.triangles import (
     diag as diag,
     diag_indices as diag_indices,
+    diag_indices_from as diag_indices_from,
     diagflat as diagflat,
+    mask_indices as mask_indices,
     meshgrid as meshgrid,
     tri as tri,
     tril as tril,
     tril_indices as tril_indices,
+    tril_indices_from as tril_indices_from,
     triu as triu,
     triu_indices as triu_indices,
+    triu_indices_from as triu_indices_from,
 )
 from addax.numpy.ufunc_class import frompyfunc as frompyfunc, ufunc as ufunc
 from addax.numpy.ufuncs import (
@@ -380,14 +384,29 @@ from addax.numpy.ufuncs import (
 _array_methods.attach()
 bool = bool_
 
-_LAZY_MODULES = ("fft", "linalg")  # loaded when first used: few programs need them
+# Loaded when one of their names is first used: few programs need them, and every import counts (see `__getattr__`).
+_LAZY_MODULES = ("fft", "linalg")
+_LAZY_NAMES = {
+    "differences": ("diff", "ediff1d", "gradient", "interp", "trapezoid"),
+    "editing": ("delete", "insert", "resize", "trim_zeros"),
+    "grids": ("c_", "index_exp", "indices", "ix_", "mgrid", "ogrid", "r_", "s_"),
+    "padding": ("pad",),
+    "placing": ("fill_diagonal", "place", "put", "put_along_axis"),
+    "sets": ("intersect1d", "isin", "setdiff1d", "setxor1d", "union1d"),
+    "uniques": ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
+}
+_MODULE_OF = {name: module for module, names in _LAZY_NAMES.items() for name in names}
 
 
 def __getattr__(name: str):
     if name in _LAZY_MODULES:
         return _importlib.import_module(f"addax.numpy.{name}")
+    if name in _MODULE_OF:
+        value = getattr(_importlib.import_module(f"addax.numpy.{_MODULE_OF[name]}"), name)
+        globals()[name] = value  # found directly from now on
+        return value
     raise AttributeError(f"module 'addax.numpy' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_MODULES})
+    return sorted({*globals(), *_LAZY_MODULES, *_MODULE_OF})

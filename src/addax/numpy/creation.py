@@ -14,9 +14,16 @@ from addax.core import dtypes, tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer, base_trace, current_trace
-from addax.interpreters.values import convert, expand_dims
+from addax.interpreters.values import broadcast_to, convert, expand_dims
 from addax.lax import shape as lax_shape
-from addax.numpy.base import as_operand, canonical_axis, canonical_shape, check_array_like, promote_inexact
+from addax.numpy.base import (
+    as_operand,
+    broadcast_shapes,
+    canonical_axis,
+    canonical_shape,
+    check_array_like,
+    promote_inexact,
+)
 
 
 def _eager() -> bool:
@@ -36,7 +43,9 @@ def _narrow(x: np.ndarray, dtype) -> np.ndarray:
         return x.astype(dtype)
 
 
-def array(object: Any, dtype=None, copy: bool | None = True, order: str | None = "K", ndmin: int = 0, *, device=None):
+def array(
+    object: Any, dtype=None, copy: bool | None = True, order: str | None = "K", ndmin: int = 0, *, device=None
+) -> Any:
     """An array of the given values: nested lists, NumPy arrays, scalars, arrays, or anything array-like.
 
     Floats become float32 and integers int32, unless 64-bit types are enabled.
@@ -61,7 +70,7 @@ def array(object: Any, dtype=None, copy: bool | None = True, order: str | None =
     return out
 
 
-def asarray(a: Any, dtype=None, order: str | None = None, *, copy: bool | None = None, device=None):
+def asarray(a: Any, dtype=None, order: str | None = None, *, copy: bool | None = None, device=None) -> Any:
     """Like `array`, without copying what already is an array of the wanted dtype."""
     if dtype is None and copy is None and isinstance(a, (_native.Array, Tracer)):
         return a
@@ -226,8 +235,9 @@ def full(shape, fill_value, dtype=None, *, device=None):
     target = dtypes.canonicalize_user_dtype(dtype, "full") if dtype is not None else get_aval(fill_value).dtype
     if np.ndim(fill_value) == 0:
         return lax_shape.full(shape, fill_value, None if weak else target)
-    from addax.numpy.shapes import broadcast_to
-
+    old = get_aval(fill_value).shape
+    if broadcast_shapes(shape, old) != shape:
+        raise ValueError(f"full: fill_value of shape {old} does not broadcast to shape {shape}")
     return broadcast_to(asarray(fill_value, target), shape)
 
 
@@ -286,7 +296,7 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
                 x, "It arose in an argument of arange: the length of the result would depend on it. Pass static numbers, "
                 "or use addax.lax.iota for a fixed length."
             )  # fmt: skip
-    numbers = [np.asarray(x.concrete() if isinstance(x, Tracer) else x)[()] for x in given]
+    numbers: list[Any] = [np.asarray(x.concrete() if isinstance(x, Tracer) else x)[()] for x in given]
     if any(np.ndim(x) for x in numbers):
         raise ValueError("jnp.arange: arguments must be scalars.")
     if dtype is None:
@@ -327,8 +337,7 @@ def linspace(
     fraction = from_numpy(fraction)
     # a (1 - t) + b t keeps both ends exact.
     out = a * (1 - fraction) + b * fraction if num > 1 else a + fraction * 0
-    if out.ndim != len(shape) + 1:
-        out = lax_shape.reshape(out, (num, *shape))
+    out = broadcast_to(out, (num, *shape))  # a single point has the shape of `start` so far
     if dtypes.issubdtype(out_dtype, np.integer) and not dtypes.issubdtype(working, np.integer):
         from addax.lax import floor
 

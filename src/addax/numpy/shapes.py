@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +23,12 @@ from addax.numpy.base import (
 from addax.numpy.creation import asarray
 
 
-def _array(name: str, x):
+def _array(name: str, x) -> Any:
     check_array_like(name, x)
     return asarray(as_operand(x))
 
 
-def reshape(a, shape, order: str = "C", *, copy: bool | None = None, out_sharding=None):
+def reshape(a, shape, order: str = "C", *, copy: bool | None = None, out_sharding=None) -> Any:
     """The elements of ``a`` in another shape; one size may be -1 and is worked out.
 
     Raises:
@@ -69,7 +70,7 @@ def _new_shape(a, shape) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def ravel(a, order: str = "C", *, out_sharding=None):
+def ravel(a, order: str = "C", *, out_sharding=None) -> Any:
     """``a`` as one dimension."""
     if order == "K":
         raise NotImplementedError("Ravel not implemented for order='K'.")
@@ -77,7 +78,7 @@ def ravel(a, order: str = "C", *, out_sharding=None):
     return reshape(a, (a.size,), order)
 
 
-def transpose(a, axes: Sequence[int] | None = None):
+def transpose(a, axes: Sequence[int] | None = None) -> Any:
     """The dimensions in the order ``axes``, or reversed.
 
     >>> import addax.numpy as jnp
@@ -111,7 +112,7 @@ def swapaxes(a, axis1: int, axis2: int):
     return lax_shape.transpose(a, order)
 
 
-def moveaxis(a, source: int | Sequence[int], destination: int | Sequence[int]):
+def moveaxis(a, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
     """Dimensions ``source`` moved to the positions ``destination``; the others keep their order."""
     a = _array("moveaxis", a)
     src = [canonical_axis(i, a.ndim) for i in (source if isinstance(source, (tuple, list)) else (source,))]
@@ -136,7 +137,7 @@ def rollaxis(a, axis: int, start: int = 0):
     return moveaxis(a, axis, start - 1 if start > axis else start)
 
 
-def squeeze(a, axis: int | Sequence[int] | None = None):
+def squeeze(a, axis: int | Sequence[int] | None = None) -> Any:
     """Dimensions of size 1 removed: all, or those in ``axis``."""
     a = _array("squeeze", a)
     axes = [i for i, n in enumerate(a.shape) if n == 1] if axis is None else canonical_axes(axis, a.ndim)
@@ -149,7 +150,7 @@ def squeeze(a, axis: int | Sequence[int] | None = None):
     return lax_shape.squeeze(a, tuple(axes)) if len(axes) else a
 
 
-def expand_dims(a, axis: int | Sequence[int]):
+def expand_dims(a, axis: int | Sequence[int]) -> Any:
     """Dimensions of size 1 inserted so that they stand at ``axis`` in the result.
 
     >>> import addax.numpy as jnp
@@ -165,7 +166,7 @@ def expand_dims(a, axis: int | Sequence[int]):
     return _expand(a, where) if where else a
 
 
-def broadcast_to(array, shape, *, out_sharding=None):
+def broadcast_to(array, shape, *, out_sharding=None) -> Any:
     """``array`` stretched to ``shape`` by NumPy's rule.
 
     >>> import addax.numpy as jnp

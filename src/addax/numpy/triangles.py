@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from addax.core import dtypes
@@ -10,6 +12,7 @@ from addax.numpy.base import check_array_like
 from addax.numpy.creation import asarray, from_numpy, zeros_like
 from addax.numpy.products import diagonal
 from addax.numpy.shapes import broadcast_to, ravel, reshape
+from addax.numpy.taking import nonzero
 
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype=None):
@@ -71,6 +74,10 @@ def diagflat(v, k: int = 0):
 
 def diag_indices(n: int, ndim: int = 2) -> tuple:
     """The index arrays of the diagonal of an n x ... x n array."""
+    if n < 0:
+        raise ValueError(f"diag_indices: n must be nonnegative, got {n}")
+    if ndim < 0:
+        raise ValueError(f"diag_indices: ndim must be nonnegative, got {ndim}")
     return (from_numpy(np.arange(n)),) * ndim
 
 
@@ -82,6 +89,49 @@ def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple:
 def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple:
     """The index arrays of the upper triangle of an n x m array."""
     return tuple(from_numpy(i) for i in np.triu_indices(n, k, m))
+
+
+def diag_indices_from(arr) -> tuple:
+    """The index arrays of the diagonal of ``arr``, whose dimensions must be equal.
+
+    >>> import addax.numpy as jnp
+    >>> [i.tolist() for i in jnp.diag_indices_from(jnp.ones((2, 2)))]
+    [[0, 1], [0, 1]]
+    """
+    shape = np.shape(arr)
+    if len(shape) < 2:
+        raise ValueError(f"diag_indices_from: input array must be at least 2-d, got shape {shape}")
+    if len(set(shape)) > 1:
+        raise ValueError(f"diag_indices_from: all dimensions of input must be of equal length, got shape {shape}")
+    return diag_indices(shape[0], len(shape))
+
+
+def _matrix_shape(name: str, arr) -> tuple[int, int]:
+    shape = np.shape(arr)
+    if len(shape) != 2:
+        raise ValueError(f"{name}: only 2-D inputs are accepted, got shape {shape}")
+    return shape[0], shape[1]
+
+
+def tril_indices_from(arr, k: int = 0) -> tuple:
+    """The index arrays of the lower triangle of the matrix ``arr``."""
+    n, m = _matrix_shape("tril_indices_from", arr)
+    return tril_indices(n, k, m)
+
+
+def triu_indices_from(arr, k: int = 0) -> tuple:
+    """The index arrays of the upper triangle of the matrix ``arr``."""
+    n, m = _matrix_shape("triu_indices_from", arr)
+    return triu_indices(n, k, m)
+
+
+def mask_indices(n: int, mask_func: Callable, k: int = 0, *, size: int | None = None) -> tuple:
+    """Where ``mask_func(ones((n, n)), k)`` is not zero: ``mask_indices(n, jnp.triu)`` is the upper triangle.
+
+    Args:
+      size: the fixed length of the result; see `nonzero`.
+    """
+    return nonzero(mask_func(from_numpy(np.ones((n, n), np.int32)), k), size=size)
 
 
 def meshgrid(*xi, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list:
