@@ -41,7 +41,7 @@ def _scalar_type(dtype) -> Any:
     dtype = np.dtype(dtype)
     doc = (
         f"The scalar type of {dtype.name}: a dtype where one is expected, and a function that makes such arrays.\n\n"
-        f"    >>> import addax.numpy as jnp\n    >>> jnp.zeros(2, jnp.{dtype.name}).dtype == jnp.{dtype.name}\n    True\n"
+        f"    >>> import addax.numpy as jnp\n    >>> jnp.dtype(jnp.{dtype.name}).itemsize\n    {dtype.itemsize}\n"
     )
     return _ScalarMeta(dtype.name, (object,), {"dtype": dtype, "__doc__": doc, "__module__": "addax.numpy"})
 

@@ -31,10 +31,12 @@ ORDERED = (*INTEGER, FLOATING, BOOL)
 
 # --- IEEE comparisons: NaN differs from everything, -0 equals 0 ---
 
-eq = elementwise("eq", ANY, 2, to_bool).not_differentiable()
+EQUATABLE = (*ANY, dtypes.extended)  # keys are equal if their bits are
+
+eq = elementwise("eq", EQUATABLE, 2, to_bool).not_differentiable()
 eq.lower(stablehlo="compare EQ", reference=predicate(np.equal))
 
-ne = elementwise("ne", ANY, 2, to_bool).not_differentiable()
+ne = elementwise("ne", EQUATABLE, 2, to_bool).not_differentiable()
 ne.lower(stablehlo="compare NE", reference=predicate(np.not_equal))
 
 lt = elementwise("lt", ORDERED, 2, to_bool).not_differentiable()

@@ -25,6 +25,9 @@ REDUCTIONS = {
     "reduce_or": "or", "reduce_xor": "xor", "argmax": "argmax", "argmin": "argmin",
 }  # fmt: skip
 
+# What may be done with keys, which are 64-bit words to the IR.
+MOVES_KEYS = frozenset({"select_n", "copy", "copy_p", "sharding_constraint", "eq", "ne"})
+
 NO_ATTRS: dict[str, Any] = {}
 
 
@@ -80,7 +83,7 @@ def _op_of(name, in_dtypes, out_dtype, params):
         return None
     if name in REDUCTIONS:
         return _reduction(name, ins[0], out)
-    if any(not isinstance(d, np.dtype) for d in (*in_dtypes, out_dtype)) and name not in ("select_n", "copy", "copy_p"):
+    if any(not isinstance(d, np.dtype) for d in (*in_dtypes, out_dtype)) and name not in MOVES_KEYS:
         return None
     op = RENAMED.get(name, name)
     if name not in RENAMED and name not in SAME:
