@@ -33,12 +33,31 @@ def _impl(impl: Any) -> PRNGImpl:
     return prng_impl(name)
 
 
-def key(seed: int | Any, *, impl: Any = None):
+def _impl_or_dtype(name: str, impl, dtype):
+    if impl is not None and dtype is not None:
+        raise TypeError(f"{name} takes the generator as impl or as dtype, not both: got impl={impl!r}, dtype={dtype}")
+    if dtype is not None and not isinstance(dtype, dtypes.PRNGKeyDType):
+        raise TypeError(f"{name}: dtype must be one of keys (random.key_dtype()), got {dtype!r:.100}")
+    return impl if dtype is None else dtype
+
+
+def key_dtype(impl_spec: Any = None):
+    """The dtype of keys of a generator, the default one unless named.
+
+    >>> import addax.random as jr
+    >>> jr.key_dtype() == jr.key(0).dtype
+    True
+    """
+    return _impl(impl_spec).dtype
+
+
+def key(seed: int | Any, *, impl: Any = None, dtype: Any = None):
     """A typed key from an integer seed.
 
     Args:
       seed: an integer scalar, Python's or an array.
       impl: the generator; "threefry2x32" by default.
+      dtype: the generator by the dtype of its keys, instead of ``impl``.
 
     Raises:
       TypeError: if the seed is not an integer scalar.
@@ -47,7 +66,7 @@ def key(seed: int | Any, *, impl: Any = None):
     >>> jr.key_data(jr.key(42)).tolist()
     [0, 42]
     """
-    return _make_key("key", seed, impl)
+    return _make_key("key", seed, _impl_or_dtype("key", impl, dtype))
 
 
 def _make_key(name: str, seed, impl):
@@ -91,8 +110,14 @@ def key_data(keys):
     return data
 
 
-def wrap_key_data(key_bits_array, *, impl: Any = None):
-    """Typed keys from their ``uint32`` words."""
+def wrap_key_data(key_bits_array, *, impl: Any = None, dtype: Any = None):
+    """Typed keys from their ``uint32`` words, the inverse of `key_data`.
+
+    >>> import addax.random as jr
+    >>> bool(jr.wrap_key_data(jr.key_data(jr.key(5))) == jr.key(5))
+    True
+    """
+    impl = _impl_or_dtype("wrap_key_data", impl, dtype)
     impl = _impl(impl) if not isinstance(impl, PRNGImpl) else impl
     return _prims.random_wrap.bind(asarray(key_bits_array), impl=impl)
 

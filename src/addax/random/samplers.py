@@ -16,7 +16,7 @@ from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.engines.eager import fused
 from addax.interpreters.values import broadcast_to, convert
-from addax.numpy.base import canonical_shape, check_array_like
+from addax.numpy.base import canonical_shape
 from addax.numpy.creation import asarray
 from addax.random.base import bits_of, const, float_dtype, inexact_dtype, param, result_shape
 from addax.random.keys import single_key, split
