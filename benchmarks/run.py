@@ -6,6 +6,8 @@ Start-up and first-call times need fresh processes; they run in children with th
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import os
 import statistics
 import subprocess
@@ -61,8 +63,13 @@ def dispatch_cases():
     )  # fmt: skip
 
 
+def _optional(name: str):
+    """A library to compare with, or None if it is not installed."""
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
 def kernel_cases():
-    """Compiled programs where the work counts."""
+    """Compiled programs where the work counts. torch runs under torch.compile, Numba with parallel loops."""
     import jax
     import jax.numpy as jjnp
 
@@ -70,35 +77,59 @@ def kernel_cases():
     import addax.numpy as jnp
 
     rng = np.random.default_rng(0)
+    torch, numba = _optional("torch"), _optional("numba")
+    if torch is not None:
+        torch.set_num_threads(os.cpu_count() or 1)
 
-    def case(name, f, *arrays, numpy=None, **kw):
+    def case(name, f, *arrays, numpy=None, torch_f=None, numba_f=None, **kw):
         a, b = addax.jit(lambda *xs: f(jnp, *xs)), jax.jit(lambda *xs: f(jjnp, *xs))
         ours, theirs = [jnp.array(x) for x in arrays], [jjnp.array(x) for x in arrays]
         run = {"addax": lambda: a(*ours), "jax": lambda: b(*theirs).block_until_ready()}
         if numpy is not None:
             run["numpy"] = lambda: numpy(*arrays)
+        if torch is not None and torch_f is not None:
+            compiled, tensors = torch.compile(torch_f), [torch.from_numpy(x) for x in arrays]
+            run["torch"] = lambda: compiled(*tensors)
+        if numba is not None and numba_f is not None:
+            loop = numba.njit(parallel=True)(numba_f)
+            run["numba"] = lambda: loop(*arrays)
         return Case(name, run, **kw)
 
     big = rng.normal(size=4_000_000).astype(np.float32)
     rows = rng.normal(size=(4096, 1024)).astype(np.float32)
-    yield case("sin(x)**2 + cos(x)**2, 4M", lambda m, x: m.sin(x) ** 2 + m.cos(x) ** 2, big, unit="ms")
-    yield case("tanh gelu, 4M", lambda m, x: 0.5 * x * (1 + m.tanh(0.79788456 * (x + 0.044715 * x**3))), big, unit="ms")
-    yield case("sum(exp(x)), 4M", lambda m, x: m.sum(m.exp(x)), big, unit="ms")
+    yield case("sin(x)**2 + cos(x)**2, 4M", lambda m, x: m.sin(x) ** 2 + m.cos(x) ** 2, big, unit="ms",
+               numpy=lambda x: np.sin(x) ** 2 + np.cos(x) ** 2, torch_f=lambda x: x.sin() ** 2 + x.cos() ** 2,
+               numba_f=lambda x: np.sin(x) ** 2 + np.cos(x) ** 2)  # fmt: skip
+
+    def gelu(m):
+        return lambda x: 0.5 * x * (1 + m.tanh(0.79788456 * (x + 0.044715 * x**3)))
+
+    yield case("tanh gelu, 4M", lambda m, x: gelu(m)(x), big, unit="ms", numpy=gelu(np), torch_f=torch and gelu(torch),
+               numba_f=lambda x: 0.5 * x * (1 + np.tanh(0.79788456 * (x + 0.044715 * x**3))))  # fmt: skip
+    yield case("sum(exp(x)), 4M", lambda m, x: m.sum(m.exp(x)), big, unit="ms", numpy=lambda x: np.exp(x).sum(),
+               torch_f=lambda x: x.exp().sum(), numba_f=lambda x: np.exp(x).sum())  # fmt: skip
     yield case("softmax rows, 4096x1024",
-               lambda m, x: (e := m.exp(x - m.max(x, 1, keepdims=True))) / m.sum(e, 1, keepdims=True), rows, unit="ms")  # fmt: skip
+               lambda m, x: (e := m.exp(x - m.max(x, 1, keepdims=True))) / m.sum(e, 1, keepdims=True), rows, unit="ms",
+               torch_f=lambda x: torch.softmax(x, 1))  # fmt: skip
     yield case("layernorm rows, 4096x1024",
                lambda m, x: (x - m.mean(x, 1, keepdims=True)) / m.sqrt(m.var(x, 1, keepdims=True) + 1e-5), rows,
-               unit="ms", rtol=1e-3)  # fmt: skip
-    yield case("sum over axis 0, 4096x1024", lambda m, x: m.sum(x, 0), rows, unit="ms", rtol=1e-3)
+               unit="ms", rtol=1e-3, torch_f=lambda x: torch.nn.functional.layer_norm(x, (1024,)))  # fmt: skip
+    yield case("sum over axis 0, 4096x1024", lambda m, x: m.sum(x, 0), rows, unit="ms", rtol=1e-3,
+               numpy=lambda x: x.sum(0), torch_f=lambda x: x.sum(0))  # fmt: skip
     square = rng.normal(size=(2048, 2048)).astype(np.float32)
-    yield case("transpose + 1, 2048^2", lambda m, x: x.T + 1, square, unit="ms")
+    yield case("transpose + 1, 2048^2", lambda m, x: x.T + 1, square, unit="ms", numpy=lambda x: x.T + 1,
+               torch_f=lambda x: x.T.contiguous() + 1)  # fmt: skip
     for n in (256, 1024):
         a = rng.normal(size=(n, n)).astype(np.float32)
-        yield case(f"matmul {n}^3 f32", lambda m, x: x @ x, a, unit="ms", rtol=2e-3)
-    yield case("cumsum, 1M", lambda m, x: m.cumsum(x), big[:1_000_000], unit="ms", rtol=5e-2)
-    yield case("sort, 1M", lambda m, x: m.sort(x), big[:1_000_000], unit="ms")
+        yield case(f"matmul {n}^3 f32", lambda m, x: x @ x, a, unit="ms", rtol=2e-3, numpy=lambda x: x @ x,
+                   torch_f=lambda x: x @ x)  # fmt: skip
+    million = big[:1_000_000]
+    yield case("cumsum, 1M", lambda m, x: m.cumsum(x), million, unit="ms", rtol=5e-2, numpy=np.cumsum,
+               torch_f=lambda x: x.cumsum(0))  # fmt: skip
+    yield case("sort, 1M", lambda m, x: m.sort(x), million, unit="ms", numpy=np.sort, torch_f=lambda x: x.sort()[0])
     table_, index = rng.normal(size=(1000,)).astype(np.float32), rng.integers(0, 1000, 1_000_000).astype(np.int32)
-    yield case("gather, 1M of 1000", lambda m, t, i: t[i], table_, index, unit="ms")
+    yield case("gather, 1M of 1000", lambda m, t, i: t[i], table_, index, unit="ms", numpy=lambda t, i: t[i],
+               torch_f=lambda t, i: t[i])  # fmt: skip
 
 
 def train_step(jax, jnp, jr):
