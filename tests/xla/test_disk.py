@@ -37,17 +37,22 @@ def compiled(fun, *args):
 
 
 def test_a_program_is_found_again_wherever_it_stands(directory, monkeypatch):
-    def f(x):
-        return jnp.tanh(x) + 1
+    def here():
+        def f(x):
+            return jnp.tanh(x) + 1
 
-    want = compiled(f, X).run([X])[0]
+        return f
+
+    def there():  # the same program on other lines
+        def f(x):
+            return jnp.tanh(x) + 1
+
+        return f
+
+    want = compiled(here(), X).run([X])[0]
     assert len(entries(directory)) == 1
     monkeypatch.setattr(disk, "write", lambda *_: pytest.fail("it was compiled again"))
-
-    def f(x):  # the same program on other lines
-        return jnp.tanh(x) + 1
-
-    np.testing.assert_array_equal(compiled(f, X).run([X])[0], want)
+    np.testing.assert_array_equal(compiled(there(), X).run([X])[0], want)
 
 
 def test_other_programs_types_and_options_are_other_entries(directory):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
-import pathlib
 import threading
 from typing import Any
 
 from addax.core.config import num_cpu_devices
-from addax.engines.xla import compat
+from addax.engines.xla import compat, cuda
 from addax.engines.xla.compat import xla_client
 
 _clients: dict[str, Any] = {}
@@ -52,38 +49,13 @@ def cpu_client(count: int) -> Any:
             del os.environ["NPROC"]
 
 
-def _plugin_client(platform: str, library: pathlib.Path, options: Any) -> Any:
-    if not xla_client.pjrt_plugin_loaded(platform):
-        xla_client.load_pjrt_plugin_dynamically(platform, str(library))
-    if not xla_client.pjrt_plugin_initialized(platform):
-        xla_client.initialize_pjrt_plugin(platform)
-    return xla_client.make_c_api_client(platform, options, None)
-
-
-def _cuda_client() -> Any:
-    library = find_library("jax-cuda13-pjrt", "xla_cuda_plugin.so") or find_library(
-        "jax-cuda12-pjrt", "xla_cuda_plugin.so"
-    )
-    if library is None:
-        raise RuntimeError("no CUDA plugin is installed: pip install 'addax[cuda13]'")
-    return _plugin_client("cuda", library, xla_client.generate_pjrt_gpu_plugin_options())
-
-
 def _tpu_client() -> Any:
-    library = find_library("libtpu", "libtpu.so")
+    library = cuda.find_library("libtpu", "libtpu.so")
     if library is None:
         raise RuntimeError("libtpu is not installed: pip install libtpu")
-    return _plugin_client("tpu", library, {})
+    xla_client.load_pjrt_plugin_dynamically("tpu", str(library))
+    xla_client.initialize_pjrt_plugin("tpu")
+    return xla_client.make_c_api_client("tpu", {}, None)
 
 
-def find_library(distribution: str, name: str) -> pathlib.Path | None:
-    """A shared library of an installed wheel, found without importing the wheel's package (which would import jax)."""
-    try:
-        files = importlib.metadata.files(distribution) or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    found = next((f for f in files if f.name == name), None)
-    return None if found is None else pathlib.Path(str(found.locate()))
-
-
-_MAKERS = {"cpu": lambda: cpu_client(max(1, num_cpu_devices.value)), "cuda": _cuda_client, "tpu": _tpu_client}
+_MAKERS = {"cpu": lambda: cpu_client(max(1, num_cpu_devices.value)), "cuda": cuda.make_client, "tpu": _tpu_client}

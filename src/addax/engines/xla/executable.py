@@ -131,6 +131,15 @@ def load(
         return loaded
 
 
+def compile_only(program: Program, target: Target, devices: Sequence[Any]) -> Any:
+    """Compile for devices that are described and need not be here (`cuda.topology`); the result cannot run, but has
+    ``hlo_modules()``, ``get_compiled_memory_stats()`` and the like."""
+    with compat.without_jax():
+        return devices[0].client.compile(
+            compat.parse_module(program.text), xla_client.DeviceList(tuple(devices)), compile_options(target, devices)
+        )
+
+
 def compile_options(target: Target, devices: Sequence[Any]) -> Any:
     options = xla_client.CompileOptions()
     options.num_replicas, options.num_partitions = 1, target.num_partitions

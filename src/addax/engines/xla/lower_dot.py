@@ -6,7 +6,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.jaxpr import Eqn
-from addax.engines.xla.block import Block, Value, ints
+from addax.engines.xla.block import Block, Value, ints, is_complex
 from addax.engines.xla.lower_elementwise import convert_element_type
 from addax.engines.xla.program import result_type
 from addax.engines.xla.rules import rule
@@ -109,11 +109,28 @@ def _letters(spec, first: str, second: str) -> str:
 
 @rule("conv_general_dilated")
 def _convolution(b: Block, eqn: Eqn, lhs: Value, rhs: Value) -> Value:
-    p = eqn.params
     out = result_type(eqn)
     sums = compute_dtype(lhs, rhs, out.dtype)
     if lhs.dtype != sums:
         lhs, rhs = (convert_element_type(b, x, sums) for x in (lhs, rhs))
+    platform = b.module.target.platform
+    if dtypes.issubdtype(sums, np.integer) and platform != "cpu":
+        raise NotImplementedError(
+            f"convolutions of integers do not exist on platform {platform!r}: convert the operands to float32, which is "
+            "exact while sums stay below 2**24, or run this part of the program on the CPU."
+        )
+    if is_complex(lhs) and platform != "cpu":
+        (a, c), (x, y) = b.parts(lhs), b.parts(rhs)
+        real = b.binary("subtract", _real_convolution(b, eqn, a, x), _real_convolution(b, eqn, c, y))
+        imag = b.binary("add", _real_convolution(b, eqn, a, y), _real_convolution(b, eqn, c, x))
+        return b.complex(real, imag)
+    return convert_element_type(b, _real_convolution(b, eqn, lhs, rhs), out.dtype)
+
+
+def _real_convolution(b: Block, eqn: Eqn, lhs: Value, rhs: Value) -> Value:
+    """The convolution in the dtype of its operands."""
+    p = eqn.params
+    out = result_type(eqn)
     lhs_spec, rhs_spec, out_spec = p["dimension_numbers"]
     numbers = f"{_letters(lhs_spec, 'b', 'f')}x{_letters(rhs_spec, 'o', 'i')}->{_letters(out_spec, 'b', 'f')}"
     pads = ", ".join(f"[{low}, {high}]" for low, high in p["padding"])
@@ -124,12 +141,11 @@ def _convolution(b: Block, eqn: Eqn, lhs: Value, rhs: Value) -> Value:
             f"stride = {ints(p['window_strides'])}, pad = [{pads}], lhs_dilate = {ints(p['lhs_dilation'])}, "
             f"rhs_dilate = {ints(p['rhs_dilation'])}"
         )
-    result = b.emit(
+    return b.emit(
         f"stablehlo.convolution({lhs.name}, {rhs.name}) dim_numbers = {numbers}, window = {{{window}}} "
         f"{{batch_group_count = {p['batch_group_count']} : i64, feature_group_count = {p['feature_group_count']} : i64, "
         f"precision_config = [#stablehlo<precision {left}>, #stablehlo<precision {right}>]}} : "
-        f"({lhs.type}, {rhs.type}) -> {tensor_type(out.shape, sums)}",
+        f"({lhs.type}, {rhs.type}) -> {tensor_type(out.shape, lhs.dtype)}",
         out.shape,
-        sums,
+        lhs.dtype,
     )
-    return convert_element_type(b, result, out.dtype)

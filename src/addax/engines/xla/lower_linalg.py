@@ -1,39 +1,16 @@
-"""Linear algebra: LAPACK's routines on the CPU, XLA's own operations and portable loops elsewhere."""
+"""Linear algebra: library routines where a platform has them (`solvers`), XLA's own operations and loops elsewhere."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from addax.core.jaxpr import Eqn
-from addax.engines.xla import lapack
+from addax.engines.xla import solvers
 from addax.engines.xla.block import Block, Value, ints, is_complex
-from addax.engines.xla.lapack import finite, info_of, letter, nan_unless, succeeded
 from addax.engines.xla.program import result_type
 from addax.engines.xla.rules import rule
+from addax.engines.xla.solvers import finite, info_of, letter, nan_unless, platform_of, succeeded
 from addax.engines.xla.types import INT32, tensor_type
-
-
-def cpu_only(name: str) -> Callable[..., Any]:
-    """Register a rule that calls LAPACK, which is there on CPUs only."""
-
-    def register(fun: Callable[..., Any]) -> Callable[..., Any]:
-        @rule(name)
-        def lower(b: Block, eqn: Eqn, *args: Value):
-            platform = b.module.target.platform
-            if platform != "cpu":
-                raise NotImplementedError(
-                    f"{name} is computed by LAPACK, which platform {platform!r} does not have: run this part of the "
-                    "program on the CPU."
-                )
-            return fun(b, eqn, *args)
-
-        return fun
-
-    return register
-
 
 # --- Small pieces ---
 
@@ -99,7 +76,7 @@ def _triangular_solve(b: Block, eqn: Eqn, a: Value, y: Value) -> Value:
     if conjugate and not transpose:
         a, conjugate = conj(b, a), False
     if b.module.target.platform == "cpu":
-        (out,) = lapack.call(
+        (out,) = solvers.call(
             b, "trsm", [a, y], [y], [2, 2, 2],
             side=letter("L" if p["left_side"] else "R"),
             uplo=letter("L" if p["lower"] else "U"),
@@ -121,7 +98,7 @@ def _cholesky(b: Block, eqn: Eqn, a: Value) -> Value:
         return a
     if b.module.target.platform != "cpu":
         return triangle(b, b.emit(f"stablehlo.cholesky {a.name}, lower = true : {a.type}", a.shape, a.dtype), "GE")
-    out, info = lapack.call(b, "potrf", [a], [a, info_of(b, a)], [2, 2, 0], uplo=letter("L"))
+    out, info = solvers.call(b, "potrf", [a], [a, info_of(b, a)], [2, 2, 0], uplo=letter("L"))
     return triangle(b, nan_unless(b, succeeded(b, info), out), "GE")
 
 
@@ -180,13 +157,13 @@ def _symmetric_product(b: Block, eqn: Eqn, a: Value, c: Value) -> Value:
 # LU
 
 
-@cpu_only("lu")
+@rule("lu")
 def _lu(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     _, pivot_type, permutation_type = (result_type(eqn, i) for i in range(3))
     if is_empty(a):
         return [a, b.full(0, pivot_type.shape, INT32), permutation(b, None, permutation_type.shape)]
-    out, pivots, info = lapack.call(b, "getrf", [a], [a, pivot_type, info_of(b, a)], [2, 2, 1, 0])
-    pivots = b.binary("subtract", pivots, b.full(1, pivots.shape, INT32))  # LAPACK counts from 1
+    out, pivots, info = solvers.getrf(b, a, pivot_type)
+    pivots = b.binary("subtract", pivots, b.full(1, pivots.shape, INT32))  # counted from 1 there
     # info > 0: a pivot is exactly 0, but the factors are there.
     return [nan_unless(b, succeeded(b, info, "GE"), out), pivots, permutation(b, pivots, permutation_type.shape)]
 
@@ -222,7 +199,7 @@ def _pivots_to_permutation(b: Block, eqn: Eqn, pivots: Value) -> Value:
     return permutation(b, pivots, result_type(eqn).shape)
 
 
-@cpu_only("tridiagonal_solve")
+@rule("tridiagonal_solve")
 def _tridiagonal_solve(b: Block, eqn: Eqn, dl: Value, d: Value, du: Value, y: Value) -> Value:
     if is_empty(y):
         return y
@@ -232,8 +209,8 @@ def _tridiagonal_solve(b: Block, eqn: Eqn, dl: Value, d: Value, du: Value, y: Va
         d = b.select(b.compare("EQ", d, zero), tiny, d)
     if d.shape[-1] == 1:
         return b.binary("divide", y, b.broadcast(d, y.shape, range(len(d.shape))))
-    *_, x, info = lapack.call(b, "gtsv", [dl, d, du, y], [dl, d, du, y, info_of(b, y)], [1, 1, 1, 2, 1, 1, 1, 2, 0])
-    return nan_unless(b, succeeded(b, info), x)
+    x, info = solvers.gtsv(b, dl, d, du, y)
+    return x if info is None else nan_unless(b, succeeded(b, info), x)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -242,22 +219,17 @@ def _tridiagonal_solve(b: Block, eqn: Eqn, dl: Value, d: Value, du: Value, y: Va
 
 def _reflectors(b: Block, a: Value, pivoting: bool) -> tuple[Value, Value, Value | None]:
     """``(factors, taus, column order)`` of stacks of matrices."""
-    taus = b.like((*a.shape[:-2], min(a.shape[-2:])), a.dtype)
     if not pivoting:
-        factors, taus, *_ = lapack.call(b, "geqrf", [a], [a, taus], [2, 2, 1])
+        factors, taus = solvers.geqrf(b, a)
         return factors, taus, None
+    platform_of(b, "qr with pivoting", ("cpu",))
+    taus = b.like((*a.shape[:-2], min(a.shape[-2:])), a.dtype)
     free = b.full(0, (*a.shape[:-2], a.shape[-1]), INT32)  # no column is fixed
-    factors, order, taus = lapack.call(b, "geqp3", [a, free], [a, free, taus], [2, 1, 2, 1, 1])
+    factors, order, taus = solvers.call(b, "geqp3", [a, free], [a, free, taus], [2, 1, 2, 1, 1])
     return factors, taus, b.binary("subtract", order, b.full(1, order.shape, INT32))
 
 
-def _product(b: Block, a: Value, taus: Value) -> Value:
-    """The first columns of the product of reflectors."""
-    routine = "ungqr" if is_complex(a) else "orgqr"
-    return lapack.call(b, routine, [a, taus], [a], [2, 1, 2])[0]
-
-
-@cpu_only("qr")
+@rule("qr")
 def _qr(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     p = eqn.params
     m, n = a.shape[-2:]
@@ -272,11 +244,11 @@ def _qr(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     if k > min(m, n):
         config = [(0, 0, 0)] * (len(a.shape) - 1) + [(0, k - min(m, n), 0)]
         start = b.pad(start, b.scalar(0, a.dtype), config)
-    outs = [_product(b, start, taus), r]
+    outs = [solvers.orgqr(b, start, taus), r]
     return outs if order is None else [*outs, order]
 
 
-@cpu_only("geqrf")
+@rule("geqrf")
 def _geqrf(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     if is_empty(a):
         out = result_type(eqn, 1)
@@ -285,11 +257,11 @@ def _geqrf(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     return [factors, taus]
 
 
-@cpu_only("householder_product")
+@rule("householder_product")
 def _householder_product(b: Block, eqn: Eqn, a: Value, taus: Value) -> Value:
     if is_empty(a):
         return a
-    return eye(b, a.shape, a.dtype) if is_empty(taus) else _product(b, a, taus)
+    return eye(b, a.shape, a.dtype) if is_empty(taus) else solvers.orgqr(b, a, taus)
 
 
 @rule("ormqr")
@@ -331,10 +303,6 @@ def _ormqr(b: Block, eqn: Eqn, a: Value, taus: Value, c: Value) -> Value:
 # Spectra
 
 
-def _real(dtype: np.dtype) -> np.dtype:
-    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
-
-
 def _zeros(b: Block, eqn: Eqn) -> list[Value]:
     """The results of an empty matrix: nothing, or vectors that are free, which are then unit vectors."""
     outs = []
@@ -346,41 +314,29 @@ def _zeros(b: Block, eqn: Eqn) -> list[Value]:
     return outs
 
 
-@cpu_only("eigh")
+@rule("eigh")
 def _eigh(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     p = eqn.params
     n = a.shape[-1]
     if is_empty(a):
         return _zeros(b, eqn)
-    values = b.like(a.shape[:-1], _real(a.dtype))
     ok = finite(b, triangle(b, a, "GE" if p["lower"] else "LE"))
-    v, w, info = lapack.call(
-        b, "heevd" if is_complex(a) else "syevd", [a], [a, values, info_of(b, a)], [2, 2, 1, 0],
-        mode=letter("V"), uplo=letter("L" if p["lower"] else "U"),
-    )  # fmt: skip
+    v, w, info = solvers.syevd(b, a, p["lower"])
     ok = b.binary("and", ok, succeeded(b, info))
     v, w = nan_unless(b, ok, v), nan_unless(b, ok, w)
     start, end = p["subset_by_index"] or (0, n)
     return [b.take(v, len(v.shape) - 1, start, end), b.take(w, len(w.shape) - 1, start, end)]
 
 
-@cpu_only("svd")
+@rule("svd")
 def _svd(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     p = eqn.params
-    m, n = a.shape[-2:]
-    k = min(m, n)
     batch = a.shape[:-2]
     if is_empty(a):
         return _zeros(b, eqn)
     full, vectors = p["full_matrices"], p["compute_uv"]
-    rows, columns = (m, n) if full or not vectors else (k, k)
-    u, vt = b.like((*batch, m, rows), a.dtype), b.like((*batch, columns, n), a.dtype)
-    values = b.like((*batch, k), _real(a.dtype))
     ok = finite(b, a)
-    _, s, u, vt, info = lapack.call(
-        b, "gesdd", [a], [a, values, u, vt, info_of(b, a)], [2, 2, 1, 2, 2, 0],
-        mode=letter("N" if not vectors else "A" if full else "S"),
-    )  # fmt: skip
+    s, u, vt, info = solvers.gesdd(b, a, full, vectors)
     ok = b.binary("and", ok, succeeded(b, info))
     outs = [nan_unless(b, ok, x) for x in ((s, u, vt) if vectors else (s,))]
     if p["subset_by_index"] is None:
@@ -393,17 +349,18 @@ def _svd(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     return outs
 
 
-@cpu_only("eig")
+@rule("eig")
 def _eig(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     p = eqn.params
     if is_empty(a):
         return _zeros(b, eqn)
+    platform_of(b, "eig", ("cpu",))
     left, right = p["compute_left_eigenvectors"], p["compute_right_eigenvectors"]
     out = result_type(eqn)
     vectors = b.like(a.shape, out.dtype)
     values = [b.like(out.shape, a.dtype)] * (1 if is_complex(a) else 2)  # real and imaginary parts apart
     ok = finite(b, a)
-    *w, vl, vr, info = lapack.call(
+    *w, vl, vr, info = solvers.call(
         b, "geev", [a], [*values, vectors, vectors, info_of(b, a)], [2, *[1] * len(values), 2, 2, 0],
         compute_left=letter("V" if left else "N"), compute_right=letter("V" if right else "N"),
     )  # fmt: skip
@@ -412,16 +369,17 @@ def _eig(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     return [nan_unless(b, ok, x) for x in (found, *([vl] if left else []), *([vr] if right else []))]
 
 
-@cpu_only("schur")
+@rule("schur")
 def _schur(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     if is_empty(a):
         return [a] * len(eqn.outvars)
+    platform_of(b, "schur", ("cpu",))
     vector = b.like(a.shape[:-1], a.dtype)
     values = [vector] * (1 if is_complex(a) else 2)
     wanted = eqn.params["compute_schur_vectors"]
     ok = finite(b, a)
     info = info_of(b, a)
-    t, z, *_, info = lapack.call(
+    t, z, *_, info = solvers.call(
         b, "gees", [a], [a, a, *values, info, info], [2, 2, 2, *[1] * len(values), 0, 0],
         mode=letter("V" if wanted else "N"), sort=letter("N"),
     )  # fmt: skip
@@ -429,32 +387,25 @@ def _schur(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     return [nan_unless(b, ok, x) for x in ((t, z) if wanted else (t,))]
 
 
-@cpu_only("hessenberg")
+@rule("hessenberg")
 def _hessenberg(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     taus = result_type(eqn, 1)
     if is_empty(a) or is_empty(taus):
         return [a, b.full(0, taus.shape, taus.dtype)]
-    out, taus, info = lapack.call(
+    platform_of(b, "hessenberg", ("cpu",))
+    out, taus, info = solvers.call(
         b, "gehrd", [a], [a, taus, info_of(b, a)], [2, 2, 1, 0], low="1 : i32", high=f"{a.shape[-1]} : i32"
     )
     ok = succeeded(b, info)
     return [nan_unless(b, ok, out), nan_unless(b, ok, taus)]
 
 
-@cpu_only("tridiagonal")
+@rule("tridiagonal")
 def _tridiagonal(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     kinds = [result_type(eqn, i) for i in range(1, 4)]
     if is_empty(a) or a.shape[-1] == 1:
         diagonal = b.reshape(b.parts(a)[0] if is_complex(a) else a, kinds[0].shape)
         return [a, diagonal, *(b.full(0, t.shape, t.dtype) for t in kinds[1:])]
-    routine = "hetrd" if is_complex(a) else "sytrd"
-    *outs, info = lapack.call(
-        b,
-        routine,
-        [a],
-        [a, *kinds, info_of(b, a)],
-        [2, 2, 1, 1, 1, 0],
-        uplo=letter("L" if eqn.params["lower"] else "U"),
-    )
+    *outs, info = solvers.sytrd(b, a, eqn.params["lower"])
     ok = succeeded(b, info)
     return [nan_unless(b, ok, x) for x in outs]

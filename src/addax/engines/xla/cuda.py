@@ -1,0 +1,87 @@
+"""CUDA: the PJRT plugin and the kernels that jaxlib's CUDA wheels bring, loaded without importing jax.
+
+The wheels are ``jax-cuda13-pjrt`` (the compiler and runtime) and ``jax-cuda13-plugin`` (solvers, callbacks), or their
+CUDA 12 counterparts. Without a GPU programs can still be compiled for one that is described (`topology`).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from addax.engines.xla import compat
+from addax.engines.xla.compat import xla_client
+
+VERSIONS = ("13", "12")
+
+
+def find_library(distribution: str, name: str) -> pathlib.Path | None:
+    """A shared library of an installed wheel, found without importing the wheel's package (which would import jax)."""
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = next((f for f in files if f.name == name), None)
+    return None if found is None else pathlib.Path(str(found.locate()))
+
+
+@functools.cache
+def load_plugin() -> Any:
+    """Load the plugin and register its kernels; gives the plugin's C interface.
+
+    Raises:
+      RuntimeError: if the wheels are not installed.
+    """
+    for version in VERSIONS:
+        library = find_library(f"jax-cuda{version}-pjrt", "xla_cuda_plugin.so")
+        if library is not None:
+            break
+    else:
+        raise RuntimeError("no CUDA plugin is installed: pip install 'addax[cuda13]'")
+    with compat.without_jax():
+        api = xla_client.load_pjrt_plugin_dynamically("cuda", str(library))
+        if not xla_client.pjrt_plugin_initialized("cuda"):
+            xla_client.initialize_pjrt_plugin("cuda")
+        _register_kernels(f"jax_cuda{version}_plugin", api)
+    return api
+
+
+def _register_kernels(package: str, api: Any) -> None:
+    """Custom calls: those of the plugin itself (callbacks into Python) and the solver libraries."""
+    try:
+        extension = importlib.import_module(f"{package}.cuda_plugin_extension")
+    except ImportError:
+        return  # programs that need them will be refused by name
+    xla_client.register_custom_type_handler("CUDA", functools.partial(extension.register_custom_type, api))
+    xla_client.register_custom_call_handler("CUDA", functools.partial(extension.register_custom_call_target, api))
+    for name, value in extension.ffi_types().items():
+        xla_client.register_custom_type(name, value, platform="CUDA")
+    for name, value in extension.ffi_handlers().items():
+        xla_client.register_custom_call_target(name, value, platform="CUDA", api_version=1)
+    for module in ("gpu_solver", "gpu_linalg", "gpu_sparse"):
+        registrations = getattr(importlib.import_module(f"jaxlib.{module}"), "registrations", dict)()
+        for name, value, version in registrations.get("CUDA", ()):
+            xla_client.register_custom_call_target(name, value, platform="CUDA", api_version=version)
+
+
+def make_client() -> Any:
+    """The client of the GPUs of this machine."""
+    load_plugin()
+    return xla_client.make_c_api_client("cuda", xla_client.generate_pjrt_gpu_plugin_options(), None)
+
+
+def topology(target_config: str, shape: str = "1x1x1") -> Sequence[Any]:
+    """Devices to compile for that need not be here.
+
+    Args:
+      target_config: the text of XLA's ``GpuTargetConfigProto`` of a GPU.
+      shape: slices x hosts x devices of each.
+    """
+    api = load_plugin()
+    with compat.without_jax():
+        described = xla_client.make_c_api_device_topology(api, "", target_config=target_config, topology=shape)
+        return described._make_compile_only_devices()

@@ -1,0 +1,94 @@
+"""Programs compiled for a CUDA GPU that need not be here. They are skipped where the plugin wheels are not installed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import addax
+import addax.numpy as jnp
+from addax import lax
+from addax.engines.xla import cuda
+from addax.engines.xla.executable import compile_only
+from addax.engines.xla.lower import lower
+from addax.engines.xla.module import Target
+
+# An H100, as far as the compiler asks.
+H100 = """
+gpu_device_info {
+  threads_per_block_limit: 1024
+  threads_per_warp: 32
+  threads_per_core_limit: 2048
+  shared_memory_per_block: 49152
+  shared_memory_per_core: 233472
+  shared_memory_per_block_optin: 232448
+  registers_per_core_limit: 65536
+  registers_per_block_limit: 65536
+  core_count: 132
+  fpus_per_core: 128
+  block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535
+  memory_bandwidth: 3352320000000
+  device_memory_size: 84942979072
+  l2_cache_size: 52428800
+  clock_rate_ghz: 1.98
+  cuda_compute_capability { major: 9 }
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 }
+device_description_str: "sm_90"
+"""
+
+needs_plugin = pytest.mark.skipif(
+    not any(cuda.find_library(f"jax-cuda{v}-pjrt", "xla_cuda_plugin.so") for v in cuda.VERSIONS),
+    reason="the CUDA plugin (pip install 'addax[cuda13]') is not installed",
+)
+X = np.ones((5, 3), np.float32)
+CUDA = Target("cuda")
+
+
+def module(fun, *args):
+    return lower(addax.jit(fun).trace(*args).jaxpr, CUDA)
+
+
+@needs_plugin
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x: jnp.tanh(x @ x.T),
+        lambda x: lax.scan(lambda c, v: (c + v.sum(), c), 0.0, x),
+        lambda x: addax.random.normal(addax.random.key(0), (100,)) + jnp.sort(x)[0, 0],
+        lambda x: addax.pure_callback(np.sin, addax.ShapeDtypeStruct(x.shape, x.dtype), x),
+        lambda x: (lax.linalg.lu(x), lax.linalg.qr(x, full_matrices=False), lax.linalg.svd(x, full_matrices=True)),
+        lambda x: (lax.linalg.eigh(x @ x.T), lax.linalg.cholesky(x @ x.T), lax.linalg.tridiagonal(x.T @ x)),
+        lambda x: lax.linalg.tridiagonal_solve(x[:, 0], x[:, 0], x[:, 0], x),
+        lambda x: lax.dot_general(x, x, (((0,), (0,)), ((), ())), precision="BF16_BF16_F32_X3"),
+    ],
+    ids=("product", "scan", "random", "callback", "factors", "hermitian", "tridiagonal", "algorithm"),
+)
+def test_programs_compile_without_a_gpu(fun):
+    compiled = compile_only(module(fun, X), CUDA, cuda.topology(H100))
+    assert "HloModule" in compiled.hlo_modules()[0].to_string()
+
+
+def test_solvers_are_those_of_cuda():
+    text = module(lambda x: lax.linalg.qr(x, full_matrices=False), X).text
+    assert "@cusolver_geqrf_ffi" in text and "@cusolver_orgqr_ffi" in text and "@lapack" not in text
+    assert "dense<[0, 1]> : tensor<2xindex>" in text  # column-major
+
+
+def test_complex_convolutions_are_made_of_real_ones():
+    x = np.ones((1, 1, 5, 3), np.complex64)
+    text = module(lambda x: lax.conv(x, x[:, :, :2, :2], (1, 1), "VALID"), x).text
+    assert text.count("stablehlo.convolution") == 4
+
+
+def test_what_cuda_lacks_is_refused_by_name():
+    with pytest.raises(
+        NotImplementedError, match="qr with pivoting is computed by a library routine that platform 'cuda'"
+    ):
+        module(lambda x: lax.linalg.qr(x, pivoting=True), X)
+    n = np.ones((1, 1, 5, 3), np.int32)
+    with pytest.raises(NotImplementedError, match="convolutions of integers do not exist on platform 'cuda'"):
+        module(lambda x: lax.conv(x, x[:, :, :2, :2], (1, 1), "VALID"), n)
