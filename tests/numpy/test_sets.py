@@ -117,7 +117,7 @@ def test_isin(check):
 
 
 def test_needs_size():
-    with pytest.raises(addax.errors.ConcretizationTypeError, match="ar argument of unique.*size="):
+    with pytest.raises(addax.errors.ConcretizationTypeError, match=r"ar argument of unique.*size="):
         addax.jit(jnp.unique)(A)
     with pytest.raises(ValueError, match="size must be non-negative"):
         jnp.unique(A, size=-1)

@@ -289,6 +289,7 @@ from addax.numpy.taking import (
     extract as extract,
     flatnonzero as flatnonzero,
     nonzero as nonzero,
+    ravel_multi_index as ravel_multi_index,
     take as take,
     take_along_axis as take_along_axis,
     unravel_index as unravel_index,
@@ -387,14 +388,19 @@ bool = bool_
 # Loaded when one of their names is first used: few programs need them, and every import counts (see `__getattr__`).
 _LAZY_MODULES = ("fft", "linalg")
 _LAZY_NAMES = {
+    "convolution": ("convolve", "correlate"),
     "differences": ("diff", "ediff1d", "gradient", "interp", "trapezoid"),
     "editing": ("delete", "insert", "resize", "trim_zeros"),
     "grids": ("c_", "index_exp", "indices", "ix_", "mgrid", "ogrid", "r_", "s_"),
     "padding": ("pad",),
     "placing": ("fill_diagonal", "place", "put", "put_along_axis"),
+    "polynomials": (
+        "poly", "polyadd", "polyder", "polydiv", "polyfit", "polyint", "polymul", "polysub", "polyval", "roots", "vander",
+    ),
     "sets": ("intersect1d", "isin", "setdiff1d", "setxor1d", "union1d"),
     "uniques": ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
-}
+    "windows": ("bartlett", "blackman", "hamming", "hanning", "kaiser"),
+}  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY_NAMES.items() for name in names}
 
 

@@ -168,21 +168,21 @@ def trim_zeros(filt, trim: str = "fb", axis: int | Sequence[int] | None = None) 
     [1, 0, 2]
     """
     check_array_like("trim_zeros", filt)
-    filt: Any = as_array(filt)
-    if isinstance(filt, Tracer) and filt.concrete() is None:
+    array: Any = as_array(filt)
+    if isinstance(array, Tracer) and array.concrete() is None:
         raise ConcretizationTypeError(
-            filt, "It arose in the filt argument of trim_zeros: the size of the result depends on its values."
+            array, "It arose in the filt argument of trim_zeros: the size of the result depends on its values."
         )  # fmt: skip
-    value = np.asarray(filt.concrete() if isinstance(filt, Tracer) else filt)
+    value = np.asarray(array.concrete() if isinstance(array, Tracer) else array)
     front, back = "f" in trim.lower(), "b" in trim.lower()
-    index = [slice(None)] * filt.ndim
+    index = [slice(None)] * array.ndim
     found = np.nonzero(value)
-    for d in canonical_axes(axis, filt.ndim):
+    for d in canonical_axes(axis, array.ndim):
         at = found[d]
-        n = filt.shape[d]
+        n = array.shape[d]
         start, stop = (int(at.min()), int(at.max()) + 1) if at.size else ((n, n) if front else (0, 0))
         index[d] = slice(start if front else 0, stop if back else n)
-    return filt[tuple(index)]
+    return array[tuple(index)]
 
 
 __all__ = ["delete", "insert", "resize", "trim_zeros"]

@@ -29,6 +29,8 @@ def indices(dimensions: Sequence[int], dtype=None, sparse: bool = False) -> Any:
     [[[0, 0], [1, 1]], [[0, 1], [0, 1]]]
     """
     shape = tuple(dimensions)
+    if dtype is not None and not dtypes.issubdtype(dtype, np.number):
+        raise TypeError(f"indices: dtype must be a numeric type, got {dtypes.dtype_name(dtype)}")
     dtype = dtypes.default_int_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "indices")
     lines = [
         reshape(arange(n, dtype=dtype), [-1 if k == d else 1 for k in range(len(shape))]) for d, n in enumerate(shape)
@@ -144,7 +146,7 @@ class _Join:
         if items and isinstance(items[0], str):
             directive = items.pop(0)
             if directive in ("r", "c"):
-                axis, ndim, first, matrix = 0, 1, -1, directive
+                matrix = directive
             else:
                 axis, ndim, first = self._parse(directive)
         if any(isinstance(k, str) for k in items):
@@ -176,7 +178,11 @@ class _Join:
             return a
         # In front of `first` dimensions of size 1, behind it the rest; counted from the end if negative.
         at = first if first >= 0 else missing + 1 + first
-        at = min(max(at, 0), missing)
+        if not 0 <= at <= missing:
+            raise ValueError(
+                f"{self.name}: an array of shape {a.shape} among {ndim} dimensions cannot begin at {first}: it must be in "
+                f"[{-missing - 1}, {missing}]"
+            )
         return reshape(a, (1,) * at + a.shape + (1,) * (missing - at))
 
 

@@ -70,6 +70,7 @@ def intersect1d(
     in_order = joined[order] if k else joined
     same, from_b = in_order[1:] == in_order[:-1], order >= n
     # An element is in both where its run goes over from `a` to `b`; repetitions do not change that.
+    at: Any
     (at,) = nonzero(same & from_b[1:] & ~from_b[:-1], size=size, fill_value=k)
     missing = at == k
     at = where(missing, 0, at)

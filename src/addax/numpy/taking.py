@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +13,11 @@ from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer
 from addax.lax.comparison import select
-from addax.lax.shape import broadcasted_iota
-from addax.numpy.base import canonical_axis, check_array_like
-from addax.numpy.creation import asarray, from_numpy
+from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
+from addax.numpy.creation import asarray, from_numpy, full_like, zeros
 from addax.numpy.indexing import get
 from addax.numpy.joining import stack
-from addax.numpy.shapes import broadcast_arrays, broadcast_to, expand_dims, ravel, reshape
+from addax.numpy.shapes import broadcast_arrays, broadcast_to, expand_dims, ravel
 
 
 def take(
@@ -129,23 +130,25 @@ def _fills(fill_value, ndim: int) -> tuple:
 
 
 def _traced_nonzero(a, size: int, fill_value):
-    """The k-th position is the number of elements whose running count is at most k."""
-    flags = ravel(a != 0).astype(np.int32)
-    running = flags.cumsum()
-    k = broadcasted_iota(np.dtype(np.int32), (size, 1), 0)
-    flat = (reshape(running, (1, -1)) <= k).astype(np.int32).sum(1)
-    total = running[-1] if flags.shape[0] else asarray(0)
+    """Each element found writes its position where its running count says; the others, and those beyond ``size``, nowhere."""
+    flags = ravel(a != 0)
+    n = flags.shape[0]
+    count = flags.astype(np.int32).cumsum()
+    slot = select(flags, count - 1, full_like(count, size))
+    flat = zeros((size,), np.int32).at[slot].set(np.arange(n, dtype=np.int32), mode="drop")
+    missing = np.arange(size, dtype=np.int32) >= (count[-1] if n else 0)
     out = []
-    stride = a.size
-    for n, fill in zip(a.shape, _fills(fill_value, a.ndim), strict=True):
-        stride //= max(n, 1)
-        index = (flat // max(stride, 1)) % max(n, 1)
-        out.append(_where(k[:, 0] < total, index, asarray(fill, index.dtype)))
+    stride = n
+    for m, fill in zip(a.shape, _fills(fill_value, a.ndim), strict=True):
+        stride //= max(m, 1)
+        index = (flat // max(stride, 1)) % max(m, 1)
+        out.append(
+            _where(missing, broadcast_to(asarray(fill, index.dtype), (size,)), index).astype(dtypes.default_int_dtype())
+        )
     return tuple(out)
 
 
 def _where(mask, x, y):
-
     return select(mask, x, broadcast_to(y, x.shape))
 
 
@@ -214,19 +217,82 @@ def _stack_front(arrays):
     return stack(arrays, 0)
 
 
+def ravel_multi_index(multi_index: Sequence, dims: Sequence[int], mode: str = "raise", order: str = "C", *, dtype=None):
+    """Index arrays, one per dimension of an array of shape ``dims``, as positions in the flattened array.
+
+    Args:
+      mode: what indices out of bounds mean: "raise" (not in compiled functions), "wrap", "clip", or "ignore".
+      order: "C", the last dimension runs fastest; "F", the first.
+      dtype: of the result, by default that of the indices, or the default integer.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.ravel_multi_index((jnp.array([0, 1]), jnp.array([1, 2])), (2, 3)).tolist()
+    [1, 5]
+    """
+    if len(multi_index) != len(dims):
+        raise ValueError(f"ravel_multi_index: {len(multi_index)} index arrays for {len(dims)} dimensions")
+    dims = tuple(operator.index(d) for d in dims)
+    check_array_like("ravel_multi_index", *multi_index)
+    if mode not in ("raise", "wrap", "clip", "ignore"):
+        raise ValueError(f"ravel_multi_index: invalid mode={mode!r}. Expected 'raise', 'wrap', 'clip', or 'ignore'.")
+    if order not in ("C", "F"):
+        raise ValueError(f"ravel_multi_index: invalid order={order!r}. Expected 'C' or 'F'")
+    arrays = [asarray(i) for i in promote_dtypes(*(as_operand(i) for i in multi_index))]
+    common = arrays[0].dtype if arrays else dtypes.default_int_dtype()
+    dtype = common if dtype is None else dtypes.canonicalize_user_dtype(dtype, "ravel_multi_index")
+    for kind in (common, dtype):
+        if not dtypes.issubdtype(kind, np.integer):
+            raise ValueError(f"ravel_multi_index: indices must be integers, got {dtypes.dtype_name(kind)}")
+    if math.prod(dims) > int(dtypes.iinfo(dtype).max):
+        raise ValueError(
+            f"ravel_multi_index: {dtypes.dtype_name(dtype)} cannot hold the positions of an array of shape {dims}: give a "
+            "wider dtype."
+        )
+    if mode == "raise":
+        for i, n in zip(arrays, dims, strict=True):
+            if isinstance(i, Tracer) and i.concrete() is None:
+                raise ConcretizationTypeError(
+                    i, "ravel_multi_index checks its indices, which a compiled function cannot: use mode='wrap' or "
+                    "mode='clip'."
+                )  # fmt: skip
+            value = np.asarray(i.concrete() if isinstance(i, Tracer) else i)
+            if ((value < 0) | (value >= n)).any():
+                raise ValueError(f"ravel_multi_index: invalid entry in coordinates array: indices must be in [0, {n})")
+    elif mode == "clip":
+        arrays = [i.clip(0, n - 1) for i, n in zip(arrays, dims, strict=True)]
+    elif mode == "wrap":
+        arrays = [i % n for i, n in zip(arrays, dims, strict=True)]
+    out: Any = asarray(0, dtype)
+    stride = 1
+    for i, n in list(zip(arrays, dims, strict=True))[:: -1 if order == "C" else 1]:
+        out = out + asarray(i, dtype) * stride
+        stride *= n
+    return out
+
+
 def unravel_index(indices, shape):
-    """Flat positions as one index array per dimension (clipped to the shape)."""
-    indices = asarray(indices)
-    total = math.prod(shape)
-    flat = indices.clip(-total, total - 1)
-    flat = flat + (flat < 0).astype(flat.dtype) * total
-    out, stride = [], total
-    for n in shape:
-        stride //= max(n, 1)
-        out.append((flat // stride) % n)
-    return tuple(out)
+    """Positions in the flattened array as one index array per dimension (clipped to the shape).
+
+    >>> import addax.numpy as jnp
+    >>> [i.tolist() for i in jnp.unravel_index(jnp.array([1, 5]), (2, 3))]
+    [[0, 1], [1, 2]]
+    """
+    check_array_like("unravel_index", indices)
+    flat = asarray(indices)
+    _integer("unravel_index", flat)
+    shape = tuple(shape) if np.ndim(shape) else (shape,)
+    out = []
+    for n in shape[::-1]:
+        n = max(n, 1)
+        out.append(flat % n)
+        flat = flat // n
+    # What is left is 0, or -1 if counted from the end, for positions within the shape.
+    last = [max(n - 1, 0) for n in shape[::-1]]
+    out = [select(flat > 0, full_like(i, n), select(flat < -1, i * 0, i)) for i, n in zip(out, last, strict=True)]
+    return tuple(out[::-1])
 
 
 __all__ = [
-    "argwhere", "choose", "compress", "extract", "flatnonzero", "nonzero", "take", "take_along_axis", "unravel_index",
+    "argwhere", "choose", "compress", "extract", "flatnonzero", "nonzero", "ravel_multi_index", "take",
+    "take_along_axis", "unravel_index",
 ]  # fmt: skip
