@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from addax.core.avals import get_aval
-from addax.interpreters.values import broadcast_in_dim, reshape, transpose
+from addax.interpreters.values import broadcast_in_dim, full_like, reshape, transpose
 from addax.lax import indexing as lax_indexing
 from addax.numpy.base import as_operand, cast, is_array_like
 from addax.numpy.indexing import entries_of, expand_nones, get, plan
@@ -87,8 +87,7 @@ class IndexUpdateRef:
 
     def power(self, values, **options):
         """``x[index] **= values``"""
-        ones = self.array * 0 + 1
-        return self.array ** _update(ones, self.index, values, lax_indexing.scatter_mul, **options)
+        return self.array ** _update(full_like(self.array, 1), self.index, values, lax_indexing.scatter_mul, **options)
 
     def min(self, values, **options):
         """``x[index] = minimum(x[index], values)``"""

@@ -8,6 +8,7 @@ from addax.core.primitive import Primitive
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import SplitTrace, split_jaxpr
+from addax.interpreters.retype import of_call
 from addax.interpreters.transpose import transpose_jaxpr
 from addax.interpreters.values import Zero, is_linear, move_axis
 
@@ -46,9 +47,11 @@ def _partial_eval(split: SplitTrace, args, unknown, *, jaxpr, name, **params):
     )
     residuals = cut.gather(known_args, known_outs)
     later_args = [*residuals, *(x for x, u in zip(args, unknown, strict=True) if u)]
-    later_outs = iter(split.write_later(jit_p, later_args, dict(params, jaxpr=cut.unknown, name=name)))
-    known = iter(known_outs)
-    return [next(later_outs) if u else next(known) for u in cut.out_unknown]
+    later_outs = []
+    if cut.unknown.jaxpr.outvars or cut.unknown.effects:
+        later_outs = split.write_later(jit_p, later_args, dict(params, jaxpr=cut.unknown, name=name))
+    known, later = iter(known_outs), iter(later_outs)
+    return [next(later) if u else next(known) for u in cut.out_unknown]
 
 
 def _transpose(cts, *args, jaxpr, name, **params):
@@ -69,6 +72,7 @@ def _batch(axis, args, dims, *, jaxpr, name, **params):
 
 
 jit_p.abstract_eval = _type
+jit_p.varying = of_call("jaxpr")
 jit_p.effects = lambda *_, jaxpr, **__: jaxpr.effects
 jit_p.jvp = _jvp
 jit_p.partial_eval = _partial_eval

@@ -20,7 +20,9 @@ from addax.ops.reference_tools import widen
 from addax.ops.rules import (
     Refusal,
     Zero,
+    dtype_of,
     expand_dims,
+    full,
     move_axis,
     primitive,
     shape_of,
@@ -33,6 +35,8 @@ INDEX = np.dtype(np.int32)
 
 def take_along(x, index, axis: int):
     """``x`` read at positions ``index`` along ``axis``; other dimensions correspond. Each position occurs once."""
+    if 0 in shape_of(index):
+        return full(shape_of(index), 0, dtype_of(x))
     rank = len(shape_of(x))
     others = tuple(d for d in range(rank) if d != axis)
     return gather.bind(

@@ -207,7 +207,7 @@ def linearize(fun: Callable, *primals, has_aux: bool = False):
         ]  # fmt: skip
         outs = iter(eval_jaxpr(lin.jaxpr, lin.consts, *[instantiate(t) for t in live]))
         flat_out = [zeros(a.to_tangent()) if z else next(outs) for a, z in zip(out_avals, lin.out_zero, strict=True)]
-        return out_tree.unflatten(flat_out)
+        return out_tree.unflatten(map(as_result, flat_out))
 
     f_jvp.jaxpr = ClosedJaxpr(lin.jaxpr, lin.consts)  # type: ignore[attr-defined]
     out = out_tree.unflatten(lin.outs)

@@ -302,7 +302,9 @@ class NestWriter:
         access = self.stores[v]
         store = Store(self.param(access, write=True), self.affine(access), value)
         self.pending.setdefault(id(into), []).append(store)
-        if type(value) is str:
+        # A result may lend its memory to a value of earlier phases, and what is read there until the store is that value.
+        lent = any(place[0] is access.buffer for place in self.scratch.values())
+        if type(value) is str and not lent:
             self.loaded[access.key] = (value, not any(a in access.strides for a in self.inner))
 
     def param(self, access: Access, write: bool) -> str:

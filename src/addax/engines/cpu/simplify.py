@@ -110,7 +110,7 @@ class _Simplifier:
     def equation(self, primitive: Primitive, invars, outvars, params, eqn: Eqn, fresh: bool) -> list[Atom]:
         """The results of one equation: those of a rewrite, of an equal equation met before, or its own."""
         name = primitive.name
-        if not eqn.effects:
+        if not eqn.effects and outvars:
             rules = RULES.get(name)
             if rules is not None:
                 aval = outvars[0].aval

@@ -11,6 +11,7 @@ from addax.core.trace import swap_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
+from addax.interpreters.retype import of_cond
 from addax.interpreters.transpose import transpose_instantiated
 from addax.interpreters.values import Zero, expand_dims, instantiate, is_linear, move_axis, shape_of, to_front, zeros
 from addax.ops.call import check_call
@@ -81,9 +82,11 @@ def _partial_eval(split, args, unknown, *, branches, **params):
         later_branches.append(_from_slots(cut.unknown, mine, slots))
     outs = split.run_now(cond_p, [index, *known_ops], dict(params, branches=tuple(known_branches)))
     residuals = outs[n_known:]
-    later = split.write_later(
-        cond_p, [index, *residuals, *choose(ops, ops_unknown)], dict(params, branches=tuple(later_branches))
-    )
+    later = []
+    if any(out_unknown) or any(b.effects for b in later_branches):
+        later = split.write_later(
+            cond_p, [index, *residuals, *choose(ops, ops_unknown)], dict(params, branches=tuple(later_branches))
+        )
     known_it, later_it = iter(outs[:n_known]), iter(later)
     return [next(later_it) if u else next(known_it) for u in out_unknown]
 
@@ -164,6 +167,7 @@ def _batch(axis, args, dims, *, branches, **params):
 
 
 cond_p.abstract_eval = _type
+cond_p.varying = of_cond
 cond_p.effects = _effects
 cond_p.jvp = _jvp
 cond_p.partial_eval = _partial_eval

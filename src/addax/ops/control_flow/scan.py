@@ -13,6 +13,7 @@ from addax.core.trace import swap_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
+from addax.interpreters.retype import of_scan
 from addax.interpreters.transpose import backward_pass
 from addax.interpreters.values import (
     UndefinedPrimal,
@@ -151,7 +152,8 @@ def _partial_eval(split, args, unknown, *, jaxpr, num_consts, num_carry, **param
     values = {"x": known_xs, "y": known_ys, "stacked": stacked, "const": known_consts}
     residuals = [values[kind][i] for kind, i in kinds]
     init_later = choose(init, carry_u)
-    later_outs = split.write_later(
+    wanted = later_body.jaxpr.outvars or later_body.effects
+    later_outs = [] if not wanted else split.write_later(
         scan_p,
         [*(residuals[i] for i in const_res), *choose(consts, const_u), *init_later,
          *(residuals[i] for i in x_res), *choose(xs, xs_u)],
@@ -226,6 +228,7 @@ def _batch(axis, args, dims, *, jaxpr, num_consts, num_carry, **params):
 
 
 scan_p.abstract_eval = _type
+scan_p.varying = of_scan
 scan_p.effects = lambda *_, jaxpr, **__: jaxpr.effects
 scan_p.jvp = _jvp
 scan_p.partial_eval = _partial_eval

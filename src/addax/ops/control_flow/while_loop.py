@@ -12,6 +12,7 @@ from addax.core.trace import swap_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
+from addax.interpreters.retype import of_while
 from addax.interpreters.values import Zero, broadcast_in_dim, instantiate, move_axis, shape_of, to_front
 from addax.ops.control_flow.common import add_unused_inputs, choose, fixed_point, rearrange, split_list
 
@@ -138,6 +139,7 @@ def _build(avals, fun) -> ClosedJaxpr:
 
 
 while_p.abstract_eval = _type
+while_p.varying = of_while
 while_p.effects = lambda *_, cond_jaxpr, body_jaxpr, **__: cond_jaxpr.effects | body_jaxpr.effects
 while_p.jvp = _jvp
 while_p.partial_eval = _partial_eval

@@ -1,0 +1,91 @@
+"""Programs that once went wrong, each as small as it could be made: values, dtypes and weak types against JAX."""
+
+import numpy as np
+import pytest
+from comparison import ADDAX, JAX, assert_agree, results
+
+X = np.arange(9, dtype="float32").reshape(3, 3) / 4
+V = np.float32([0.3, -1.2, 0.8])
+EMPTY = np.zeros(0, "float32")
+
+
+def scan_from_what_it_reads(L, x):
+    b = L.np.sin(x)
+    return L.lax.scan(lambda c, _: (b * 0.3 + c * 0.5, None), b, None, length=3)[0]
+
+
+def two_carries_from_one_value(L, x):
+    b = L.np.sin(x)
+    return L.lax.scan(lambda c, _: ((c[0] * 0.5, b * 0.3 + c[1] * 0.5), None), (b, b), None, length=3)[0]
+
+
+def while_from_what_it_reads(L, x):
+    b = L.np.sin(x)
+    return L.lax.while_loop(lambda c: c.sum() < 20, lambda c: c + b + 0.5, b)
+
+
+def third_derivative_of_softmax(L, x):
+    def f(x):
+        return L.nn.softmax(x)
+
+    for _ in range(3):
+        f = (lambda f: lambda x: L.m.linearize(f, x)[1](L.np.cos(x)))(f)
+    return f(x)
+
+
+def cond_whose_derivative_has_no_results(L, x):
+    def body(c, i):
+        L.lax.cond(i > 0, lambda y: -y, lambda y: y * 2, c)
+        return c * 0.5, None
+
+    return L.m.jacfwd(lambda x: L.lax.scan(body, x, np.arange(3))[0])(x)
+
+
+def unused_argument_of_unused_equations(L, x, y):
+    L.np.sin(y)
+    return x * 2
+
+
+def power_at_an_index(L, x):
+    return L.m.jacfwd(lambda x: x.at[0].power(2))(x)
+
+
+def derivative_of_sort_of_nothing(L, x):
+    return L.m.jvp(L.np.sort, (x,), (x,)), L.m.grad(lambda x: L.np.sort(x).sum())(x)
+
+
+def weak_gradients(L, x):
+    m = L.m
+    return [
+        m.grad(lambda x: x**2)(x), m.grad(L.np.sin)(x), m.value_and_grad(lambda x: x * 2)(x), m.jvp(L.np.cos, (x,), (x,)),
+        m.grad(lambda x: L.np.sum(x * V))(x), m.grad(lambda x: L.np.asarray(x, "float32"))(x), m.hessian(lambda x: x**3)(x),
+        m.grad(lambda x, y: x * y, (0, 1))(x, np.float32(2)), m.jacrev(lambda x: x * V)(x), m.jacfwd(lambda x: x * V)(x),
+        m.grad(lambda x: L.lax.scan(lambda c, _: (c * x, c), 1.0, None, 3)[0])(x), m.vjp(lambda x: 3.0, x)[1](x),
+        m.grad(lambda x: L.np.stack([x, x * 2]).sum())(x), m.grad(L.nn.relu)(x), m.linearize(lambda x: x * 2, x)[1](x),
+        m.jvp(lambda x: L.lax.scan(lambda c, y: (c * x * y, c), x, V)[0], (x,), (x,)), m.jit(m.grad(lambda x: x))(x),
+    ]  # fmt: skip
+
+
+def weak_types_of_control_flow(L, x):
+    two = L.np.float32(2)
+    return [
+        L.lax.scan(lambda c, _: (c * two, c), 1.0, None, 3), L.lax.scan(lambda c, _: (c * two, c), 1, None, 3),
+        L.lax.while_loop(lambda c: c < 5, lambda c: c * two, 1.0), L.lax.fori_loop(0, 3, lambda i, c: c + i, 0),
+        L.lax.cond(x > 0, lambda x: x, lambda x: 2.0, two), L.lax.cond(x > 0, lambda: 1.0, lambda: two),
+        L.lax.switch(1, [lambda x: x, lambda x: x * two], x), L.m.vmap(lambda y: 1.0)(V),
+    ]  # fmt: skip
+
+
+CASES = [
+    (scan_from_what_it_reads, X), (two_carries_from_one_value, X), (while_from_what_it_reads, X),
+    (third_derivative_of_softmax, V), (cond_whose_derivative_has_no_results, V),
+    (unused_argument_of_unused_equations, V, X), (power_at_an_index, X), (derivative_of_sort_of_nothing, EMPTY),
+    (weak_gradients, 0.5), (weak_types_of_control_flow, 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("program", "args"), [(f, args) for f, *args in CASES], ids=[f.__name__ for f, *_ in CASES])
+def test_agrees_with_jax(program, args):
+    want = results(JAX, program, args, jit=True)
+    assert_agree(results(ADDAX, program, args, jit=False), want)
+    assert_agree(results(ADDAX, program, args, jit=True), want)
