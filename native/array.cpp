@@ -710,11 +710,15 @@ PyObject* py_array_alias(PyObject*, PyObject* const* args, Py_ssize_t n) {
 }
 
 PyObject* array_external(PyObject*, PyObject* const* args, Py_ssize_t n) {
-  if (check_args("array_external", n, 2) < 0) return nullptr;
+  if (check_args("array_external", n, 4) < 0) return nullptr;
   Desc* d = desc_of(args[1]);
   if (d == nullptr) return nullptr;
   Storage* s = storage_foreign(nullptr, static_cast<size_t>(d->nbytes), args[0], Owner::kExternal);
-  return s == nullptr ? PyErr_NoMemory() : reinterpret_cast<PyObject*>(array_from_storage(args[1], d, s));
+  ArrayObject* a = s == nullptr ? nullptr : array_from_storage(args[1], d, s);
+  if (a == nullptr) return PyErr_NoMemory();
+  a->device = Py_NewRef(args[2]);
+  a->committed = args[3] == Py_True;
+  return reinterpret_cast<PyObject*>(a);
 }
 
 PyObject* set_external_fetch(PyObject*, PyObject* callable) {
@@ -759,7 +763,8 @@ PyMethodDef functions[] = {
     {"array_alias", fastcall(py_array_alias), METH_FASTCALL,
      "array_alias(a, aval): an Array over the memory of a, described by another aval of as many bytes."},
     {"array_external", fastcall(array_external), METH_FASTCALL,
-     "array_external(buffer, aval): an Array whose elements are in another engine's buffer, fetched when first read."},
+     "array_external(buffer, aval, sharding, committed): an Array whose elements are in another engine's buffer, fetched when "
+     "first read."},
     {"set_external_fetch", set_external_fetch, METH_O,
      "set_external_fetch(f): how external arrays are read; f(buffer) returns an ndarray."},
     {"set_tracer_type", set_tracer_type, METH_O, "set_tracer_type(cls): the base class of tracers."},

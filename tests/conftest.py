@@ -1,5 +1,9 @@
 """What all tests share: every program that is traced, transformed or simplified is held to the type checker."""
 
+import os
+
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")  # for the oracle of tests/sharding
+
 import pytest
 
 import addax

@@ -168,7 +168,7 @@ def test_external_arrays_are_fetched_once():
         return np.full(3, buffer, np.float32)
 
     _native.set_external_fetch(fetch)
-    a = _native.array_external(5, aval((3,)))
+    a = _native.array_external(5, aval((3,)), None, False)
     assert a._buffer == 5 and not fetched
     np.testing.assert_array_equal(a._value, [5, 5, 5])
     np.testing.assert_array_equal(np.asarray(a), [5, 5, 5])

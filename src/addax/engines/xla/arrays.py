@@ -23,9 +23,7 @@ from addax.engines.xla.types import storage_dtype
 
 def wrap(buffer: Any, aval: ShapedArray, sharding: Sharding, committed: bool = True) -> Any:
     """An Array over a runtime buffer."""
-    out = _native.array_external(buffer, aval)
-    out._device, out._committed = sharding, committed
-    return out
+    return _native.array_external(buffer, aval, sharding, committed)
 
 
 def put_host(value: np.ndarray, sharding: Sharding) -> Any:

@@ -11,13 +11,14 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from addax._native import array_external
 from addax.core.execution import CompileOptions, meshes_in
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.mesh import Mesh
 from addax.core.primitive import Primitive
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from addax.engines.xla import compat
-from addax.engines.xla.arrays import buffer_at, put_host, wrap
+from addax.engines.xla.arrays import buffer_at, put_host
 from addax.engines.xla.buffers import Aval
 from addax.engines.xla.executable import load
 from addax.engines.xla.lower import Program, has_rule, lower
@@ -44,6 +45,15 @@ class ShardedTarget(Target):
             lambda i: self._attribute(inputs[i], ranks[0][i]) if i < len(inputs) else None,
             lambda i: self._attribute(outputs[i], ranks[1][i]),
         )  # fmt: skip
+
+    def mesh_name(self, mesh: Any) -> str:
+        """The name in the module of a mesh, or of the one with its axes (inside of a `shard_map` the types differ)."""
+        found = self.meshes.get(mesh)
+        if found is None:
+            found = next((n for m, n in self.meshes.items() if m.shape_tuple == mesh.shape_tuple), None)
+        if found is None:
+            raise ValueError(f"the program names {mesh!r}, but its meshes are {', '.join(map(repr, self.meshes))}")
+        return found
 
     def _attribute(self, sharding: Sharding | None, ndim: int) -> str | None:
         if not isinstance(sharding, NamedSharding):
@@ -95,7 +105,9 @@ class XlaCompiled:
             for a, s in zip(closed.out_avals, self.out_shardings, strict=True)
         ]
         self._captured = [put_host(x, default) for x in self._program.captured]
+        self._like = [(a, s, self.committed) for a, s in zip(closed.out_avals, self.out_shardings, strict=True)]
         self._waits = many and platform == "cpu"
+        self._is_plain = not (self._waits or self._captured or self._program.ordered or self._program.callbacks)
 
     def _results(self, wanted, default: Sharding, meshes) -> list[Sharding]:
         if len(self.devices) == 1 or all(s is not None for s in wanted):
@@ -110,10 +122,13 @@ class XlaCompiled:
 
     def executable(self, arrays: Sequence[Any]) -> list[Any]:
         """Launch. Results may not be ready yet."""
-        sent = []
-        for x, sharding in zip(arrays, self.in_shardings, strict=True):
-            buffer = x._buffer if x._device is sharding else None
-            sent.append(buffer_at(x, sharding) if buffer is None else buffer)
+        sent = [
+            x._buffer if x._device is sharding else buffer_at(x, sharding)
+            for x, sharding in zip(arrays, self.in_shardings, strict=True)
+        ]
+        if self._is_plain:
+            outs = self._loaded.execute_sharded(sent).consume_with_handlers(self._handlers)
+            return [array_external(buffer, *like) for buffer, like in zip(outs, self._like, strict=True)]
         if self._waits:
             _pending.outs, previous = [], _pending.outs
             for out in previous:
@@ -127,10 +142,7 @@ class XlaCompiled:
             results.consume_token().block_until_ready()
         if self._program.callbacks:
             self._wait_for_callbacks(outs)
-        return [
-            wrap(buffer, aval, sharding, self.committed)
-            for buffer, aval, sharding in zip(outs, self._closed.out_avals, self.out_shardings, strict=True)
-        ]
+        return [array_external(buffer, *like) for buffer, like in zip(outs, self._like, strict=True)]
 
     def _wait_for_callbacks(self, outs: Sequence[Any]) -> None:
         """Host functions raise where the program is called, not where its results are read."""
