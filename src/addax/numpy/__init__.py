@@ -30,6 +30,8 @@ from addax.numpy.creation import (
     arange as arange,
     array as array,
     asarray as asarray,
+    astype as astype,
+    copy as copy,
     empty as empty,
     empty_like as empty_like,
     eye as eye,
@@ -197,6 +199,7 @@ from addax.numpy.logic import (
     right_shift as right_shift,
 )
 from addax.numpy.products import (
+    cross as cross,
     diagonal as diagonal,
     dot as dot,
     inner as inner,
@@ -388,10 +391,13 @@ bool = bool_
 # Loaded when one of their names is first used: few programs need them, and every import counts (see `__getattr__`).
 _LAZY_MODULES = ("fft", "linalg")
 _LAZY_NAMES = {
+    "bits": ("packbits", "unpackbits"),
     "convolution": ("convolve", "correlate"),
     "differences": ("diff", "ediff1d", "gradient", "interp", "trapezoid"),
     "editing": ("delete", "insert", "resize", "trim_zeros"),
+    "geometric": ("geomspace", "logspace"),
     "grids": ("c_", "index_exp", "indices", "ix_", "mgrid", "ogrid", "r_", "s_"),
+    "histograms": ("bincount", "histogram", "histogram2d", "histogram_bin_edges", "histogramdd"),
     "padding": ("pad",),
     "placing": ("fill_diagonal", "place", "put", "put_along_axis"),
     "polynomials": (

@@ -77,6 +77,31 @@ def asarray(a: Any, dtype=None, order: str | None = None, *, copy: bool | None =
     return array(a, dtype, bool(copy), order)
 
 
+def copy(a, order: str | None = None) -> Any:
+    """A copy of ``a``. Arrays are immutable, so one is rarely needed.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.copy(jnp.array([1, 2]))
+    Array([1, 2], dtype=int32)
+    """
+    check_array_like("copy", a)
+    if order not in (None, "K"):
+        raise NotImplementedError(f"copy: only order='K' is supported, got {order!r}")
+    return array(a, copy=True)
+
+
+def astype(x, dtype, /, *, copy: bool = False, device=None) -> Any:
+    """``x`` converted to ``dtype`` (None: the default float). Of complex numbers the real part, with a warning.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.astype(jnp.array([1.7, -1.7]), int)
+    Array([ 1, -1], dtype=int32)
+    """
+    check_array_like("astype", x)
+    out = asarray(as_operand(x)).astype(dtype)
+    return array(out, copy=True) if copy else out
+
+
 def _convert(x, dtype, copy):
     if hasattr(x, "__jax_array__"):
         x = x.__jax_array__()

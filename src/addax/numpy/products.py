@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from addax.interpreters.values import convert, reshape
 from addax.lax.dot import dot_general
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
 from addax.numpy.creation import asarray
+from addax.numpy.joining import stack
 from addax.numpy.shapes import broadcast_to, moveaxis, ravel
 
 
@@ -197,3 +199,33 @@ def diagonal(a, offset: int = 0, axis1: int = 0, axis2: int = 1):
 __all__ = [
     "diagonal", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot", "vecmat",
 ]  # fmt: skip
+
+
+def cross(a, b, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    """The cross product of vectors of two or three components; of two vectors of two, its one component (a number).
+
+    Args:
+      axisa, axisb, axisc: where the components stand in ``a``, ``b`` and the result; ``axis`` says all three.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.cross(jnp.array([1, 0, 0]), jnp.array([0, 1, 0])).tolist()
+    [0, 0, 1]
+    """
+    check_array_like("cross", a, b)
+    a, b = (asarray(x) for x in promote_dtypes(as_operand(a), as_operand(b)))
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
+    if a.shape[-1] not in (2, 3) or b.shape[-1] not in (2, 3):
+        raise ValueError(
+            f"cross: vectors must have 2 or 3 components, got {a.shape[-1]} and {b.shape[-1]} along axes {axisa} and "
+            f"{axisb}."
+        )
+    x, y = ([v[..., i] for i in range(v.shape[-1])] for v in (a, b))
+    last = x[0] * y[1] - x[1] * y[0]
+    if len(x) == len(y) == 2:
+        return last
+    # A missing third component is 0.
+    first = (x[1] * y[2] if len(y) == 3 else 0) - (x[2] * y[1] if len(x) == 3 else 0)
+    second = (x[2] * y[0] if len(x) == 3 else 0) - (x[0] * y[2] if len(y) == 3 else 0)
+    return moveaxis(stack([first, second, last], -1), -1, axisc)

@@ -239,17 +239,17 @@ def rot90(m, k: int = 1, axes: tuple[int, int] = (0, 1)):
     return swapaxes(flip(m, b), a, b) if k == 1 else flip(swapaxes(m, a, b), b)
 
 
-def atleast_1d(*arys):
+def atleast_1d(*arys) -> Any:
     """Scalars as arrays of one element."""
     return _at_least(arys, lambda a: a if a.ndim >= 1 else reshape(a, (1,)), "atleast_1d")
 
 
-def atleast_2d(*arys):
+def atleast_2d(*arys) -> Any:
     """Arrays of fewer than two dimensions as rows."""
     return _at_least(arys, lambda a: a if a.ndim >= 2 else reshape(a, (1, -1) if a.size else (1, 0)), "atleast_2d")
 
 
-def atleast_3d(*arys):
+def atleast_3d(*arys) -> Any:
     """Arrays with at least three dimensions: rows become (1, n, 1), matrices (m, n, 1)."""
 
     def widen(a):

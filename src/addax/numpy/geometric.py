@@ -1,0 +1,70 @@
+"""Numbers spaced evenly on a logarithmic scale: logspace, geomspace."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from addax.core import dtypes
+from addax.numpy.base import as_array, as_operand, canonical_axis, check_array_like, promote_inexact
+from addax.numpy.choosing import where
+from addax.numpy.creation import asarray, linspace
+from addax.numpy.shapes import broadcast_to, moveaxis
+from addax.numpy.transcendental import log
+from addax.numpy.ufuncs import power, sign
+
+
+def _count(name: str, num) -> int:
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"{name}: the number of samples must be non-negative, got {num}")
+    return num
+
+
+def logspace(start, stop, num: int = 50, endpoint: bool = True, base=10.0, dtype=None, axis: int = 0) -> Any:
+    """``num`` powers of ``base``, from base^start to base^stop, whose exponents are evenly spaced.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.logspace(0, 3, 4, base=2.0).tolist()
+    [1.0, 2.0, 4.0, 8.0]
+    """
+    num = _count("logspace", num)
+    check_array_like("logspace", start, stop, base)
+    start, stop, base = (as_array(x) for x in promote_inexact(*(as_operand(x) for x in (start, stop, base))))
+    working = start.dtype
+    out_dtype = working if dtype is None else dtypes.canonicalize_user_dtype(dtype, "logspace")
+    exponents = linspace(start, stop, num, endpoint, dtype=working, axis=axis)
+    return asarray(power(base, exponents), out_dtype)
+
+
+def geomspace(start, stop, num: int = 50, endpoint: bool = True, dtype=None, axis: int = 0) -> Any:
+    """``num`` numbers from ``start`` to ``stop`` with a constant ratio; both ends are exact.
+
+    Both ends must have the same sign, otherwise the numbers are nan; complex ones lie on a spiral.
+
+    >>> import addax.numpy as jnp
+    >>> jnp.geomspace(1.0, 8.0, 4).round(3).tolist()
+    [1.0, 2.0, 4.0, 8.0]
+    """
+    num = _count("geomspace", num)
+    check_array_like("geomspace", start, stop)
+    start, stop = (as_array(x) for x in promote_inexact(as_operand(start), as_operand(stop)))
+    working = start.dtype
+    out_dtype = working if dtype is None else dtypes.canonicalize_user_dtype(dtype, "geomspace")
+    shape = np.broadcast_shapes(start.shape, stop.shape)
+    first, last = (broadcast_to(asarray(x, working), shape) for x in (start, stop))
+    # Divided by its direction, the first number is positive; so is the last if it has the same one.
+    direction = sign(start)
+    between = logspace(log(start / direction), log(stop / direction), num, endpoint, base=np.e, dtype=working)
+    between = direction * between
+    ends = [(0, first), (-1, last)] if endpoint and num > 1 else [(0, first)] if num else []
+    out = between
+    for at, value in ends:
+        exact = where(between[at] != between[at], between[at], value)  # nan stays
+        out = out.at[at].set(exact)
+    return asarray(moveaxis(out, 0, canonical_axis(axis, out.ndim)), out_dtype)
+
+
+__all__ = ["geomspace", "logspace"]
