@@ -63,7 +63,8 @@ class ShapedArray:
 
     def str_short(self, short_dtypes: bool = True) -> str:
         name = dtypes.short_name(self.dtype) if short_dtypes else str(self.dtype)
-        return f"{name}[{','.join(map(str, self.shape))}]"
+        varies = f"{{V:{','.join(sorted(map(str, self.vma)))}}}" if self.vma else ""
+        return f"{name}[{','.join(map(str, self.shape))}]{varies}"
 
     def __str__(self) -> str:
         return self.str_short(short_dtypes=False) if not self.weak_type else f"~{self.str_short(short_dtypes=False)}"

@@ -10,12 +10,14 @@ import numpy as np
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.axis_env import tracking
 from addax.core.checker import check_jaxpr
 from addax.core.config import enable_checks
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import no_effects
 from addax.core.source_info import SourceInfo, user_frame
 from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
+from addax.core.varying import align, plain, typed
 
 
 class JaxprTracer(Tracer):
@@ -62,6 +64,9 @@ class JaxprTrace(Trace):
         return JaxprTracer(self, aval, var)
 
     def process(self, primitive, args, params):
+        varies = None
+        if tracking.on and primitive.name != "pvary":
+            args, params, varies = align(primitive, args, params)
         atoms = []
         avals = []
         for x in args:
@@ -72,8 +77,12 @@ class JaxprTrace(Trace):
                 atom = self.lift(x)
                 atoms.append(atom)
                 avals.append(atom.aval)
-        avals = tuple(avals)
-        out_avals = primitive.infer(avals, params)
+        if varies is None:
+            avals = tuple(avals)
+            out_avals = primitive.infer(avals, params)
+        else:
+            avals = plain(avals)
+            out_avals = typed(primitive.infer(avals, params), varies)
         effects = no_effects if primitive.effects is None else primitive.effects(*avals, **params)
         if effects:
             self.effects |= effects

@@ -11,6 +11,7 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
@@ -43,18 +44,23 @@ def check_jaxpr(jaxpr: Jaxpr | ClosedJaxpr) -> None:
         jaxpr = jaxpr.jaxpr
     if jaxpr in _sound:
         return
-    todo = [(jaxpr, "")]
+    todo: list[tuple[Jaxpr, str, tuple]] = [(jaxpr, "", ())]
     seen = {jaxpr}
     while todo:
-        program, where = todo.pop()
-        _Check(program, where).run()
+        program, where, scopes = todo.pop()
+        with contextlib.ExitStack() as stack:
+            for scope, params in scopes:  # outermost first: the named axes that are bound around this program
+                stack.enter_context(scope(params))
+            _Check(program, where).run()
         for i, eqn in enumerate(program.eqns):
             if not eqn.params:
                 continue
+            scope = eqn.primitive.scope
+            inner_scopes = scopes if scope is None else (*scopes, (scope, eqn.params))
             for inner in subjaxprs(eqn.params):
                 if inner not in seen and inner not in _sound:
                     seen.add(inner)
-                    todo.append((inner, f"{where}in a jaxpr of equation {i} ({eqn.primitive}), "))
+                    todo.append((inner, f"{where}in a jaxpr of equation {i} ({eqn.primitive}), ", inner_scopes))
     _sound.update(seen)
 
 

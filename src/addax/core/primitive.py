@@ -45,6 +45,8 @@ class Primitive:
       expand: ``(*avals, **params) -> ClosedJaxpr``, the plain program behind a call-like primitive, for engines.
       reference: ``(*ndarrays, **params) -> ndarray`` in NumPy: the living definition.
       lowerings: engine name -> what that engine should do, in the engine's own vocabulary.
+      varying: ``(vmas, params) -> (vma per operand, params, vma per result)``, or None where nothing varies; see varying.py.
+      scope: ``(params) -> context manager`` for primitives that bind named axes for the programs they contain.
       notation: how its equations are written, a `core.notation.Notation`.
     """
 
@@ -60,6 +62,8 @@ class Primitive:
         self.expand: Callable[..., Any] | None = None
         self.reference: Callable[..., Any] = Refusal(f"{name} has no reference implementation")
         self.axis_rule: Any = None  # how a collective over a named batch axis batches
+        self.varying: Callable[..., Any] | None = None
+        self.scope: Callable[..., Any] | None = None
         self.lowerings: dict[str, Any] = {}
         self.notation: Notation = PLAIN
         self.eager_cache: dict[Any, Any] = {}

@@ -118,6 +118,8 @@ from addax.lax.parallel import (
     all_to_all as all_to_all,
     axis_index as axis_index,
     axis_size as axis_size,
+    pbroadcast as pbroadcast,
+    pcast as pcast,
     pmax as pmax,
     pmean as pmean,
     pmin as pmin,
@@ -126,6 +128,7 @@ from addax.lax.parallel import (
     psum as psum,
     psum_scatter as psum_scatter,
     pswapaxes as pswapaxes,
+    pvary as pvary,
 )
 from addax.lax.ragged import (
     RaggedDotDimensionNumbers as RaggedDotDimensionNumbers,

@@ -1,22 +1,49 @@
-"""Collectives over named axes: `psum` and its kin, for use under ``vmap(..., axis_name=...)``."""
+"""Collectives over named axes: `psum` and its kin, under `vmap(..., axis_name=...)`, `shard_map` and `pmap`.
+
+The members of an axis are the examples of a batch, or the devices along an axis of a mesh. An axis may be given as a
+tuple of names: its members are then numbered row-major, the last name counting fastest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from addax.core import tree
 from addax.core.avals import get_aval
-from addax.core.axis_env import axis_size_of
+from addax.core.axis_env import axis_size_of, tracked_axes
+from addax.core.primitive import registry
 from addax.core.trace import Tracer
+from addax.core.varying import vma_of
+from addax.interpreters.values import move_axis, reshape, zeros
 from addax.ops import collective
 from addax.ops.convert import convert_element_type
+
+Groups = Sequence[Sequence[int]] | None
 
 
 def _names(axis_name) -> tuple:
     return tuple(axis_name) if isinstance(axis_name, (tuple, list)) else (axis_name,)
+
+
+def _groups(name: str, axes: tuple, groups: Groups) -> Any:
+    """
+    Raises:
+      ValueError: if the groups are not a partition of the members into parts of one size.
+    """
+    if groups is None:
+        return None
+    found: tuple[tuple[int, ...], ...] = tuple(tuple(int(i) for i in g) for g in groups)
+    n = axis_size(axes)
+    if not found or sorted(i for g in found for i in g) != list(range(n)) or len({len(g) for g in found}) > 1:
+        raise ValueError(
+            f"{name}: axis_index_groups must be groups of one size that have every member 0...{n - 1} of axis "
+            f"{axes if len(axes) > 1 else axes[0]!r} once, got {groups}"
+        )
+    return found
 
 
 def axis_size(axis_name) -> int:
@@ -29,7 +56,7 @@ def axis_size(axis_name) -> int:
     >>> addax.vmap(lambda x: x * addax.lax.axis_size("i"), axis_name="i")(jnp.ones(3)).tolist()
     [3.0, 3.0, 3.0]
     """
-    return int(np.prod([axis_size_of(a) for a in _names(axis_name)]))
+    return math.prod(axis_size_of(a) for a in _names(axis_name))
 
 
 def _numeric(x):
@@ -42,11 +69,11 @@ def _numeric(x):
 def _reduce(primitive, x, axis_name, axis_index_groups):
     leaves, treedef = tree.flatten(x)
     axes = _names(axis_name)
-    groups = None if axis_index_groups is None else tuple(map(tuple, axis_index_groups))
+    groups = _groups(primitive.name, axes, axis_index_groups)
     return treedef.unflatten(primitive.bind(*map(_numeric, leaves), axes=axes, axis_index_groups=groups))
 
 
-def psum(x, axis_name, *, axis_index_groups: Sequence[Sequence[int]] | None = None):
+def psum(x, axis_name, *, axis_index_groups: Groups = None):
     """The sum of ``x`` over the named axis, the same for every member. ``psum(1, name)`` is the axis size.
 
     >>> import addax, addax.numpy as jnp
@@ -60,17 +87,17 @@ def psum(x, axis_name, *, axis_index_groups: Sequence[Sequence[int]] | None = No
     return _reduce(collective.psum, x, axis_name, axis_index_groups)
 
 
-def pmax(x, axis_name, *, axis_index_groups=None):
-    """The elementwise maximum of ``x`` over the named axis."""
+def pmax(x, axis_name, *, axis_index_groups: Groups = None):
+    """The elementwise maximum of ``x`` over the named axis. Members that share it share its derivative equally."""
     return _reduce(collective.pmax, x, axis_name, axis_index_groups)
 
 
-def pmin(x, axis_name, *, axis_index_groups=None):
-    """The elementwise minimum of ``x`` over the named axis."""
+def pmin(x, axis_name, *, axis_index_groups: Groups = None):
+    """The elementwise minimum of ``x`` over the named axis. Members that share it share its derivative equally."""
     return _reduce(collective.pmin, x, axis_name, axis_index_groups)
 
 
-def pmean(x, axis_name, *, axis_index_groups=None):
+def pmean(x, axis_name, *, axis_index_groups: Groups = None):
     """The mean of ``x`` over the named axis.
 
     >>> import addax, addax.numpy as jnp
@@ -96,56 +123,168 @@ def axis_index(axis_name) -> Any:
     return index
 
 
-def _one_axis(axis_name):
+def pcast(x, axis_name, *, to: str):
+    """``x`` as a value of another kind along a mesh axis: ``to="varying"``, one that devices may hold different values of.
+
+    This is inserted where it is needed; writing it says where cotangents are summed over the axis.
+
+    Raises:
+      ValueError: if ``x`` varies along the axis already, or for another kind.
+    """
+    if to != "varying":
+        if to in ("reduced", "unreduced"):
+            raise NotImplementedError(f"pcast to {to!r}: values that are still to be summed are not supported yet")
+        raise ValueError(f"Got unexpected `to` value {to!r}. The allowed `to` value is 'varying'.")
+    axes = _names(axis_name)
+    for a in axes:
+        axis_size_of(a)
+    tracked = tuple(a for a in axes if a in tracked_axes())
+
+    def cast(leaf):
+        already = [a for a in tracked if a in vma_of(leaf)]
+        if already:
+            raise ValueError(
+                f"Unsupported pcast from=varying, to='varying': a value of type {get_aval(leaf).str_short(False)} varies "
+                f"along mesh axis {', '.join(map(repr, already))} already."
+            )
+        return collective.pvary.bind(leaf, axes=tracked) if tracked else leaf
+
+    return tree.map(cast, x)
+
+
+def pvary(x, axis_name):
+    """``x`` as a value that may vary along the mesh axes named; those along which it does already do not matter."""
+    tracked = frozenset(_names(axis_name)) & tracked_axes()
+
+    def cast(leaf):
+        missing = tuple(a for a in _names(axis_name) if a in tracked - vma_of(leaf))
+        return collective.pvary.bind(leaf, axes=missing) if missing else leaf
+
+    return tree.map(cast, x)
+
+
+def _one_by_one(names: tuple, order: Callable[[tuple], Sequence], step: Callable[[Any, Any], Any], x):
+    """Over several axes: one after the other."""
+    for name in order(names):
+        x = step(x, name)
+    return x
+
+
+def _axis(name: str, k: int, rank: int) -> int:
+    if not -rank <= k < rank:
+        raise ValueError(f"{name}: axis {k} is out of bounds for a result of rank {rank}")
+    return k + rank if k < 0 else k
+
+
+def all_gather(
+    x, axis_name, *, axis_index_groups: Groups = None, axis: int = 0, tiled: bool = False, to: str = "varying"
+):  # fmt: skip
+    """The members' values of ``x``, stacked (``tiled``: concatenated) along ``axis``; every member gets them all.
+
+    Args:
+      to: "varying", or "invarying" for a result whose type says that it is the same for all members. The transpose of
+        the first sums the members' cotangents, that of the second takes each member's part of the common one.
+
+    >>> import addax, addax.numpy as jnp
+    >>> addax.vmap(lambda x: addax.lax.all_gather(x, "i"), axis_name="i")(jnp.arange(2.0)).tolist()
+    [[0.0, 1.0], [0.0, 1.0]]
+    """
+    kinds = {"varying": collective.all_gather, "invarying": collective.all_gather_invariant}
+    if to not in kinds:
+        raise ValueError(f"Got unexpected `to` value {to!r} for all_gather. Allowed `to` values are: {set(kinds)}")
     names = _names(axis_name)
-    if len(names) != 1:
-        raise NotImplementedError(f"this collective takes one named axis, got {names}")
-    return names[0]
+    groups = _groups("all_gather", names, axis_index_groups)
+    if groups is not None and len(names) > 1:
+        raise NotImplementedError(f"all_gather with axis_index_groups over several axes, {names}")
 
-
-def all_gather(x, axis_name, *, axis_index_groups=None, axis: int = 0, tiled: bool = False):
-    """The members' values of ``x``, stacked (``tiled``: concatenated) along ``axis``, the same for every member."""
-    if axis_index_groups is not None:
-        raise NotImplementedError("all_gather with axis_index_groups")
-    name = _one_axis(axis_name)
-    n = axis_size_of(name)
-
-    def bind(leaf):
-        rank = get_aval(leaf).ndim + (not tiled)
-        return collective.all_gather.bind(
-            leaf, all_gather_dimension=axis + rank if axis < 0 else axis, axis_name=name, axis_size=n, tiled=tiled
+    def bind(leaf, name, k, tiled):
+        n = axis_size_of(name) if groups is None else len(groups[0])
+        return kinds[to].bind(
+            leaf, all_gather_dimension=k, axis_name=name, axis_size=n, tiled=tiled, axis_index_groups=groups
         )
 
-    return tree.map(bind, x)
-
-
-def psum_scatter(x, axis_name, *, scatter_dimension: int = 0, axis_index_groups=None, tiled: bool = False):
-    """Like `psum`, but each member keeps only its part of the sum along ``scatter_dimension``."""
-    if axis_index_groups is not None:
-        raise NotImplementedError("psum_scatter with axis_index_groups")
-    name = _one_axis(axis_name)
-    n = axis_size_of(name)
-
-    def bind(leaf):
-        k = scatter_dimension + get_aval(leaf).ndim if scatter_dimension < 0 else scatter_dimension
-        return collective.reduce_scatter.bind(leaf, scatter_dimension=k, axis_name=name, axis_size=n, tiled=tiled)
-
-    return tree.map(bind, x)
-
-
-def all_to_all(x, axis_name, split_axis: int, concat_axis: int, *, axis_index_groups=None, tiled: bool = False):
-    """Each member cuts ``x`` along ``split_axis``, sends a piece to every other, and joins what it gets."""
-    if axis_index_groups is not None:
-        raise NotImplementedError("all_to_all with axis_index_groups")
-    name = _one_axis(axis_name)
-
-    def bind(leaf):
+    def gather(leaf):
         ndim = get_aval(leaf).ndim
-        s = split_axis + ndim if split_axis < 0 else split_axis
-        c = concat_axis + ndim if concat_axis < 0 else concat_axis
-        return collective.all_to_all.bind(leaf, split_axis=s, concat_axis=c, axis_name=name, tiled=tiled)
+        k = _axis("all_gather", axis, ndim + (not tiled))
+        out = _one_by_one(names, lambda ns: ns[::-1], lambda y, n: bind(y, n, k, tiled), leaf)
+        if len(names) > 1 and not tiled:  # one dimension per axis so far
+            shape = get_aval(out).shape
+            out = reshape(out, (*shape[:k], math.prod(shape[k : k + len(names)]), *shape[k + len(names) :]))
+        return out
 
-    return tree.map(bind, x)
+    return tree.map(gather, x)
+
+
+def psum_scatter(x, axis_name, *, scatter_dimension: int = 0, axis_index_groups: Groups = None, tiled: bool = False):
+    """Like `psum`, but each member keeps only its part of the sum along ``scatter_dimension``."""
+    names = _names(axis_name)
+    groups = _groups("psum_scatter", names, axis_index_groups)
+    if groups is not None and len(names) > 1:
+        raise NotImplementedError(f"psum_scatter with axis_index_groups over several axes, {names}")
+
+    def bind(leaf, name, k):
+        n = axis_size_of(name) if groups is None else len(groups[0])
+        return collective.reduce_scatter.bind(
+            leaf, scatter_dimension=k, axis_name=name, axis_size=n, tiled=tiled, axis_index_groups=groups
+        )
+
+    def scatter(leaf):
+        shape = get_aval(leaf).shape
+        k = _axis("psum_scatter", scatter_dimension, len(shape))
+        if len(names) > 1 and not tiled:
+            sizes = [axis_size_of(n) for n in names]
+            if shape[k] != math.prod(sizes):
+                raise ValueError(
+                    f"reduce_scatter operand scatter dimension size {shape[k]} must match shard count {math.prod(sizes)}"
+                )
+            leaf = reshape(leaf, (*shape[:k], *sizes, *shape[k + 1 :]))
+        return _one_by_one(names, lambda ns: ns, lambda y, n: bind(y, n, k), leaf)
+
+    return tree.map(scatter, x)
+
+
+def all_to_all(
+    x, axis_name, split_axis: int, concat_axis: int, *, axis_index_groups: Groups = None, tiled: bool = False
+):
+    """Each member cuts ``x`` along ``split_axis``, sends a piece to every other, and joins what it gets.
+
+    The pieces are concatenated along ``concat_axis`` if ``tiled``; otherwise ``split_axis`` must be as long as the axis has
+    members, and is replaced by a dimension over them at ``concat_axis``.
+    """
+    names = _names(axis_name)
+    groups = _groups("all_to_all", names, axis_index_groups)
+    if groups is not None and len(names) > 1:
+        raise NotImplementedError(f"all_to_all with axis_index_groups over several axes, {names}")
+
+    def bind(leaf, name, s, c, tiled):
+        return collective.all_to_all.bind(
+            leaf, split_axis=s, concat_axis=c, axis_name=name, tiled=tiled, axis_index_groups=groups
+        )
+
+    def exchange(leaf):
+        shape = get_aval(leaf).shape
+        s, c = _axis("all_to_all", split_axis, len(shape)), _axis("all_to_all", concat_axis, len(shape))
+        if len(names) == 1:
+            return bind(leaf, names[0], s, c, tiled)
+        # A dimension per axis; each is exchanged where it stands; then they are one again, and moved.
+        sizes = [axis_size_of(n) for n in names]
+        n = math.prod(sizes)
+        if shape[s] % n or (not tiled and shape[s] != n):
+            raise ValueError(
+                f"all_to_all requires the size of split_axis ({shape[s]}) to be "
+                f"{'divisible by' if tiled else 'equal to'} the number of members {n}"
+            )
+        y = reshape(leaf, (*shape[:s], *sizes, shape[s] // n, *shape[s + 1 :]))
+        for i, name in enumerate(names):
+            y = bind(y, name, s + i, s + i, False)
+        y = reshape(y, (*shape[:s], n, shape[s] // n, *shape[s + 1 :]))
+        if not tiled:
+            return move_axis(reshape(y, shape), s, c)
+        y = move_axis(y, s, c)
+        shape = get_aval(y).shape
+        return reshape(y, (*shape[:c], shape[c] * shape[c + 1], *shape[c + 2 :]))
+
+    return tree.map(exchange, x)
 
 
 def ppermute(x, axis_name, perm: Sequence[tuple[int, int]]):
@@ -157,7 +296,8 @@ def ppermute(x, axis_name, perm: Sequence[tuple[int, int]]):
     [2.0, 0.0, 1.0]
     """
     pairs = tuple((int(s), int(d)) for s, d in perm)
-    name = _one_axis(axis_name)
+    names = _names(axis_name)
+    name = names[0] if len(names) == 1 else names
     return tree.map(lambda leaf: collective.ppermute.bind(leaf, axis_name=name, perm=pairs), x)
 
 
@@ -168,12 +308,35 @@ def pshuffle(x, axis_name, perm: Sequence[int]):
     return ppermute(x, axis_name, list(zip(perm, range(len(perm)), strict=True)))
 
 
-def pswapaxes(x, axis_name, axis: int, *, axis_index_groups=None):
+def pbroadcast(x, axis_name, source: int):
+    """Every member gets the value of ``x`` of the member number ``source``.
+
+    >>> import addax, addax.numpy as jnp
+    >>> addax.vmap(lambda x: addax.lax.pbroadcast(x, "i", 2), axis_name="i")(jnp.arange(3.0)).tolist()
+    [2.0, 2.0, 2.0]
+    """
+    if not 0 <= source < axis_size(axis_name):
+        raise ValueError(
+            f"pbroadcast: source {source} is not a member of axis {axis_name!r} of size {axis_size(axis_name)}"
+        )
+    mine = registry["eq"].bind(axis_index(axis_name), np.int32(source))
+
+    def send(leaf):
+        aval = get_aval(leaf)
+        mask = registry["broadcast_in_dim"].bind(mine, shape=aval.shape, broadcast_dimensions=(), sharding=None)
+        kept = registry["select_n"].bind(mask, zeros(aval.strip_weak_type()), leaf)
+        total = psum(kept, axis_name)
+        return convert_element_type.bind(total, new_dtype=aval.dtype, weak_type=False, sharding=None)
+
+    return tree.map(send, x)
+
+
+def pswapaxes(x, axis_name, axis: int, *, axis_index_groups: Groups = None):
     """Exchange the named axis with array axis ``axis``."""
     return all_to_all(x, axis_name, axis, axis, axis_index_groups=axis_index_groups)
 
 
 __all__ = [
-    "all_gather", "all_to_all", "axis_index", "axis_size", "pmax", "pmean", "pmin", "ppermute", "pshuffle", "psum",
-    "psum_scatter", "pswapaxes",
+    "all_gather", "all_to_all", "axis_index", "axis_size", "pbroadcast", "pcast", "pmax", "pmean", "pmin", "ppermute",
+    "pshuffle", "psum", "psum_scatter", "pswapaxes", "pvary",
 ]  # fmt: skip

@@ -6,18 +6,19 @@ is each primitive's `AxisRule`. Bound where no transformation gives the axis a m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from addax.core.avals import ShapedArray, get_aval
-from addax.core.axis_env import axis_size_of
+from addax.core.axis_env import axis_size_of, tracked_axes
 from addax.core.primitive import Primitive, registry
+from addax.core.varying import vary
 from addax.interpreters.values import (
     Zero,
     broadcast_in_dim,
-    instantiate,
     is_linear,
     move_axis,
     reshape,
@@ -58,6 +59,10 @@ class AxisRule:
         return self.rule(axis, vals, dims, **params)
 
 
+def _names(axes) -> tuple:
+    return axes if isinstance(axes, tuple) else (axes,)
+
+
 def _axis_effects(param: str):
     def effects(*_, **params):
         axes = params[param]
@@ -66,8 +71,29 @@ def _axis_effects(param: str):
     return effects
 
 
-def _collective(name: str, param: str, type_rule, axis_rule, multiple_results: bool = False) -> Primitive:
+def _collective(
+    name: str, param: str, type_rule, axis_rule, multiple_results: bool = False, invariant: bool = False
+) -> Primitive:
+    """
+    Args:
+      invariant: whether all members get the same result.
+    """
+
+    def varying(operands, params):
+        axes = tracked_axes().intersection(_names(params[param]))
+        if not axes and not any(operands):
+            return None
+        if axes and params.get("axis_index_groups") is not None:
+            raise NotImplementedError(
+                f"{name} with axis_index_groups is not supported where types say along which axes values vary: call "
+                "shard_map with check_vma=False, or use a mesh that has the groups as an axis."
+            )
+        wanted = [v | axes for v in operands]
+        outs = [v - axes for v in wanted] if invariant else wanted or [axes]
+        return wanted, params, outs
+
     p = Primitive(name, multiple_results=multiple_results, cache_types=False)
+    p.varying = varying
     p.abstract_eval = type_rule
     p.effects = _axis_effects(param)
     p.axis_rule = AxisRule(axis_rule, param)
@@ -104,7 +130,7 @@ def _reduction(name: str, reducer: str) -> Primitive:
     def batch(axis, vals, dims, **params):
         return p.bind(*vals, **params), dims
 
-    p = _collective(name, "axes", _same_types, over_axis, multiple_results=True)
+    p = _collective(name, "axes", _same_types, over_axis, multiple_results=True, invariant=True)
     p.batch = batch
     return p
 
@@ -121,10 +147,21 @@ def _psum_jvp(primals, tangents, **params):
     return outs, [Zero.of(x) if type(t) is Zero else next(summed) for t, x in zip(tangents, outs, strict=True)]
 
 
-def _psum_transpose(cts, *args, **params):
-    live = [instantiate(c) for c in cts if type(c) is not Zero]
-    summed = iter(psum.bind(*live, **params))
-    return [None if type(c) is Zero or not is_linear(x) else next(summed) for c, x in zip(cts, args, strict=True)]
+def _psum_transpose(cts, *args, axes, axis_index_groups):
+    """Along tracked axes the cotangent is one value, which all members get; along others each member has its own share
+    of it, and these are summed.
+    """
+    result = []
+    for c, x in zip(cts, args, strict=True):
+        if type(c) is Zero or not is_linear(x):
+            result.append(None)
+            continue
+        tracked = x.aval.vma.intersection(axes)
+        rest = tuple(a for a in axes if a not in tracked)
+        if rest:
+            (c,) = psum.bind(c, axes=rest, axis_index_groups=axis_index_groups)
+        result.append(vary(c, tracked))
+    return result
 
 
 psum.jvp = _psum_jvp
@@ -154,6 +191,22 @@ pmax.jvp = _extremum_jvp(pmax)
 pmin.jvp = _extremum_jvp(pmin)
 
 # ---------------------------------------------------------------------------------------------------------------------
+# pvary: a value that is the same for all members, as one that may differ. See core/varying.py.
+
+pvary = Primitive("pvary", cache_types=False)
+pvary.abstract_eval = lambda x, *, axes: x.update(vma=x.vma.union(axes))
+pvary.jvp = lambda primals, tangents, *, axes: (
+    pvary.bind(*primals, axes=axes),
+    Zero(tangents[0].aval.update(vma=tangents[0].aval.vma.union(axes)))
+    if type(tangents[0]) is Zero
+    else pvary.bind(*tangents, axes=axes),
+)
+pvary.transpose = lambda ct, x, *, axes: psum.bind(ct, axes=axes, axis_index_groups=None)
+pvary.batch = lambda axis, vals, dims, *, axes: (pvary.bind(*vals, axes=axes), dims[0])
+pvary.reference = lambda x, *, axes: x
+pvary.axis_rule = AxisRule(lambda axis, vals, dims, *, axes: (vals[0], dims[0]), "axes")
+
+# ---------------------------------------------------------------------------------------------------------------------
 # axis_index
 
 
@@ -173,7 +226,12 @@ axis_index.jvp = lambda primals, tangents, **params: (out := axis_index.bind(**p
 # all_gather, psum_scatter, all_to_all, ppermute: rearrangements of one operand.
 
 
-def _gather_type(x, *, all_gather_dimension, axis_name, axis_size, tiled):
+def _no_groups(name: str, groups) -> None:
+    if groups is not None:
+        raise NotImplementedError(f"{name} under vmap with axis_index_groups")
+
+
+def _gather_type(x, *, all_gather_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
     shape = list(x.shape)
     if tiled:
         shape[all_gather_dimension] *= axis_size
@@ -182,7 +240,8 @@ def _gather_type(x, *, all_gather_dimension, axis_name, axis_size, tiled):
     return x.update(shape=tuple(shape), weak_type=False)
 
 
-def _gather_rule(axis, vals, dims, *, all_gather_dimension, axis_name, axis_size, tiled):
+def _gather_rule(axis, vals, dims, *, all_gather_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
+    _no_groups("all_gather", axis_index_groups)
     x = to_front(vals[0], dims[0], axis.size)
     if tiled:
         # (B, ..., n, ...) -> (..., B * n, ...)
@@ -209,7 +268,26 @@ all_gather = _collective("all_gather", "axis_name", _gather_type, _gather_rule)
 all_gather.batch = _batch_one(all_gather, "all_gather_dimension")
 
 
-def _scatter_type(x, *, scatter_dimension, axis_name, axis_size, tiled):
+# The same for members that then know that they all have the same: its transpose takes each member's part.
+all_gather_invariant = _collective("all_gather_invariant", "axis_name", _gather_type, _gather_rule, invariant=True)
+all_gather_invariant.batch = _batch_one(all_gather_invariant, "all_gather_dimension")
+
+
+def _own_part(ct, x, *, all_gather_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
+    k, shape = all_gather_dimension, list(shape_of(ct))
+    n = shape[k] // axis_size
+    ct = vary(ct, frozenset((axis_name,)) & tracked_axes())
+    here = axis_index.bind(axis_name=axis_name)
+    start = registry["mul"].bind(here, np.int32(n)) if n != 1 else here
+    shape[k] = n
+    zero = np.int32(0)
+    part = registry["dynamic_slice"].bind(
+        ct, *(start if d == k else zero for d in range(len(shape))), slice_sizes=tuple(shape)
+    )
+    return [part if tiled else reshape(part, x.aval.shape)]
+
+
+def _scatter_type(x, *, scatter_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
     shape = list(x.shape)
     if tiled:
         if shape[scatter_dimension] % axis_size:
@@ -228,7 +306,8 @@ def _scatter_type(x, *, scatter_dimension, axis_name, axis_size, tiled):
     return x.update(shape=tuple(shape), weak_type=False)
 
 
-def _scatter_rule(axis, vals, dims, *, scatter_dimension, axis_name, axis_size, tiled):
+def _scatter_rule(axis, vals, dims, *, scatter_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
+    _no_groups("psum_scatter", axis_index_groups)
     x = to_front(vals[0], dims[0], axis.size)
     total = registry["reduce_sum"].bind(x, axes=(0,), out_sharding=None)
     k = scatter_dimension
@@ -251,6 +330,8 @@ def _gather_jvp(p):
 
 
 all_gather.jvp = _gather_jvp(all_gather)
+all_gather_invariant.jvp = _gather_jvp(all_gather_invariant)
+all_gather_invariant.transpose = _own_part
 reduce_scatter.jvp = _gather_jvp(reduce_scatter)
 all_gather.transpose = lambda ct, x, *, all_gather_dimension, **params: [
     reduce_scatter.bind(ct, scatter_dimension=all_gather_dimension, **params)
@@ -260,8 +341,8 @@ reduce_scatter.transpose = lambda ct, x, *, scatter_dimension, **params: [
 ]
 
 
-def _all_to_all_type(x, *, split_axis, concat_axis, axis_name, tiled):
-    n = axis_size_of(axis_name)
+def _all_to_all_type(x, *, split_axis, concat_axis, axis_name, tiled, axis_index_groups=None):
+    n = axis_size_of(axis_name) if axis_index_groups is None else len(axis_index_groups[0])
     shape = list(x.shape)
     if tiled:
         if shape[split_axis] % n:
@@ -281,7 +362,8 @@ def _all_to_all_type(x, *, split_axis, concat_axis, axis_name, tiled):
     return x.update(shape=tuple(shape), weak_type=False)
 
 
-def _all_to_all_rule(axis, vals, dims, *, split_axis, concat_axis, axis_name, tiled):
+def _all_to_all_rule(axis, vals, dims, *, split_axis, concat_axis, axis_name, tiled, axis_index_groups=None):
+    _no_groups("all_to_all", axis_index_groups)
     x = to_front(vals[0], dims[0], axis.size)
     n = axis.size
     if not tiled:
@@ -307,6 +389,8 @@ all_to_all.transpose = lambda ct, x, *, split_axis, concat_axis, **params: [
 
 
 def _ppermute_rule(axis, vals, dims, *, axis_name, perm):
+    if len(_names(axis_name)) > 1:
+        raise NotImplementedError(f"ppermute under vmap over several axes at once, {axis_name}")
     x = to_front(vals[0], dims[0], axis.size)
     source = np.full(axis.size, -1, np.int32)
     for src, dst in perm:
@@ -330,7 +414,7 @@ def _ppermute_rule(axis, vals, dims, *, axis_name, perm):
 
 
 def _ppermute_type(x, *, axis_name, perm):
-    n = axis_size_of(axis_name)
+    n = math.prod(axis_size_of(a) for a in _names(axis_name))
     sources, targets = [s for s, _ in perm], [t for _, t in perm]
     if len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
         raise ValueError(f"ppermute sources and destinations must be unique, got {perm}.")
@@ -347,5 +431,6 @@ ppermute.transpose = lambda ct, x, *, axis_name, perm: [
 ]
 
 __all__ = [
-    "all_gather", "all_to_all", "axis_index", "pmax", "pmin", "ppermute", "psum", "reduce_scatter",
+    "all_gather", "all_gather_invariant", "all_to_all", "axis_index", "pmax", "pmin", "ppermute", "psum", "pvary",
+    "reduce_scatter",
 ]  # fmt: skip

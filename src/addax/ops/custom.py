@@ -15,9 +15,11 @@ from addax.core.jaxpr import ClosedJaxpr
 from addax.core.notation import Notation
 from addax.core.primitive import Primitive
 from addax.core.trace import current_trace
+from addax.core.varying import INVARIANT, vma_of
 from addax.interpreters.batching import batch_flat, batch_jaxpr
 from addax.interpreters.jvp import jvp_flat
 from addax.interpreters.linearize import linearize_flat
+from addax.interpreters.retype import of_call, vmas
 from addax.interpreters.transpose import backward_pass
 from addax.interpreters.values import UndefinedPrimal, Zero, instantiate, is_linear, move_axis, to_front
 from addax.ops.call import check_call
@@ -53,6 +55,7 @@ def _move(args, dims):
 custom_jvp_call = Primitive("custom_jvp_call", multiple_results=True, cache_types=False)
 custom_jvp_call.notation = Notation(first=("name",), omit={"num_consts": 0}, functions=("jvp",))
 custom_jvp_call.abstract_eval = _call_type
+custom_jvp_call.varying = of_call("call_jaxpr")
 custom_jvp_call.effects = lambda *_, call_jaxpr, **__: call_jaxpr.effects
 
 
@@ -116,6 +119,7 @@ custom_jvp_call.batch = _custom_jvp_batch
 custom_vjp_call = Primitive("custom_vjp_call", multiple_results=True, cache_types=False)
 custom_vjp_call.notation = Notation(first=("name",), omit={"num_consts": 0}, functions=("fwd", "bwd"))
 custom_vjp_call.abstract_eval = _call_type
+custom_vjp_call.varying = of_call("call_jaxpr")
 custom_vjp_call.effects = lambda *_, call_jaxpr, **__: call_jaxpr.effects
 
 
@@ -189,9 +193,26 @@ custom_lin = Primitive("custom_lin", multiple_results=True, cache_types=False)
 custom_lin.abstract_eval = lambda *_, out_avals, **__: out_avals
 
 
+def _lin_varying(operands, params):
+    outs = vmas(params["out_avals"])
+    return (operands, params, outs) if any(outs) or any(operands) else None
+
+
+custom_lin.varying = _lin_varying
+
+
 def _lin_transpose(cts, *args, num_residuals, bwd, out_avals, symbolic_zeros):
     residuals, tangents = args[:num_residuals], args[num_residuals:]
     grads = bwd(residuals, cts if symbolic_zeros else [instantiate(c) for c in cts])
+    for i, (t, g) in enumerate(zip(tangents, grads, strict=True)):
+        if is_linear(t) and vma_of(g) - getattr(t.aval, "vma", INVARIANT):
+            raise ValueError(
+                "Custom VJP bwd rule must produce an output with the same type as the args tuple of the primal function, "
+                f"but at output[{i}] the bwd rule produced an output of type {get_aval(g).str_short(False)} corresponding "
+                f"to an input of type {t.aval.str_short(False)}: the argument is the same on all devices along the mesh "
+                f"axes {sorted(vma_of(g) - t.aval.vma, key=str)}, so its cotangent must be summed over them: "
+                "lax.psum(cotangent, axes)."
+            )
     return [None] * num_residuals + [g if is_linear(t) else None for g, t in zip(grads, tangents, strict=True)]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from addax import _native
 from addax.core import tree
 from addax.core.avals import ShapedArray, is_valid_type
+from addax.core.axis_env import scope_key
 from addax.core.builder import JaxprTrace
 from addax.core.config import current_context
 from addax.core.execution import CompileOptions, compile_program, shardings_of
@@ -154,7 +155,7 @@ class _Jitted:
             avals = [aval_of_spec(x) for x in leaves]
         else:
             avals = check_leaves(self.fun, leaves, dynamic, dynamic_kwargs, "jit")
-        key = (in_tree, tuple(avals), static_key, current_context().trace_key)
+        key = (in_tree, tuple(avals), static_key, current_context().trace_key, scope_key())
         found = self.traces.get(key)
         if found is None:
             found = trace_to_closed(fun, in_tree, avals, LazyDebugInfo(fun, dynamic, dynamic_kwargs))

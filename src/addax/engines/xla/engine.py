@@ -17,7 +17,7 @@ from addax.core.jaxpr import ClosedJaxpr
 from addax.core.mesh import Mesh
 from addax.core.primitive import Primitive
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
-from addax.engines.xla import compat
+from addax.engines.xla import compat, processes
 from addax.engines.xla.arrays import buffer_at, put_host
 from addax.engines.xla.buffers import Aval
 from addax.engines.xla.executable import load
@@ -32,28 +32,17 @@ _REPLICATED = PartitionSpec()
 class ShardedTarget(Target):
     """What a module over several devices is compiled for: also the meshes that it names."""
 
-    __slots__ = ("devices", "meshes")
+    __slots__ = ()
 
     def __init__(self, platform: str, devices: Sequence[Any], meshes: Sequence[Any], inputs, outputs, ranks):
-        self.devices = tuple(devices)
-        self.meshes = {
-            m.abstract_mesh if not isinstance(m, Mesh) else m: f"mesh{i or ''}" for i, m in enumerate(meshes)
-        }
+        named = {m.abstract_mesh if not isinstance(m, Mesh) else m: f"mesh{i or ''}" for i, m in enumerate(meshes)}
         axes = meshes[0].shape_tuple if meshes else ()
         super().__init__(
-            platform, axes, len(self.devices), "\n".join(mesh_text(n, m, devices) for m, n in self.meshes.items()),
+            platform, axes, len(devices), "\n".join(mesh_text(n, m, devices) for m, n in named.items()),
             lambda i: self._attribute(inputs[i], ranks[0][i]) if i < len(inputs) else None,
             lambda i: self._attribute(outputs[i], ranks[1][i]),
         )  # fmt: skip
-
-    def mesh_name(self, mesh: Any) -> str:
-        """The name in the module of a mesh, or of the one with its axes (inside of a `shard_map` the types differ)."""
-        found = self.meshes.get(mesh)
-        if found is None:
-            found = next((n for m, n in self.meshes.items() if m.shape_tuple == mesh.shape_tuple), None)
-        if found is None:
-            raise ValueError(f"the program names {mesh!r}, but its meshes are {', '.join(map(repr, self.meshes))}")
-        return found
+        self.devices, self.meshes = tuple(devices), named
 
     def _attribute(self, sharding: Sharding | None, ndim: int) -> str | None:
         if not isinstance(sharding, NamedSharding):
@@ -107,7 +96,10 @@ class XlaCompiled:
         self._captured = [put_host(x, default) for x in self._program.captured]
         self._like = [(a, s, self.committed) for a, s in zip(closed.out_avals, self.out_shardings, strict=True)]
         self._waits = many and platform == "cpu"
-        self._is_plain = not (self._waits or self._captured or self._program.ordered or self._program.callbacks)
+        self._others = processes.current() if len({d.process_index for d in devices}) > 1 else None
+        info = closed.jaxpr.debug_info
+        self._name = "a program" if info is None else info.func_name.partition(" at ")[0]
+        self._is_plain = not (self._others or self._waits or self._captured or self._program.ordered or self._program.callbacks)
 
     def _results(self, wanted, default: Sharding, meshes) -> list[Sharding]:
         if len(self.devices) == 1 or all(s is not None for s in wanted):
@@ -138,6 +130,8 @@ class XlaCompiled:
         outs = results.consume_with_handlers(self._handlers)
         if self._waits:
             _pending.outs = outs
+        if self._others is not None:
+            self._others.watchdog.launched(self._name, outs, self._collectives)
         if self._program.ordered:
             results.consume_token().block_until_ready()
         if self._program.callbacks:
@@ -156,6 +150,9 @@ class XlaCompiled:
                     callback.error = None
                     raise error from None
             raise
+
+    def _collectives(self) -> str:
+        return processes.describe_collectives(self.as_text("hlo"))
 
     run = executable
 

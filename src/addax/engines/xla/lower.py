@@ -23,6 +23,7 @@ from addax.engines.xla import (  # noqa: F401
     lower_random,
     lower_reduce,
     lower_shape,
+    lower_shard_map,
     lower_sharding,
     lower_sort,
     lower_special,

@@ -15,6 +15,8 @@ import numpy as np
 from addax.core.jaxpr import Eqn
 from addax.engines.xla.block import Block, Value
 from addax.engines.xla.lower_elementwise import extreme
+from addax.engines.xla.lower_shard_map import manual_computation
+from addax.engines.xla.module import Isolated
 from addax.engines.xla.program import result_type
 from addax.engines.xla.rules import rule
 from addax.engines.xla.types import INT32, UINT32
@@ -24,23 +26,30 @@ def _names(axes: Any) -> tuple:
     return tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
 
 
+def _layout(b: Block) -> tuple[list[Any], list[int], np.ndarray]:
+    """``(names of the axes, their sizes, number of the partition at each place)``"""
+    manual = b.module.manual
+    axes = b.module.target.axes if manual is None else manual.axes
+    sizes = [n for _, n in axes]
+    numbers = np.arange(math.prod(sizes)).reshape(sizes) if manual is None else manual.numbers
+    return [name for name, _ in axes], sizes, numbers
+
+
 def replica_groups(b: Block, axes: Any, index_groups: Sequence[Sequence[int]] | None = None) -> np.ndarray:
     """``[groups, members]``: partition numbers, members in the row-major order of the axes as named.
 
     Raises:
       NameError: if the target has no such axis.
     """
-    target = b.module.target
-    order = [name for name, _ in target.axes]
+    manual = b.module.manual
+    order, sizes, numbers = _layout(b)
     names = _names(axes)
     for name in names:
-        if name not in order:
+        if name not in order or (manual is not None and name not in manual.names):
             raise NameError(
                 f"unbound axis name: {name}. The program is compiled for the mesh axes {tuple(order)}; collectives over a "
                 "vmapped axis belong inside the vmap."
             )
-    sizes = [n for _, n in target.axes]
-    numbers = np.arange(math.prod(sizes)).reshape(sizes)
     mine = [order.index(name) for name in names]
     rest = [d for d in range(len(sizes)) if d not in mine]
     groups = numbers.transpose([*rest, *mine]).reshape(-1, math.prod(sizes[d] for d in mine))
@@ -90,16 +99,34 @@ def _all_reduce(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
 def _axis_index(b: Block, eqn: Eqn) -> Value:
     names = _names(eqn.params["axis_name"])
     replica_groups(b, names)  # checks the names
-    sizes = b.module.target.axis_sizes
-    order = list(sizes)
+    manual = b.module.manual
+    if manual is None or not manual.free:
+        return _position(b, names)
+    # The number of the partition is known only where all axes are manual.
+    region = Isolated(b.function)
+    inner = Block(region)
+    inner.loc = b.loc
+    text = inner.finish([_position(inner, names)], "sdy.return")
+    b.function.counter = region.counter
+    (out,) = manual_computation(b, [], [], [], [b.like((), INT32)], [f"<@{manual.name}, []>"], manual.free, text)
+    return out
+
+
+def _position(b: Block, names: Sequence[Any]) -> Value:
+    """The position of this device along some axes, row-major."""
+    order, sizes, numbers = _layout(b)
     partition = b.emit("stablehlo.partition_id : tensor<ui32>", (), UINT32)
+    if not np.array_equal(numbers.reshape(-1), np.arange(numbers.size)):
+        place = np.argsort(numbers.reshape(-1)).astype(np.uint32)
+        found = b.dynamic_slice(b.constant(place), [partition], (1,))
+        partition = b.reshape(found, ())
     total: Value | None = None
     for name in names:
-        stride = math.prod(sizes[a] for a in order[order.index(name) + 1 :])
-        index = b.binary("divide", partition, b.scalar(stride, UINT32))
-        index = b.binary("remainder", index, b.scalar(sizes[name], UINT32))
+        at = order.index(name)
+        index = b.binary("divide", partition, b.scalar(math.prod(sizes[at + 1 :]), UINT32))
+        index = b.binary("remainder", index, b.scalar(sizes[at], UINT32))
         if total is not None:
-            index = b.binary("add", b.binary("multiply", total, b.scalar(sizes[name], UINT32)), index)
+            index = b.binary("add", b.binary("multiply", total, b.scalar(sizes[at], UINT32)), index)
         total = index
     assert total is not None
     return b.convert(total, INT32)
@@ -109,12 +136,12 @@ def _with_unit_dimension(b: Block, x: Value, d: int) -> Value:
     return b.reshape(x, (*x.shape[:d], 1, *x.shape[d:]))
 
 
-@rule("all_gather")
+@rule("all_gather", "all_gather_invariant")
 def _all_gather(b: Block, eqn: Eqn, x: Value) -> Value:
     d = eqn.params["all_gather_dimension"]
     if not eqn.params["tiled"]:
         x = _with_unit_dimension(b, x, d)
-    groups = replica_groups(b, eqn.params["axis_name"])
+    groups = replica_groups(b, eqn.params["axis_name"], eqn.params.get("axis_index_groups"))
     attrs = f"all_gather_dim = {d} : i64, {_group_attributes(b, groups)}, use_global_device_ids"
     return b.generic("stablehlo.all_gather", [x], [result_type(eqn)], attrs=attrs)[0]
 
@@ -122,7 +149,7 @@ def _all_gather(b: Block, eqn: Eqn, x: Value) -> Value:
 @rule("reduce_scatter")
 def _reduce_scatter(b: Block, eqn: Eqn, x: Value) -> Value:
     d = eqn.params["scatter_dimension"]
-    groups = replica_groups(b, eqn.params["axis_name"])
+    groups = replica_groups(b, eqn.params["axis_name"], eqn.params.get("axis_index_groups"))
     shape = (*x.shape[:d], x.shape[d] // groups.shape[1], *x.shape[d + 1 :])
     attrs = f"{_group_attributes(b, groups)}, scatter_dimension = {d} : i64, use_global_device_ids"
     part = b.like(shape, x.dtype)
@@ -134,7 +161,7 @@ def _reduce_scatter(b: Block, eqn: Eqn, x: Value) -> Value:
 def _all_to_all(b: Block, eqn: Eqn, x: Value) -> Value:
     p = eqn.params
     split, concat = p["split_axis"], p["concat_axis"]
-    groups = replica_groups(b, p["axis_name"])
+    groups = replica_groups(b, p["axis_name"], p.get("axis_index_groups"))
     n = groups.shape[1]
     target = concat if p["tiled"] else split  # untiled: the split dimension becomes the one of the sources, and moves
     shape = list(x.shape)
@@ -157,4 +184,6 @@ def _ppermute(b: Block, eqn: Eqn, x: Value) -> Value:
     groups = replica_groups(b, eqn.params["axis_name"])
     pairs = [[row[s], row[t]] for row in groups.tolist() for s, t in eqn.params["perm"]]
     attrs = f"{_channel(b)}, source_target_pairs = {_matrix(np.array(pairs, np.int64).reshape(-1, 2))}"
+    if not pairs:
+        return b.full(0, x.shape, x.dtype)
     return b.generic("stablehlo.collective_permute", [x], [x], attrs=attrs)[0]

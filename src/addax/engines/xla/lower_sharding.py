@@ -15,6 +15,5 @@ def _sharding_constraint(block: Block, eqn: Any, x: Value) -> Value:
     sharding = eqn.params["sharding"]
     if not isinstance(sharding, NamedSharding) or block.module.target.num_partitions == 1:
         return x
-    names = block.module.target.meshes
-    layout = spec_text(names[sharding.mesh], sharding.spec, len(x.shape))
+    layout = spec_text(block.module.target.mesh_name(sharding.mesh), sharding.spec, len(x.shape))
     return block.emit(f"sdy.sharding_constraint {x.name} {layout} : {x.type}", x.shape, x.dtype)

@@ -27,9 +27,15 @@ class Target:
       argument_attributes: from the number of an argument of the program to its attributes, as
         ``sdy.sharding = #sdy.sharding<...>``; None or "" for none.
       result_attributes: the same for results.
+
+    Attributes:
+      devices: the devices, in the order of the partitions.
+      meshes: the meshes that the program names, and their names in the text.
     """
 
-    __slots__ = ("argument_attributes", "axes", "num_partitions", "platform", "preamble", "result_attributes")
+    __slots__ = (
+        "argument_attributes", "axes", "devices", "meshes", "num_partitions", "platform", "preamble", "result_attributes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -43,6 +49,17 @@ class Target:
         self.platform, self.axes, self.num_partitions = platform, tuple(axes), num_partitions
         self.preamble = preamble
         self.argument_attributes, self.result_attributes = argument_attributes, result_attributes
+        self.devices: tuple[Any, ...] = ()
+        self.meshes: dict[Any, str] = {}
+
+    def mesh_name(self, mesh: Any) -> str:
+        """The name in the module of a mesh, or of the one with its axes (inside of a `shard_map` the types differ)."""
+        found = self.meshes.get(mesh)
+        if found is None:
+            found = next((n for m, n in self.meshes.items() if m.shape_tuple == mesh.shape_tuple), None)
+        if found is None:
+            raise ValueError(f"the program names {mesh!r}, but its meshes are {', '.join(map(repr, self.meshes))}")
+        return found
 
     @property
     def axis_sizes(self) -> dict[Any, int]:
@@ -52,11 +69,12 @@ class Target:
 class Function:
     """One function being written."""
 
-    __slots__ = ("captures", "counter", "module", "name")
+    __slots__ = ("captured_name", "captures", "counter", "module", "name")
 
     def __init__(self, module: Module, name: str):
         self.module, self.name = module, name
         self.counter = 0
+        self.captured_name = "captured"
         self.captures: dict[int, Value] = {}
 
     def fresh_like(self, x: Value) -> Value:
@@ -73,8 +91,40 @@ class Function:
         found = self.captures.get(i)
         if found is None:
             array = self.module.captured[i]
-            found = self.captures[i] = Value(f"%captured{i}", array.shape, array.dtype)
+            found = self.captures[i] = Value(f"%{self.captured_name}{i}", array.shape, array.dtype)
         return found
+
+
+class Isolated(Function):
+    """A region inside of a function that may use nothing from around it, nor names that are used there."""
+
+    __slots__ = ()
+
+    def __init__(self, around: Function):
+        super().__init__(around.module, around.name)
+        self.counter = around.counter + 1
+        self.captured_name = f"captured_{self.counter}_"
+
+
+class ManualMesh:
+    """The mesh over which the collectives of a `shard_map` communicate.
+
+    Attributes:
+      name: of the mesh in the module.
+      axes: names and sizes.
+      numbers: the number of the partition at each place of the mesh.
+      names: the manual axes.
+    """
+
+    __slots__ = ("axes", "name", "names", "numbers")
+
+    def __init__(self, name: str, axes: Sequence[tuple[Any, int]], numbers: np.ndarray, names: frozenset):
+        self.name, self.axes, self.numbers, self.names = name, tuple(axes), numbers, names
+
+    @property
+    def free(self) -> list[Any]:
+        """The axes that are the partitioner's."""
+        return [n for n, _ in self.axes if n not in self.names]
 
 
 class Callee:
@@ -98,6 +148,7 @@ class Module:
         self.name, self.target = _identifier(name), target
         self.captured: list[np.ndarray] = []
         self.callbacks: list[Any] = []
+        self.manual: ManualMesh | None = None  # while the body of a shard_map is written
         self.callees: dict[Any, tuple[Callee, Any]] = {}  # with what the key is an id of, to keep it alive
         self.channels = 0
         self.special: dict[Any, Any] = {}  # programs of special functions, by name and shape

@@ -82,9 +82,10 @@ def inline_program(block: Block, closed: ClosedJaxpr, args: Sequence[Value]) -> 
 
 def call_program(block: Block, closed: ClosedJaxpr, args: Sequence[Value], name: str) -> list[Value]:
     """Call a program as a function of the module, which is written the first time."""
-    if block.isolated:
-        return inline_program(block, closed, args)
     module = block.module
+    # Where some axes of a mesh are the partitioner's, it must see the whole body of a shard_map at once.
+    if block.isolated or (module.manual is not None and module.manual.free):
+        return inline_program(block, closed, args)
     key = (id(closed.jaxpr), tuple(map(id, closed.consts)))
     known = module.callees.get(key)
     if known is None:

@@ -1,0 +1,117 @@
+"""Programs inside programs, and the mesh axes along which their values vary (core/varying.py).
+
+A called program is traced at the types of its operands. When a transformation calls it with operands that vary along more
+axes, it is written again at those types, which puts `pvary` where it is needed; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from addax.core.builder import JaxprTrace, JaxprTracer
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.trace import swap_trace
+from addax.core.varying import INVARIANT, join, vary
+
+Vmas = Sequence[frozenset]
+
+
+def vmas(avals) -> list[frozenset]:
+    return [getattr(a, "vma", INVARIANT) for a in avals]
+
+
+def retyped(closed: ClosedJaxpr, ins: Vmas, outs: Vmas | None = None) -> ClosedJaxpr:
+    """The program with inputs (and at least such results, if ``outs`` is given) that vary along these axes. Memoised."""
+    have = vmas(closed.out_avals)
+    if vmas(closed.in_avals) == list(ins) and (outs is None or all(map(frozenset.__ge__, have, outs))):
+        return closed
+    key = (retyped, tuple(ins), None if outs is None else tuple(outs))
+    if key not in closed.cache:
+        builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
+        args = [
+            builder.new_arg(a.update(vma=v)) if hasattr(a, "vma") else builder.new_arg(a)
+            for a, v in zip(closed.in_avals, ins, strict=True)
+        ]
+        previous = swap_trace(builder)
+        try:
+            results = eval_jaxpr(closed.jaxpr, closed.consts, *args)
+            if outs is not None:
+                results = [vary(builder_value(builder, x, w), w) for x, w in zip(results, outs, strict=True)]
+        finally:
+            swap_trace(previous)
+        closed.cache[key] = ClosedJaxpr(*builder.finish(results))
+    return closed.cache[key]
+
+
+def builder_value(builder: JaxprTrace, x, wanted: frozenset):
+    """A result as a value of the program: a constant that has to vary needs a variable to be made varying."""
+    if not wanted or getattr(x, "_trace", None) is builder:
+        return x
+    atom = builder.lift(x)
+    return JaxprTracer(builder, atom.aval, atom)
+
+
+def any_varies(operands: Vmas, *programs: ClosedJaxpr) -> bool:
+    return any(operands) or any(any(vmas(p.in_avals)) or any(vmas(p.out_avals)) for p in programs)
+
+
+def of_call(param: str):
+    """The `Primitive.varying` of a primitive that applies the program in one of its parameters to its operands."""
+
+    def rule(operands, params):
+        closed = params[param]
+        if not any_varies(operands, closed):
+            return None
+        wanted = list(map(frozenset.union, operands, vmas(closed.in_avals)))
+        program = retyped(closed, wanted)
+        return wanted, {**params, param: program}, vmas(program.out_avals)
+
+    return rule
+
+
+def of_scan(operands, params):
+    """The carry varies along all axes along which it does after a turn."""
+    closed, n = params["jaxpr"], params["num_consts"]
+    k = n + params["num_carry"]
+    if not any_varies(operands, closed):
+        return None
+    wanted = list(map(frozenset.union, operands, vmas(closed.in_avals)))
+    program = retyped(closed, wanted)
+    while True:
+        after = vmas(program.out_avals)[: k - n]
+        if all(map(frozenset.__ge__, wanted[n:k], after)):
+            break
+        wanted[n:k] = map(frozenset.union, wanted[n:k], after)
+        program = retyped(closed, wanted)
+    outs = [*wanted[n:k], *vmas(program.out_avals)[k - n :]]
+    return wanted, {**params, "jaxpr": retyped(closed, wanted, outs)}, outs
+
+
+def of_while(operands, params):
+    """Where devices may leave the loop at different times, all that it carries varies."""
+    condition, body = params["cond_jaxpr"], params["body_jaxpr"]
+    c, k = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+    if not any_varies(operands, condition, body):
+        return None
+    own = [*vmas(condition.in_avals)[:c], *vmas(body.in_avals)]
+    wanted = list(map(frozenset.union, operands, own))
+    while True:
+        test, step = retyped(condition, [*wanted[:c], *wanted[k:]]), retyped(body, wanted[c:])
+        after = [v | join(vmas(test.out_avals)) for v in vmas(step.out_avals)]
+        if all(map(frozenset.__ge__, wanted[k:], after)):
+            break
+        wanted[k:] = map(frozenset.union, wanted[k:], after)
+    step = retyped(body, wanted[c:], wanted[k:])
+    return wanted, {**params, "cond_jaxpr": test, "body_jaxpr": step}, wanted[k:]
+
+
+def of_cond(operands, params):
+    """Where devices may take different branches, all operands and results vary."""
+    branches = params["branches"]
+    if not any_varies(operands, *branches):
+        return None
+    index, *rest = operands
+    wanted = [join([index, *each]) for each in zip(rest, *(vmas(b.in_avals) for b in branches), strict=True)]
+    programs = [retyped(b, wanted) for b in branches]
+    outs = [join([index, *each]) for each in zip(*(vmas(p.out_avals) for p in programs), strict=True)]
+    return [index, *wanted], {**params, "branches": tuple(retyped(b, wanted, outs) for b in branches)}, outs

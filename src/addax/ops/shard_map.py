@@ -1,0 +1,445 @@
+"""``shard_map``: a program that every device of a mesh runs on its own part of each array.
+
+The body is a program on *local* shapes. ``in_specs`` and ``out_specs`` (a `PartitionSpec` per operand and result) say how
+the global arrays are cut into local ones along the manual axes; other axes of the mesh stay the partitioner's.
+
+How derivatives cross the boundary depends on ``check_vma``:
+
+* True: types inside say along which axes a value varies (core/varying.py). An operand varies along exactly the axes that
+  its spec names, so the body's own transpose already sums the cotangents of shared values. A result that varies along
+  fewer axes than its spec names is shared by the parts that it fills: its cotangents are summed.
+* False: nothing is known inside. The cotangent of a result is split evenly over the axes that its spec does not name, and
+  the cotangent of an operand summed over those that its spec does not name. `psum` is then its own transpose.
+
+Values that the tangent program needs from the primal one (residuals) leave the first and enter the second cut along all
+axes along which they may vary; scalars get a dimension for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from addax.core.avals import get_aval
+from addax.core.axis_env import manual_scope
+from addax.core.builder import JaxprTrace
+from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eval_jaxpr, subjaxprs
+from addax.core.primitive import Primitive, registry
+from addax.core.sharding import PartitionSpec
+from addax.core.trace import current_trace, swap_trace
+from addax.core.varying import INVARIANT, vary, vma_of
+from addax.interpreters.batching import batch_flat, batch_jaxpr
+from addax.interpreters.jvp import jvp_jaxpr
+from addax.interpreters.linearize import split_jaxpr
+from addax.interpreters.retype import retyped, vmas
+from addax.interpreters.transpose import backward_pass
+from addax.interpreters.values import (
+    Axis,
+    UndefinedPrimal,
+    Zero,
+    is_linear,
+    move_axis,
+    reshape,
+    scalar_of,
+    shape_of,
+)
+from addax.ops.collective import NamedAxisEffect
+
+P = PartitionSpec
+Specs = tuple[PartitionSpec, ...]
+
+shard_map_p = Primitive("shard_map", multiple_results=True, cache_types=False)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Shapes
+
+
+def local_shape(shape: Sequence[int], spec: PartitionSpec, mesh) -> tuple[int, ...]:
+    """The shape of one device's part."""
+    return tuple(n // cut for n, cut in zip(shape, cuts(spec, len(shape), mesh), strict=True))
+
+
+def global_shape(shape: Sequence[int], spec: PartitionSpec, mesh) -> tuple[int, ...]:
+    """The shape of the whole."""
+    return tuple(n * cut for n, cut in zip(shape, cuts(spec, len(shape), mesh), strict=True))
+
+
+def cuts(spec: PartitionSpec, ndim: int, mesh) -> list[int]:
+    return [math.prod(mesh.shape[a] for a in spec.axes_of(d)) for d in range(ndim)]
+
+
+def local_aval(aval, spec: PartitionSpec, mesh, tracked: bool):
+    """The type of an operand inside."""
+    axes = spec.axes() if tracked else ()
+    return aval.update(shape=local_shape(aval.shape, spec, mesh), vma=aval.vma.union(axes))
+
+
+def global_aval(aval, spec: PartitionSpec, mesh, names: frozenset):
+    """The type of a result outside."""
+    return aval.update(shape=global_shape(aval.shape, spec, mesh), vma=aval.vma - names)
+
+
+def inside(mesh, manual_axes: frozenset, check_vma: bool) -> contextlib.AbstractContextManager:
+    """The named axes that the body may refer to."""
+    return manual_scope(mesh, manual_axes, check_vma)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Building equations
+
+
+def bind_body(
+    closed: ClosedJaxpr, operands: Sequence[Any], in_specs: Sequence, out_specs: Sequence, common: dict[str, Any],
+    bind=shard_map_p.bind,
+) -> list:  # fmt: skip
+    """An equation with this body. Arrays that the body captures become operands that all devices share."""
+    if closed.consts:
+        key = (bind_body,)
+        if key not in closed.cache:
+            jaxpr = closed.jaxpr
+            closed.cache[key] = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
+        operands = [*closed.consts, *operands]
+        in_specs = [*(P() for _ in closed.consts), *in_specs]
+        closed = closed.cache[key]
+    return bind(*operands, jaxpr=closed, in_specs=tuple(in_specs), out_specs=tuple(out_specs), **common)
+
+
+def _type(*avals, jaxpr: ClosedJaxpr, mesh, in_specs: Specs, out_specs: Specs, manual_axes, check_vma):
+    if len(avals) != len(jaxpr.in_avals):
+        raise TypeError(f"shard_map: the body takes {len(jaxpr.in_avals)} arguments, got {len(avals)}")
+    for i, (a, want, spec) in enumerate(zip(avals, jaxpr.in_avals, in_specs, strict=True)):
+        if a.dtype != want.dtype or a.shape != global_shape(want.shape, spec, mesh):
+            raise TypeError(
+                f"shard_map: operand {i} is {a.str_short()}, but the body takes parts of type {want.str_short()}, cut as "
+                f"{spec} over {mesh!r}"
+            )
+    return [global_aval(a, s, mesh, manual_axes) for a, s in zip(jaxpr.out_avals, out_specs, strict=True)]
+
+
+def _effects(*_, jaxpr, manual_axes, **__):
+    return frozenset(e for e in jaxpr.effects if type(e) is not NamedAxisEffect or e.name not in manual_axes)
+
+
+def _varying(operands, params):
+    """Inside of another `shard_map`: operands vary along the outer axes as well."""
+    closed, names = params["jaxpr"], params["manual_axes"]
+    inner = vmas(closed.in_avals)
+    wanted = [v | (w - names) for v, w in zip(operands, inner, strict=True)]
+    if not any(wanted):
+        return None
+    with inside(params["mesh"], names, params["check_vma"]):
+        closed = retyped(closed, [w | v for v, w in zip(wanted, inner, strict=True)])
+    return wanted, {**params, "jaxpr": closed}, [v - names for v in vmas(closed.out_avals)]
+
+
+def _scope(params):
+    return inside(params["mesh"], params["manual_axes"], params["check_vma"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Derivatives
+
+
+def _jvp(primals, tangents, *, jaxpr, in_specs, out_specs, **common):
+    nonzero = [type(t) is not Zero for t in tangents]
+    with _scope(common):
+        program, out_nonzero = jvp_jaxpr(jaxpr, nonzero)
+    specs = [*in_specs, *(s for s, nz in zip(in_specs, nonzero, strict=True) if nz)]
+    results = [*out_specs, *(s for s, nz in zip(out_specs, out_nonzero, strict=True) if nz)]
+    live = [t for t in tangents if type(t) is not Zero]
+    outs = bind_body(program, [*primals, *live], specs, results, common)
+    n = len(out_specs)
+    rest = iter(outs[n:])
+    return outs[:n], [next(rest) if nz else Zero.of(x) for nz, x in zip(out_nonzero, outs[:n], strict=True)]
+
+
+def _residual_axes(aval, common) -> tuple:
+    """The axes along which the parts of a residual may differ, in the order of the mesh."""
+    mesh, names = common["mesh"], common["manual_axes"]
+    own = aval.vma if common["check_vma"] else names
+    return tuple(a for a in mesh.axis_names if a in own and a in names)
+
+
+def _partial_eval(split, args, unknown, *, jaxpr, in_specs, out_specs, **common):
+    with _scope(common):
+        cut = split_jaxpr(jaxpr, unknown)
+        n_known = cut.out_unknown.count(False)
+        # What goes from the first program to the second, each value once: an operand as it is, anything else as a new
+        # result. (A result of the first program may have a spec that hides along which axes it varies.)
+        computed = sorted({i for kind, i in cut.residuals if kind == "out"})
+        avals = {i: cut.known.out_avals[i] for i in computed}
+        known = _with_residuals(cut.known, n_known, computed)
+        res_avals = [cut.known.in_avals[i] if kind == "in" else avals[i] for kind, i in cut.residuals]
+        packed = [kind == "out" and not a.shape for (kind, _), a in zip(cut.residuals, res_avals, strict=True)]
+        later = _unpacking(cut.unknown, packed)
+    known_args = [x for x, u in zip(args, unknown, strict=True) if not u]
+    known_specs = [s for s, u in zip(in_specs, unknown, strict=True) if not u]
+    res_specs = {i: P(_residual_axes(a, common)) for i, a in avals.items()}
+    specs = [s for s, u in zip(out_specs, cut.out_unknown, strict=True) if not u]
+    outs: list[Any] = []
+    if known.jaxpr.outvars:
+        outs = bind_body(
+            known, known_args, known_specs, [*specs, *res_specs.values()], common,
+            lambda *xs, **params: split.run_now(shard_map_p, xs, params),
+        )  # fmt: skip
+    computed_values = dict(zip(computed, outs[n_known:], strict=True))
+    values = [known_args[i] if kind == "in" else computed_values[i] for kind, i in cut.residuals]
+    value_specs = [known_specs[i] if kind == "in" else res_specs[i] for kind, i in cut.residuals]
+    later_outs: list[Any] = []
+    if later.jaxpr.outvars or later.effects:
+        later_outs = bind_body(
+            later,
+            [*values, *(x for x, u in zip(args, unknown, strict=True) if u)],
+            [*value_specs, *(s for s, u in zip(in_specs, unknown, strict=True) if u)],
+            [s for s, u in zip(out_specs, cut.out_unknown, strict=True) if u],
+            common,
+            lambda *xs, **params: split.write_later(shard_map_p, xs, params),
+        )
+    now, then = iter(outs[:n_known]), iter(later_outs)
+    return [next(then) if u else next(now) for u in cut.out_unknown]
+
+
+def _with_residuals(closed: ClosedJaxpr, n_outs: int, computed: Sequence[int]) -> ClosedJaxpr:
+    """The program that gives its first ``n_outs`` results and then those numbered ``computed``, scalars as ``[1]``."""
+    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
+    args = [builder.new_arg(a) for a in closed.in_avals]
+    previous = swap_trace(builder)
+    try:
+        outs = eval_jaxpr(closed.jaxpr, closed.consts, *args)
+        extra = [reshape(outs[i], (1,)) if not shape_of(outs[i]) else outs[i] for i in computed]
+    finally:
+        swap_trace(previous)
+    return ClosedJaxpr(*builder.finish([*outs[:n_outs], *extra]))
+
+
+def _unpacking(closed: ClosedJaxpr, packed: Sequence[bool]) -> ClosedJaxpr:
+    """The program whose first arguments arrive as ``[1]`` where they are ``packed`` scalars."""
+    if not any(packed):
+        return closed
+    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
+    flags = [*packed, *[False] * (len(closed.in_avals) - len(packed))]
+    args: list[Any] = [
+        builder.new_arg(a.update(shape=(1,)) if p else a) for a, p in zip(closed.in_avals, flags, strict=True)
+    ]
+    previous = swap_trace(builder)
+    try:
+        args = [reshape(x, ()) if p else x for x, p in zip(args, flags, strict=True)]
+        outs = eval_jaxpr(closed.jaxpr, closed.consts, *args)
+    finally:
+        swap_trace(previous)
+    return ClosedJaxpr(*builder.finish(outs))
+
+
+def _psum(x, axes):
+    axes = tuple(axes)
+    return registry["psum"].bind(x, axes=axes, axis_index_groups=None)[0] if axes else x
+
+
+def _transpose(cts, *args, jaxpr, in_specs, out_specs, **common):
+    mesh, names, tracked = common["mesh"], common["manual_axes"], common["check_vma"]
+    order = [a for a in mesh.axis_names if a in names]
+    linear = [is_linear(x) for x in args]
+    nonzero = [type(c) is not Zero for c in cts]
+    builder = JaxprTrace(debug_info=jaxpr.jaxpr.debug_info)
+    with _scope(common):
+        body_args = [
+            UndefinedPrimal(a) if lin else builder.new_arg(a) for a, lin in zip(jaxpr.in_avals, linear, strict=True)
+        ]
+        previous = swap_trace(builder)
+        try:
+            body_cts: list[Any] = []
+            for a, spec, nz in zip(jaxpr.out_avals, out_specs, nonzero, strict=True):
+                if not nz:
+                    body_cts.append(Zero(a))
+                    continue
+                axes = spec.axes()
+                ct: Any = builder.new_arg(a.update(vma=a.vma.union(axes)) if tracked else a)
+                if tracked:
+                    ct = _psum(ct, [n for n in axes if n not in a.vma])
+                else:
+                    copies = math.prod(mesh.shape[n] for n in order if n not in axes)
+                    if copies != 1:
+                        ct = registry["div"].bind(ct, scalar_of(copies, get_aval(ct)))
+                body_cts.append(ct)
+            results = backward_pass(jaxpr.jaxpr, jaxpr.consts, body_args, body_cts)
+            live = []
+            for c, spec, lin in zip(results, in_specs, linear, strict=True):
+                if lin and type(c) is not Zero:
+                    axes = spec.axes()
+                    live.append((c if tracked else _psum(c, [n for n in order if n not in axes]), spec))
+        finally:
+            swap_trace(previous)
+        # The order of the builder's arguments is: values, then cotangents.
+        program = ClosedJaxpr(*builder.finish([c for c, _ in live]))
+    operands = [x for x, lin in zip(args, linear, strict=True) if not lin] + [c for c in cts if type(c) is not Zero]
+    specs = [s for s, lin in zip(in_specs, linear, strict=True) if not lin]
+    specs += [s for s, nz in zip(out_specs, nonzero, strict=True) if nz]
+    outs = iter(bind_body(program, operands, specs, [s for _, s in live], common) if live else [])
+    return [next(outs) if lin and type(c) is not Zero else None for c, lin in zip(results, linear, strict=True)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Batching
+
+
+def _batch(axis, args, dims, *, jaxpr, in_specs, out_specs, **common):
+    """One more leading dimension, which is not cut."""
+    batched = [d is not None for d in dims]
+    with _scope(common):
+        program, out_batched = batch_jaxpr(jaxpr, axis, batched)
+    moved = [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    outs = bind_body(program, moved, _leading(in_specs, batched), _leading(out_specs, out_batched), common)
+    return outs, [0 if b else None for b in out_batched]
+
+
+def _leading(specs: Sequence[PartitionSpec], flags: Sequence[bool]) -> list[PartitionSpec]:
+    return [P(None, *s) if b else s for s, b in zip(specs, flags, strict=True)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The definition: the body mapped over each manual axis
+
+
+def _expand(*avals, jaxpr, mesh, in_specs, out_specs, manual_axes, check_vma) -> ClosedJaxpr:
+    """The program without devices: every operand is cut into a batch of parts, over which the body is vmapped, one axis
+    of the mesh after the other; the parts of results are put together again.
+    """
+    order = [a for a in mesh.axis_names if a in manual_axes]
+    body = without_vma(jaxpr)
+    builder = JaxprTrace(current_trace(), jaxpr.jaxpr.debug_info)
+    args = [builder.new_arg(a.update(vma=INVARIANT)) for a in avals]
+    previous = swap_trace(builder)
+    try:
+        parts, axes_of = (
+            zip(*(_cut(x, s, mesh, order) for x, s in zip(args, in_specs, strict=True)), strict=True)
+            if (args)
+            else ((), ())
+        )
+        outs, out_axes = _map_over(body, mesh, order, list(parts), list(axes_of))
+        results = [_join(x, a, s, mesh, order) for x, a, s in zip(outs, out_axes, out_specs, strict=True)]
+    finally:
+        swap_trace(previous)
+    return ClosedJaxpr(*builder.finish(results))
+
+
+def _cut(x, spec, mesh, order) -> tuple[Any, list]:
+    """``x`` as an array of parts, and the mesh axes that its leading dimensions count."""
+    shape: list[int] = []
+    where: dict[Any, int] = {}
+    for d, n in enumerate(shape_of(x)):
+        axes = spec.axes_of(d)
+        for a in axes:
+            where[a] = len(shape)
+            shape.append(mesh.shape[a])
+        shape.append(n // math.prod(mesh.shape[a] for a in axes))
+    x = reshape(x, shape)
+    present = [a for a in order if a in where]
+    lead = [where[a] for a in present]
+    rest = [d for d in range(len(shape)) if d not in lead]
+    return _permute(x, [*lead, *rest]), present
+
+
+def _permute(x, order):
+    return x if list(order) == list(range(len(order))) else registry["transpose"].bind(x, permutation=tuple(order))
+
+
+def _map_over(body: ClosedJaxpr, mesh, axes: Sequence, parts: list, axes_of: list[list]) -> tuple[list, list[list]]:
+    """Run the body on all parts: results, and the mesh axes that their leading dimensions count."""
+    if not axes:
+        return eval_jaxpr(body.jaxpr, body.consts, *parts), [[] for _ in body.out_avals]
+    first, rest = axes[0], axes[1:]
+    inner_axes = [[a for a in mine if a != first] for mine in axes_of]
+    found: list[list] = []
+
+    def inner(*xs):
+        outs, out_axes = _map_over(body, mesh, rest, list(xs), inner_axes)
+        found[:] = out_axes
+        return outs
+
+    dims = [0 if first in mine else None for mine in axes_of]
+    with manual_scope(mesh, frozenset([first]), False):
+        outs, out_dims = batch_flat(inner, Axis(mesh.shape[first], first), parts, dims, current_trace())
+    moved = [x if d is None else move_axis(x, d, 0) for x, d in zip(outs, out_dims, strict=True)]
+    return moved, [mine if d is None else [first, *mine] for mine, d in zip(found, out_dims, strict=True)]
+
+
+def _join(x, present: list, spec, mesh, order):
+    """The whole, of parts. Along axes that the spec does not name all parts are the same; the first is taken."""
+    named = spec.axes()
+    for a in [a for a in present if a not in named]:
+        d = present.index(a)
+        shape = shape_of(x)
+        x = registry["slice"].bind(
+            x, start_indices=(0,) * len(shape), limit_indices=(*shape[:d], 1, *shape[d + 1 :]), strides=None
+        )
+        x = reshape(x, (*shape[:d], *shape[d + 1 :]))
+        present = [b for b in present if b != a]
+    for a in [a for a in named if a not in present]:  # the same part everywhere, also along an axis that is named
+        shape = shape_of(x)
+        x = registry["broadcast_in_dim"].bind(
+            x, shape=(mesh.shape[a], *shape), broadcast_dimensions=tuple(range(1, len(shape) + 1)), sharding=None
+        )
+        present = [a, *present]
+    lead = len(present)
+    permutation: list[int] = []
+    final: list[int] = []
+    part = shape_of(x)[lead:]
+    for d, n in enumerate(part):
+        axes = spec.axes_of(d)
+        permutation += [*(present.index(a) for a in axes), lead + d]
+        final.append(n * math.prod(mesh.shape[a] for a in axes))
+    return reshape(_permute(x, permutation), final)
+
+
+def without_vma(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The program with types that do not say along which axes values vary."""
+    key = (without_vma,)
+    if key not in closed.cache:
+        closed.cache[key] = ClosedJaxpr(_strip(closed.jaxpr), closed.consts)
+    return closed.cache[key]
+
+
+def _strip(jaxpr: Jaxpr) -> Jaxpr:
+    env: dict[Any, Any] = {}
+
+    def new(v):
+        env[v] = out = Var(v.aval.update(vma=INVARIANT)) if getattr(v.aval, "vma", None) else v
+        return out
+
+    def read(x):
+        return x if type(x) is Literal else env[x]
+
+    def value(p) -> Any:
+        if isinstance(p, ClosedJaxpr):
+            return without_vma(p)
+        if isinstance(p, Jaxpr):
+            return _strip(p)
+        return tuple(map(value, p)) if type(p) is tuple and any(True for _ in subjaxprs({"p": p})) else p
+
+    constvars, invars, eqns = list(map(new, jaxpr.constvars)), list(map(new, jaxpr.invars)), []
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "pvary":
+            env[eqn.outvars[0]] = read(eqn.invars[0])
+            continue
+        params = {k: value(p) for k, p in eqn.params.items()}
+        if eqn.primitive.name == "custom_lin":
+            params["out_avals"] = [a.update(vma=INVARIANT) for a in params["out_avals"]]
+        ins = list(map(read, eqn.invars))
+        eqns.append(Eqn(eqn.primitive, ins, list(map(new, eqn.outvars)), params, eqn.effects, eqn.source))
+    return Jaxpr(constvars, invars, list(map(read, jaxpr.outvars)), eqns, jaxpr.effects, jaxpr.debug_info)
+
+
+shard_map_p.abstract_eval = _type
+shard_map_p.effects = _effects
+shard_map_p.varying = _varying
+shard_map_p.scope = _scope
+shard_map_p.jvp = _jvp
+shard_map_p.partial_eval = _partial_eval
+shard_map_p.transpose = _transpose
+shard_map_p.batch = _batch
+shard_map_p.expand = _expand
+
+__all__ = ["bind_body", "global_shape", "inside", "local_aval", "shard_map_p", "vary", "vma_of"]
