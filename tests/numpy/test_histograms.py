@@ -39,7 +39,7 @@ def test_bincount_concrete():
         check("bincount", x)
         check("bincount", x, minlength=4)
     check("bincount", ints(1), minlength=-1)
-    with pytest.raises(addax.errors.ConcretizationTypeError, match="x argument of bincount.*length="):
+    with pytest.raises(addax.errors.ConcretizationTypeError, match=r"x argument of bincount.*length="):
         addax.jit(jnp.bincount)(ints(1))
 
 

@@ -395,6 +395,7 @@ _LAZY_NAMES = {
     "convolution": ("convolve", "correlate"),
     "differences": ("diff", "ediff1d", "gradient", "interp", "trapezoid"),
     "editing": ("delete", "insert", "resize", "trim_zeros"),
+    "files": ("from_dlpack", "frombuffer", "fromfile", "fromiter", "fromstring", "load", "save", "savez"),
     "geometric": ("geomspace", "logspace"),
     "grids": ("c_", "index_exp", "indices", "ix_", "mgrid", "ogrid", "r_", "s_"),
     "histograms": ("bincount", "histogram", "histogram2d", "histogram_bin_edges", "histogramdd"),
@@ -405,6 +406,7 @@ _LAZY_NAMES = {
     ),
     "sets": ("intersect1d", "isin", "setdiff1d", "setxor1d", "union1d"),
     "uniques": ("unique", "unique_all", "unique_counts", "unique_inverse", "unique_values"),
+    "vectorizing": ("apply_along_axis", "apply_over_axes", "fromfunction", "piecewise", "vectorize"),
     "windows": ("bartlett", "blackman", "hamming", "hanning", "kaiser"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _LAZY_NAMES.items() for name in names}

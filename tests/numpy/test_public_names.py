@@ -1,0 +1,35 @@
+"""The public names of addax.numpy: those of jax.numpy, each listed once, also where it is loaded when first used."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import jax.numpy as jax_numpy
+import pytest
+
+import addax.numpy as jnp
+
+
+def test_every_name_of_jax_is_there():
+    assert [n for n in dir(jax_numpy) if not n.startswith("_") and not hasattr(jnp, n)] == []
+
+
+@pytest.mark.parametrize("module", sorted(jnp._LAZY_NAMES))
+def test_lazy_names_are_those_of_their_module(module):
+    names = importlib.import_module(f"addax.numpy.{module}").__all__
+    assert sorted(jnp._LAZY_NAMES[module]) == sorted(names)
+    assert set(names) <= set(dir(jnp))
+    assert module not in names  # else importing the module would hide the function
+
+
+def test_lazy_modules_are_not_loaded_by_import():
+    code = "import sys, addax.numpy as n; print([m for m in n._LAZY_NAMES if f'addax.numpy.{m}' in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="no attribute 'no_such_function'"):
+        jnp.no_such_function  # noqa: B018
