@@ -155,7 +155,11 @@ def beta(key, a, b, shape=None, dtype=None, *, out_sharding=None):
     """
     k = single_key("beta", key)
     dtype = float_dtype("beta", dtype)
-    shape = result_shape("beta", shape, a, b)
+    return _beta(k, a, b, shape=result_shape("beta", shape, a, b), dtype=dtype)
+
+
+@fused(static=("shape", "dtype"))
+def _beta(k, a, b, *, shape, dtype) -> Any:
     ka, kb = split(k)
     log_a = _log_gamma_samples(ka, param(a, dtype, shape, "beta"))
     log_b = _log_gamma_samples(kb, param(b, dtype, shape, "beta"))
@@ -178,17 +182,23 @@ def dirichlet(key, alpha, shape=None, dtype=None, *, out_sharding=None):
     k = single_key("dirichlet", key)
     dtype = float_dtype("dirichlet", dtype)
     check_array_like("dirichlet", alpha)
-    alpha = asarray(alpha, dtype)
-    if alpha.ndim < 1:
+    full = np.shape(alpha)
+    if not full:
         raise ValueError("dirichlet requires alpha.ndim >= 1, got alpha.ndim == 0")
-    lead = result_shape("dirichlet", shape, lax.full(alpha.shape[:-1], 0, dtype))
-    log_g = _log_gamma_samples(k, param(alpha, dtype, (*lead, alpha.shape[-1]), "dirichlet"))
+    lead = result_shape("dirichlet", shape, np.empty(full[:-1]))
+    return _dirichlet(k, alpha, shape=(*lead, full[-1]), dtype=dtype)
+
+
+@fused(static=("shape", "dtype"))
+def _dirichlet(k, alpha, *, shape, dtype) -> Any:
+    log_g = _log_gamma_samples(k, param(alpha, dtype, shape, "dirichlet"))
     shifted = jnp.exp(log_g - lax.stop_gradient(jnp.max(log_g, axis=-1, keepdims=True)))
     return shifted / jnp.sum(shifted, axis=-1, keepdims=True)
 
 
-def _chi_square(k, df, dtype, shape, name: str):
-    half = param(df, dtype, shape, name) / 2
+@fused(static=("shape", "dtype"))
+def _chi_square(k, df, *, shape, dtype) -> Any:
+    half = param(df, dtype, shape, "chisquare") / 2
     return 2 * jnp.exp(_log_gamma_samples(k, half))
 
 
@@ -201,7 +211,7 @@ def chisquare(key, df, shape=None, dtype=None, *, out_sharding=None):
     """
     k = single_key("chisquare", key)
     dtype = float_dtype("chisquare", dtype)
-    return _chi_square(k, df, dtype, result_shape("chisquare", shape, df), "chisquare")
+    return _chi_square(k, df, shape=result_shape("chisquare", shape, df), dtype=dtype)
 
 
 def f(key, dfnum, dfden, shape=None, dtype=None, *, out_sharding=None):
@@ -213,10 +223,14 @@ def f(key, dfnum, dfden, shape=None, dtype=None, *, out_sharding=None):
     """
     k = single_key("f", key)
     dtype = float_dtype("f", dtype)
-    shape = result_shape("f", shape, dfnum, dfden)
+    return _f(k, dfnum, dfden, shape=result_shape("f", shape, dfnum, dfden), dtype=dtype)
+
+
+@fused(static=("shape", "dtype"))
+def _f(k, dfnum, dfden, *, shape, dtype) -> Any:
     k_den, k_num = split(k)
-    num = _chi_square(k_num, dfnum, dtype, shape, "f") / param(dfnum, dtype, shape, "f")
-    den = _chi_square(k_den, dfden, dtype, shape, "f") / param(dfden, dtype, shape, "f")
+    num = _chi_square(k_num, dfnum, shape=shape, dtype=dtype) / param(dfnum, dtype, shape, "f")
+    den = _chi_square(k_den, dfden, shape=shape, dtype=dtype) / param(dfden, dtype, shape, "f")
     return num / den
 
 
@@ -229,7 +243,11 @@ def t(key, df, shape=None, dtype=None, *, out_sharding=None):
     """
     k = single_key("t", key)
     dtype = float_dtype("t", dtype)
-    shape = result_shape("t", shape, df)
+    return _t(k, df, shape=result_shape("t", shape, df), dtype=dtype)
+
+
+@fused(static=("shape", "dtype"))
+def _t(k, df, *, shape, dtype) -> Any:
     k_normal, k_gamma = split(k)
     half = param(df, dtype, shape, "t") / 2
     return standard_normal(k_normal, shape=shape, dtype=dtype) * jnp.sqrt(half / _gamma_samples(k_gamma, half))
@@ -245,10 +263,11 @@ def generalized_normal(key, p, shape=(), dtype=None, *, out_sharding=None):
     k = single_key("generalized_normal", key)
     dtype, shape = float_dtype("generalized_normal", dtype), canonical_shape(shape)
     result_shape("generalized_normal", (), p)
-    return _generalized_normal(k, p, shape, dtype)
+    return _generalized_normal(k, p, shape=shape, dtype=dtype)
 
 
-def _generalized_normal(k, p, shape, dtype):
+@fused(static=("shape", "dtype"))
+def _generalized_normal(k, p, *, shape, dtype) -> Any:
     k_length, k_sign = split(k)
     power = asarray(1 / asarray(p, dtype), dtype)
     length = jnp.power(_gamma_samples(k_length, param(power, dtype, shape, "generalized_normal")), power)
@@ -270,9 +289,14 @@ def ball(key, d: int, p: float = 2, shape=(), dtype=None, *, out_sharding=None):
     if not isinstance(d, (int, np.integer)):
         raise TypeError(f"ball: the dimension d must be an integer, got {d!r:.100}")
     result_shape("ball", (), p)
+    return _ball(k, p, shape=(*shape, int(d)), dtype=dtype)
+
+
+@fused(static=("shape", "dtype"))
+def _ball(k, p, *, shape, dtype) -> Any:
     k_x, k_e = split(k)
-    x = _generalized_normal(k_x, p, (*shape, int(d)), dtype)
-    e = standard_exponential(k_e, shape=shape, dtype=dtype)
+    x = _generalized_normal(k_x, p, shape=shape, dtype=dtype)
+    e = standard_exponential(k_e, shape=shape[:-1], dtype=dtype)
     p = asarray(p, dtype)
     length = jnp.power(jnp.sum(jnp.power(jnp.abs(x), p), axis=-1) + e, 1 / p)
     return x / jnp.expand_dims(length, -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from addax import numpy as jnp
+from addax.engines.eager import fused
 from addax.numpy.base import canonical_shape, check_array_like
 from addax.numpy.creation import asarray
 from addax.random.base import float_dtype, inexact_dtype, param, result_shape
@@ -40,7 +41,12 @@ def multivariate_normal(key, mean, cov, shape=None, dtype=None, method: str = "c
         raise ValueError(
             f"multivariate_normal requires cov.shape == (..., n, n) for n={n}, but got cov.shape == {cov.shape}."
         )
-    lead = result_shape("multivariate_normal", shape, mean[..., 0], cov[..., 0, 0])
+    lead = result_shape("multivariate_normal", shape, np.empty(mean.shape[:-1]), np.empty(cov.shape[:-2]))
+    return _multivariate_normal(k, mean, cov, shape=(*lead, n), dtype=dtype, method=method)
+
+
+@fused(static=("shape", "dtype", "method"))
+def _multivariate_normal(k, mean, cov, *, shape, dtype, method):
     if method == "cholesky":
         factor = jnp.linalg.cholesky(cov)
     elif method == "eigh":
@@ -49,8 +55,8 @@ def multivariate_normal(key, mean, cov, shape=None, dtype=None, method: str = "c
     else:
         u, s, _ = jnp.linalg.svd(cov)
         factor = u * jnp.sqrt(s[..., None, :])
-    z = standard_normal(k, shape=(*lead, n), dtype=dtype)
-    return param(mean, dtype, z.shape, "multivariate_normal") + jnp.matmul(factor, z[..., None])[..., 0]
+    z = standard_normal(k, shape=shape, dtype=dtype)
+    return param(mean, dtype, shape, "multivariate_normal") + jnp.matmul(factor, z[..., None])[..., 0]
 
 
 def orthogonal(key, n: int, shape=(), dtype=None, m: int | None = None, *, out_sharding=None):
@@ -67,12 +73,16 @@ def orthogonal(key, n: int, shape=(), dtype=None, m: int | None = None, *, out_s
     k = single_key("orthogonal", key)
     dtype, shape = inexact_dtype("orthogonal", dtype), canonical_shape(shape)
     rows, columns = (_size(x, name) for x, name in ((n, "n"), (n if m is None else m, "m")))
-    tall = max(rows, columns), min(rows, columns)
-    z = standard_normal(k, shape=(*shape, *tall), dtype=dtype)
+    q = _orthonormal_columns(k, shape=(*shape, max(rows, columns), min(rows, columns)), dtype=dtype)
+    return jnp.matrix_transpose(q) if rows < columns else q
+
+
+@fused(static=("shape", "dtype"))
+def _orthonormal_columns(k, *, shape, dtype):
+    z = standard_normal(k, shape=shape, dtype=dtype)
     q, r = jnp.linalg.qr(z)
     d = jnp.diagonal(r, axis1=-2, axis2=-1)
-    q = q * jnp.expand_dims(jnp.sign(d), -2)
-    return jnp.matrix_transpose(q) if rows < columns else q
+    return q * jnp.expand_dims(jnp.sign(d), -2)
 
 
 def _size(x, name: str) -> int:

@@ -110,8 +110,9 @@ def _truncated_normal(k, lower, upper, *, shape, dtype):
     out = lax.mul(root, lax.erf_inv(u))
     # Rounding may reach the bounds: stay strictly inside.
     inf = const(np.inf, dtype)
-    low_limit = lax.stop_gradient(lax.nextafter(lo, broadcast_to(inf, lo.shape)))
-    high_limit = lax.stop_gradient(lax.nextafter(hi, broadcast_to(-inf, hi.shape)))
+    lo, hi = lax.stop_gradient(lo), lax.stop_gradient(hi)
+    low_limit = lax.nextafter(lo, broadcast_to(inf, lo.shape))
+    high_limit = lax.nextafter(hi, broadcast_to(-inf, hi.shape))
     return lax.clamp(broadcast_to(low_limit, shape), out, broadcast_to(high_limit, shape))
 
 
@@ -217,7 +218,7 @@ def rademacher(key, shape=(), dtype=None, *, out_sharding=None):
 
 @fused(static=("shape", "dtype"))
 def signs(k, *, shape, dtype) -> Any:
-    one = convert(heads(k, 0.5, shape=shape, dtype=np.dtype(np.float32)), np.dtype(np.int32))
+    one = convert(heads(k, 0.5, shape=shape, dtype=dtypes.default_float_dtype()), np.dtype(np.int32))
     return convert(lax.sub(lax.add(one, one), const(1, one.dtype)), dtype)
 
 
