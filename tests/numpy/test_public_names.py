@@ -32,4 +32,4 @@ def test_lazy_modules_are_not_loaded_by_import():
 
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="no attribute 'no_such_function'"):
-        jnp.no_such_function  # noqa: B018
+        jnp.no_such_function

@@ -305,3 +305,6 @@ def _pad_by_function(array, widths, fun: Callable[..., Any], kwargs: dict):
             mapped = vmap(mapped)
         out = moveaxis(mapped(line), -1, axis)
     return convert(out, get_aval(out).dtype, aval.weak_type)
+
+
+__all__ = ["pad"]
