@@ -79,12 +79,18 @@ P = PartitionSpec
 jacobian = jacrev
 __version__ = "0.1.0"
 
-_LAZY = ("experimental", "scipy", "sharding")  # loaded when first used
+_LAZY = ("distributed", "experimental", "scipy", "sharding")  # loaded when first used
+
+
+_LAZY_FUNCTIONS = {"pmap": "addax.parallel_map", "shard_map": "addax.transforms.shard_map"}
 
 
 def __getattr__(name: str):
-    if name not in _LAZY:
+    if name not in _LAZY and name not in _LAZY_FUNCTIONS:
         raise AttributeError(f"module 'addax' has no attribute {name!r}")
     import importlib
 
+    if name in _LAZY_FUNCTIONS:
+        found = globals()[name] = getattr(importlib.import_module(_LAZY_FUNCTIONS[name]), name)
+        return found
     return importlib.import_module(f"addax.{name}")

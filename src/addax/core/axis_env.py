@@ -86,6 +86,10 @@ def manual_scope(mesh: Any, names: frozenset, tracked: bool) -> Iterator[None]:
         _scope.sizes, _scope.manual = sizes, outer
 
 
+class UnboundAxisError(NameError):
+    """A collective names an axis that nothing around it binds: ``name``."""
+
+
 def axis_size_of(name) -> int:
     """The size of a named axis.
 
@@ -95,7 +99,7 @@ def axis_size_of(name) -> int:
     sizes = axis_sizes()
     if name not in sizes:
         known = f"The axes in scope are {', '.join(map(repr, sizes))}." if sizes else "No named axis is in scope."
-        raise NameError(
+        raise UnboundAxisError(
             f"Found an unbound axis name: {name}. {known} To fix this, call the function under vmap(..., "
             f"axis_name={name!r}), pmap or shard_map.",
             name=name,

@@ -83,7 +83,7 @@ def shard_map(
         )
     if not callable(f):
         raise TypeError(f"Expected a callable value, got {f!r:.100}: shard_map takes the function, not its result.")
-    call = _ShardMapped(f, mesh, in_specs, out_specs, axis_names, check_vma)
+    call = ShardMapped(f, mesh, in_specs, out_specs, axis_names, check_vma)
     compiled: dict[Any, Any] = {}
 
     @functools.wraps(f)
@@ -94,7 +94,7 @@ def shard_map(
         if in_specs is Infer:
             specs = tree.map(_spec_of, args)
             key = (tuple(tree.leaves(specs, is_leaf=_is_spec)), tree.structure(args))
-            target = _ShardMapped(f, mesh, specs, out_specs, axis_names, check_vma)
+            target = ShardMapped(f, mesh, specs, out_specs, axis_names, check_vma)
         else:
             key, target = None, call
         if key not in compiled:
@@ -118,7 +118,7 @@ def _spec_of(x) -> PartitionSpec:
     return sharding.spec
 
 
-class _ShardMapped:
+class ShardMapped:
     """A function over the parts of arrays, traced anew at every call."""
 
     def __init__(self, fun: Callable, mesh, in_specs, out_specs, axis_names, check_vma: bool):
@@ -303,4 +303,4 @@ def _argument_error(problem: int, i: int, aval, spec, fun, args, mesh) -> str:
     )
 
 
-__all__ = ["Infer", "shard_map"]
+__all__ = ["Infer", "ShardMapped", "shard_map"]
