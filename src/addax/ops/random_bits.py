@@ -125,6 +125,10 @@ def prng_impl(name: Any) -> PRNGImpl:
             f"the PRNG implementation {name!r} is not available: its bits are those of XLA's generator, which differ "
             "from device to device. Use 'threefry2x32', which is the default."
         )
+    if name in ("philox2x32", "philox4x32", "threefry4x32"):
+        raise NotImplementedError(
+            f"the PRNG implementation {name!r} is not available. Use 'threefry2x32', which is the default."
+        )
     raise ValueError(f"unrecognized PRNG implementation {name!r}. Did you mean one of: threefry2x32?")
 
 

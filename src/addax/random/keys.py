@@ -148,8 +148,7 @@ def as_keys(name: str, keys) -> tuple[Any, Any]:
             )
         return wrap_key_data(keys, impl=impl), asarray(keys)
     raise TypeError(
-        f"unexpected PRNG key type {type(keys)}: {name} takes a key made by random.key(seed), not a "
-        f"{type(keys).__name__}."
+        f"unexpected PRNG key type {type(keys)}: {name} takes a key made by random.key(seed), got {keys!r:.100}."
     )
 
 
