@@ -572,6 +572,7 @@ def inner_map(L, d, values, rules):
 @step(0.8)
 def inner_collective(L, d, values, rules):
     xs = floats(d, values, 1)
+    xs = L.np.asarray(xs, xs.dtype)  # JAX's batched psum forgets weak types
     if rules.depth <= 0 or xs.shape[0] == 0:
         raise Skip
     f = d.of([
@@ -591,7 +592,7 @@ def inner_custom(L, d, values, rules):
         f.defjvp(lambda p, t: (f(*p), L.np.cos(p[0]) * t[0] * p[1] * scale + L.np.sin(p[0]) * t[1]))
         return f(x, floats(d, values)) if broadcast_ok(x, values) and d.chance(0.4) else f(x, x)
     g = L.m.custom_vjp(lambda x, y: L.np.tanh(x) * y)
-    g.defvjp(lambda x, y: (g(x, y), (x, y)), lambda r, ct: (ct * scale * L.np.cos(r[0]), ct * L.np.tanh(r[0]) + r[1]))
+    g.defvjp(lambda x, y: (g(x, y), (x, y)), lambda r, ct: (ct * scale * L.np.cos(r[0]), ct * L.np.tanh(r[0]) * scale))
     if not rules.reverse and d.chance(0.5):
         raise Skip
     return g(x, x)
@@ -619,14 +620,14 @@ def inner_derivative(L, d, values, rules):
     if kind in ("grad", "value_and_grad"):
         return getattr(L.m, kind)(scalar)(x)
     if kind == "jvp":
-        out, dot = L.m.jvp(first, (x,), (L.np.cos(x).astype(x.dtype),))
+        out, dot = L.m.jvp(first, (x,), (L.np.cos(x),))
         return [*out, *dot]
     if kind == "linearize":
         _, apply = L.m.linearize(first, x)
-        return apply(L.np.cos(x).astype(x.dtype))
+        return apply(L.np.cos(x))
     if kind == "vjp":
         out, pull = L.m.vjp(first, x)
-        return pull([L.np.cos(y).astype(y.dtype) for y in out])
+        return pull([L.np.cos(y) for y in out])
     return getattr(L.m, kind)(first)(x)
 
 

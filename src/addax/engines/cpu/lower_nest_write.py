@@ -30,6 +30,11 @@ class Access:
         self.key = (id(buffer), dtype, offset, tuple(sorted(strides.items())))
 
 
+# Operations whose result jumps: they see narrow floats as memory would hold them.
+DECIDES = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "floor", "ceil", "round", "sign", "is_finite", "rem"})
+NARROW = frozenset({"float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"})
+
+
 class NestWriter:
     """The statements of one kernel. The attributes come from `NestBuilder`."""
 
@@ -75,6 +80,7 @@ class NestWriter:
         self.pending: dict[int, list] = {}
         env: dict[Var, object] = {}
         self.loaded: dict = {}
+        self.as_stored: set[str] = set()  # names of narrow floats that are rounded already
         self.extent_of: dict[int, object] = {}
         if self.ragged is not None:
             self.emit_ragged(body)
@@ -178,6 +184,8 @@ class NestWriter:
         out = e.outvars[0]
         op = REDUCTIONS[e.primitive.name]
         value = self.operand(e, 0, env, inner, body)
+        if op not in ("add", "mul"):
+            value = self.rounded(value, element_name(e.invars[0].aval.dtype), inner)
         acc = self.fresh()
         dtype = element_name(e.invars[0].aval.dtype)
         if op in ("argmax", "argmin"):
@@ -214,8 +222,24 @@ class NestWriter:
         elif op == "copy" and type(args[0]) is str:
             env[out] = args[0]
             return
-        here.append(Let(name, op, args, element_name(out.aval.dtype), **attrs))
+        dtype = element_name(out.aval.dtype)
+        if op in DECIDES or (op == "convert" and "float" not in dtype):
+            args = tuple(
+                [self.rounded(x, element_name(v.aval.dtype), here) for x, v in zip(args, e.invars, strict=True)]
+            )
+        here.append(Let(name, op, args, dtype, **attrs))
         env[out] = name
+
+    def rounded(self, value, dtype: str, here: list):
+        """A narrow float as it would be in memory. Kernels compute those in float32, and a value that decides (whether
+        an element equals the maximum) must not differ between the place that made it and the one that compares it."""
+        if type(value) is not str or value in self.as_stored or dtype not in NARROW:
+            return value
+        wide, narrow = self.fresh(), self.fresh()
+        here.append(Let(wide, "convert", (value,), "float32"))
+        here.append(Let(narrow, "convert", (wide,), dtype))
+        self.as_stored.add(narrow)
+        return narrow
 
     def operand(self, e: Eqn, i: int, env: dict, here: list, body: list):
         out = e.outvars[0]
@@ -261,6 +285,7 @@ class NestWriter:
             name = self.count(access, into)
         else:
             into.append(Load(name, self.param(access, write=False), self.affine(access), access.dtype))
+            self.as_stored.add(name)
         self.loaded[access.key] = (name, not deep)
         return name
 
