@@ -118,7 +118,7 @@ def _reduction(name: str, reducer: str) -> Primitive:
         outs = []
         for x, d in zip(vals, dims, strict=True):
             if d is not None:
-                extra = {"out_sharding": None}
+                extra = {"out_sharding": None} if name == "psum" else {}
                 x = registry[reducer].bind(x, axes=(d,), **extra)
             elif name == "psum":
                 x = registry["mul"].bind(x, np.asarray(axis.size, get_aval(x).dtype)[()])
@@ -275,6 +275,13 @@ all_gather_invariant.batch = _batch_one(all_gather_invariant, "all_gather_dimens
 
 def _own_part(ct, x, *, all_gather_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
     k, shape = all_gather_dimension, list(shape_of(ct))
+    if axis_name not in x.aval.vma:  # nothing is tracked: members hold shares of the cotangent
+        return [
+            reduce_scatter.bind(
+                ct, scatter_dimension=k, axis_name=axis_name, axis_size=axis_size, tiled=tiled,
+                axis_index_groups=axis_index_groups,
+            )
+        ]  # fmt: skip
     n = shape[k] // axis_size
     ct = vary(ct, frozenset((axis_name,)) & tracked_axes())
     here = axis_index.bind(axis_name=axis_name)
