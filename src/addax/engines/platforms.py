@@ -27,6 +27,7 @@ class _State:
 
     platform: str | None = None
     cpu_devices: list[Any] | None = None
+    processes: int | None = None  # how many work together
 
 
 _state = _State()
@@ -71,7 +72,29 @@ def devices(backend: str | None = None) -> list[Any]:
 
 
 def _cpu_is_shared() -> bool:
-    return num_cpu_devices.value > 1
+    return num_cpu_devices.value > 1 or joined()
+
+
+def join(count: int) -> None:
+    """Several processes are about to work together: their CPU devices are XLA's.
+
+    Raises:
+      RuntimeError: if devices have been used already.
+    """
+    if _state.cpu_devices is not None or _state.platform is not None:
+        raise RuntimeError(
+            "distributed.initialize() must be called before any addax calls that might use the devices: they are "
+            f"{devices()} already."
+        )
+    _state.processes = count
+
+
+def joined() -> bool:
+    return _state.processes is not None
+
+
+def leave() -> None:
+    _state.processes = None
 
 
 def _xla_devices(platform: str) -> list[Any]:

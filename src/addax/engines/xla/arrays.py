@@ -14,7 +14,7 @@ import numpy as np
 from addax import _native
 from addax.core.avals import ShapedArray
 from addax.core.sharding import Sharding, SingleDeviceSharding
-from addax.engines.xla import compat
+from addax.engines.xla import compat, processes
 from addax.engines.xla.buffers import Aval, get
 from addax.engines.xla.compat import xla_client
 from addax.engines.xla.placement import placement
@@ -116,6 +116,7 @@ def fetch(buffer: Any) -> np.ndarray:
     Raises:
       RuntimeError: if parts are on the devices of other processes.
     """
+    wait(buffer)
     aval, sharding = buffer.aval, buffer._sharding.sharding
     shape, dtype = aval.shape, storage_dtype(aval.dtype)
     if isinstance(sharding, SingleDeviceSharding):
@@ -136,6 +137,12 @@ def fetch(buffer: Any) -> np.ndarray:
             seen.add(key)
             out[ix] = get(part, sharding.shard_shape(shape), dtype)
     return out
+
+
+def wait(buffer: Any) -> None:
+    """Wait until the elements of a buffer have been computed."""
+    with processes.explained():
+        buffer.block_until_ready()
 
 
 def shards(buffer: Any, aval: ShapedArray, devices: Sequence[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from addax.core.config import num_cpu_devices
-from addax.engines.xla import compat, cuda
+from addax.engines.xla import compat, cuda, processes
 from addax.engines.xla.compat import xla_client
 
 _clients: dict[str, Any] = {}
@@ -38,13 +38,20 @@ def devices(platform: str = "cpu") -> list[Any]:
 
 def cpu_client(count: int) -> Any:
     """A new client with this many virtual CPU devices, apart from that of `client`."""
+    others = processes.current()
+    together: dict[str, Any] = {}
+    if others is not None:
+        together = {
+            "distributed_client": others.client, "node_id": others.rank, "num_nodes": others.count,
+            "collectives": others.collectives(),
+        }  # fmt: skip
     with compat.without_jax():
         if count == 1 or "NPROC" in os.environ:
-            return xla_client.make_cpu_client(num_devices=count)
+            return xla_client.make_cpu_client(num_devices=count, **together)
         # Collectives between virtual devices each block a thread: with too few of them a program hangs.
         os.environ["NPROC"] = str(max(2 * count, os.cpu_count() or 1))
         try:
-            return xla_client.make_cpu_client(num_devices=count)
+            return xla_client.make_cpu_client(num_devices=count, **together)
         finally:
             del os.environ["NPROC"]
 

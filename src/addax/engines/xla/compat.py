@@ -80,6 +80,33 @@ def wide_types() -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Several processes
+
+_HEARTBEAT = 3600  # seconds: addax has a watchdog of its own, which knows more (processes.py)
+
+
+def distributed_service(address: str, count: int, timeout: int) -> Any:
+    """The coordination service, which process 0 runs."""
+    return _jax.get_distributed_runtime_service(
+        f"[::]:{address.rpartition(':')[2]}", count, heartbeat_timeout=_HEARTBEAT, cluster_register_timeout=timeout, recoverable=True,
+        shutdown_timeout=10,
+    )  # fmt: skip
+
+
+def distributed_client(address: str, rank: int, timeout: int) -> Any:
+    """A connection to the coordination service."""
+    return _jax.get_distributed_runtime_client(
+        address, rank, init_timeout=timeout, shutdown_timeout=10, heartbeat_timeout=_HEARTBEAT,
+        shutdown_on_destruction=False, use_compression=True,
+    )  # fmt: skip
+
+
+def gloo_collectives(client: Any, hostname: str | None) -> Any:
+    """Collectives between the CPU devices of several processes, over TCP."""
+    return _jax.make_gloo_tcp_collectives(distributed_client=client, hostname=hostname)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Libraries of custom calls
 
 _lapack_lock = threading.Lock()

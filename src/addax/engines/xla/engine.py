@@ -18,7 +18,7 @@ from addax.core.mesh import Mesh
 from addax.core.primitive import Primitive
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from addax.engines.xla import compat, processes
-from addax.engines.xla.arrays import buffer_at, put_host
+from addax.engines.xla.arrays import buffer_at, put_host, wait
 from addax.engines.xla.buffers import Aval
 from addax.engines.xla.executable import load
 from addax.engines.xla.lower import Program, has_rule, lower
@@ -125,7 +125,7 @@ class XlaCompiled:
             _pending.outs, previous = [], _pending.outs
             for out in previous:
                 if not out.is_deleted():
-                    out.block_until_ready()
+                    wait(out)
         results = self._loaded.execute_sharded([*sent, *self._captured], with_tokens=self._program.ordered)
         outs = results.consume_with_handlers(self._handlers)
         if self._waits:

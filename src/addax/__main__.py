@@ -1,0 +1,7 @@
+"""``python -m addax``"""
+
+import sys
+
+from addax.launch import main
+
+sys.exit(main())
