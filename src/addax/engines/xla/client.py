@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from addax.core.config import num_cpu_devices
-from addax.engines.xla import compat, cuda, processes
+from addax.engines.xla import compat, cuda, processes, tpu
 from addax.engines.xla.compat import xla_client
 
 _clients: dict[str, Any] = {}
@@ -56,13 +56,4 @@ def cpu_client(count: int) -> Any:
             del os.environ["NPROC"]
 
 
-def _tpu_client() -> Any:
-    library = cuda.find_library("libtpu", "libtpu.so")
-    if library is None:
-        raise RuntimeError("libtpu is not installed: pip install libtpu")
-    xla_client.load_pjrt_plugin_dynamically("tpu", str(library))
-    xla_client.initialize_pjrt_plugin("tpu")
-    return xla_client.make_c_api_client("tpu", {}, None)
-
-
-_MAKERS = {"cpu": lambda: cpu_client(max(1, num_cpu_devices.value)), "cuda": cuda.make_client, "tpu": _tpu_client}
+_MAKERS = {"cpu": lambda: cpu_client(max(1, num_cpu_devices.value)), "cuda": cuda.make_client, "tpu": tpu.make_client}

@@ -1,7 +1,8 @@
 """Special functions that neither StableHLO nor chlo has, as programs of other primitives.
 
 They are expanded in series and continued fractions, in float64 whatever the operands' dtype: the terms cancel, and a
-result rounded once is worth the time. All loops run until every element has converged.
+result rounded once is worth the time. (On TPUs, which emulate float64 so slowly that compiling takes minutes, in the
+operands' dtype, at least float32.) All loops run until every element has converged.
 
 * P(a, x), Q(a, x), dP/da: power series for x <= 1 or x <= a (DLMF 8.7.1), continued fraction elsewhere (DLMF 8.9.2);
   the expansions of ops/incomplete_gamma.py, whose derivatives are taken term by term.
@@ -54,16 +55,34 @@ MAX_TERMS = 20_000  # about 10 sqrt(a) terms are needed near x = a
 Carry = Sequence[Any]
 
 
-def where(mask, x, y):
-    """x where ``mask``, else y; numbers take the shape of the mask."""
+def where(mask, x, y, like=None):
+    """x where ``mask``, else y; numbers take the shape of the mask, and the dtype of the other or of ``like``."""
     shape = get_aval(mask).shape
+    array = next((v for v in (x, y, like) if not isinstance(v, (int, float)) and v is not None), None)
+    dtype = get_aval(array).dtype
 
     def full(v):
         if isinstance(v, (int, float)):
-            return registry["broadcast_in_dim"].bind(np.float64(v), shape=shape, broadcast_dimensions=(), sharding=None)
+            scalar = np.asarray(v, dtype)[()]
+            return registry["broadcast_in_dim"].bind(scalar, shape=shape, broadcast_dimensions=(), sharding=None)
         return v
 
     return select_n(mask, full(y), full(x))
+
+
+def _limits(x) -> tuple[float, float]:
+    """``(eps, tiny)``: the spacing of numbers at 1, and a number near the smallest with room below it."""
+    info = dtypes.finfo(get_aval(x).dtype)
+    return float(info.eps), float(info.tiny) * 1e8
+
+
+def _is_zero(x):
+    return registry["eq"].bind(x, mul(x, 0.0))
+
+
+def _is_infinite(x):
+    """inf"""
+    return and_(gt(x, 0.0), not_(is_finite(x)))
 
 
 def _both(*masks):
@@ -79,7 +98,8 @@ def ones_like(x):
 
 def loop(step: Callable[..., Carry], going: int, *init) -> list:
     """Repeat ``step(n, *values) -> values`` while any element of value number ``going`` (a mask) is true."""
-    avals = [ShapedArray((), np.dtype(np.float64)), *(get_aval(x) for x in init)]
+    count = ShapedArray((), get_aval(init[0]).dtype)
+    avals = [count, *(get_aval(x) for x in init)]
     axes = tuple(range(len(avals[going + 1].shape)))
 
     def condition(n, *values):
@@ -90,7 +110,8 @@ def loop(step: Callable[..., Carry], going: int, *init) -> list:
         return [add(n, 1.0), *step(n, *values)]
 
     test, turn = (ClosedJaxpr(*trace_to_jaxpr(f, avals)) for f in (condition, body))
-    return while_p.bind(np.float64(1), *init, cond_jaxpr=test, body_jaxpr=turn, cond_nconsts=0, body_nconsts=0)[1:]
+    start = np.ones((), count.dtype)[()]
+    return while_p.bind(start, *init, cond_jaxpr=test, body_jaxpr=turn, cond_nconsts=0, body_nconsts=0)[1:]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -101,13 +122,15 @@ def loop(step: Callable[..., Carry], going: int, *init) -> list:
 def _series(a, x):
     """P: x**a e**-x / gamma(a+1) * sum_n x**n / ((a+1)...(a+n)); all terms are positive."""
 
+    small = 0.1 * _limits(a)[0]
+
     def step(n, a, x, term, total, d_log, d_total, going):
         term = div(mul(term, x), add(a, n))
         d_log = sub(d_log, div(1.0, add(a, n)))
         total = add(total, term)
         change = mul(term, d_log)
         d_total = add(d_total, change)
-        going = or_(gt(term, mul(total, 1e-17)), gt(abs_(change), mul(abs_(d_total), 1e-17)))
+        going = or_(gt(term, mul(total, small)), gt(abs_(change), mul(abs_(d_total), small)))
         return [a, x, term, total, d_log, d_total, going]
 
     one, zero = ones_like(a), mul(a, 0.0)
@@ -118,6 +141,8 @@ def _series(a, x):
 
 def _fraction(a, x):
     """Q: x**a e**-x / gamma(a) times the convergents p_k / q_k, which are differentiated in a, too."""
+
+    eps, tiny = _limits(a)
 
     def step(n, y, z, p0, q0, p1, q1, dp0, dq0, dp1, dq1, value, slope, going):
         y, z = add(y, 1.0), add(z, 2.0)
@@ -130,8 +155,8 @@ def _fraction(a, x):
         change = max_(abs_(div(sub(new_slope, slope), new_slope)), abs_(div(sub(new_value, value), new_value)))
         # An element is final once it has converged: p' / q and p q' / q**2 grow, and their difference loses digits.
         value, slope = where(going, new_value, value), where(going, new_slope, slope)
-        going = and_(going, gt(change, 1e-15))
-        scale = div(1.0, max_(abs_(q2), 1e-290))  # the convergents grow like factorials
+        going = and_(going, gt(change, 5 * eps))
+        scale = div(1.0, max_(abs_(q2), tiny))  # the convergents grow like factorials
         news = [mul(v, scale) for v in (p1, q1, p2, q2, dp1, dq1, dp2, dq2)]
         return [y, z, *news, value, slope, going]
 
@@ -159,11 +184,11 @@ def _expansions(a, x):
 
 def _edge(a, x, at_zero: float, at_infinity: float):
     """The value where x is 0 or inf, or a is 0 or inf; NaN outside of the domain."""
-    zero_x = _both(registry["eq"].bind(x, mul(x, 0.0)), gt(a, 0.0))
-    infinite_x = _both(registry["eq"].bind(x, where(ge(x, x), math.inf, math.inf)), ge(a, 0.0), is_finite(a))
-    zero_a = _both(registry["eq"].bind(a, mul(a, 0.0)), gt(x, 0.0))
-    infinite_a = _both(gt(a, 1e308), not_(is_finite(a)), ge(x, 0.0), is_finite(x))
-    out = where(zero_x, at_zero, where(infinite_x, at_infinity, math.nan))
+    zero_x = _both(_is_zero(x), gt(a, 0.0))
+    infinite_x = _both(_is_infinite(x), ge(a, 0.0), is_finite(a))
+    zero_a = _both(_is_zero(a), gt(x, 0.0))
+    infinite_a = _both(_is_infinite(a), ge(x, 0.0), is_finite(x))
+    out = where(zero_x, at_zero, where(infinite_x, at_infinity, math.nan, a))
     return where(zero_a, at_infinity, where(infinite_a, at_zero, out))
 
 
@@ -182,8 +207,8 @@ def igammac(a, x):
 def igamma_grad_a(a, x):
     """dP/da; 0 at x = 0 and x = inf."""
     low, high, (s, _, ds), (t, _, dt) = _expansions(a, x)
-    ends = or_(registry["eq"].bind(x, mul(x, 0.0)), gt(x, 1e308))
-    edge = where(_both(gt(a, 0.0), ge(x, 0.0), ends), 0.0, math.nan)
+    ends = or_(_is_zero(x), _is_infinite(x))
+    edge = where(_both(gt(a, 0.0), ge(x, 0.0), ends), 0.0, math.nan, a)
     return where(low, mul(exp(s), ds), where(high, neg(mul(exp(t), dt)), edge))
 
 
@@ -195,8 +220,8 @@ def random_gamma_grad(a, x):
     log_density = sub(sub(mul(sub(safe_a, 1.0), log(safe_x)), safe_x), lgamma(safe_a))
     below = neg(mul(exp(sub(s, log_density)), ds))
     above = mul(exp(sub(t, log_density)), dt)
-    at_zero = _both(gt(a, 0.0), registry["eq"].bind(x, mul(x, 0.0)))
-    return where(low, below, where(high, above, where(at_zero, 0.0, math.nan)))
+    at_zero = _both(gt(a, 0.0), _is_zero(x))
+    return where(low, below, where(high, above, where(at_zero, 0.0, math.nan, a)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -206,9 +231,11 @@ def random_gamma_grad(a, x):
 def _beta_fraction(a, b, x):
     """The continued fraction of I_x(a, b) a B(a, b) / (x**a (1-x)**b), by Lentz's method."""
 
+    eps, tiny = _limits(a)
+
     def away(v):
         """Zero denominators are moved a little."""
-        return where(lt(abs_(v), 1e-300), 1e-300, v)
+        return where(lt(abs_(v), tiny), tiny, v)
 
     def step(n, a, b, x, c, d, value, going):
         total = add(a, b)
@@ -222,7 +249,7 @@ def _beta_fraction(a, b, x):
         c = away(add(1.0, div(odd, c)))
         factor = mul(c, d)
         value = where(going, mul(half, factor), value)
-        going = and_(going, gt(abs_(sub(factor, 1.0)), 1e-16))
+        going = and_(going, gt(abs_(sub(factor, 1.0)), eps))
         return [a, b, x, c, d, value, going]
 
     one = ones_like(a)
@@ -243,9 +270,8 @@ def regularized_incomplete_beta(a, b, x):
     front = div(exp(sub(add(mul(p, log_y), mul(q, log_rest)), log_beta)), p)
     value = mul(front, _beta_fraction(p, q, y))
     value = where(flip, sub(1.0, value), value)
-    edge = where(
-        _both(positive, le(x, 0.0), ge(x, 0.0)), 0.0, where(_both(positive, ge(x, 1.0), le(x, 1.0)), 1.0, math.nan)
-    )
+    zero, one = _both(positive, _is_zero(x)), _both(positive, _is_zero(sub(x, 1.0)))
+    edge = where(zero, 0.0, where(one, 1.0, math.nan, x))
     return where(inside, value, edge)
 
 
@@ -283,10 +309,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def program(name: str, shape: tuple[int, ...]) -> ClosedJaxpr:
-    """The function ``name`` of float64 arrays of one shape."""
+def program(name: str, shape: tuple[int, ...], dtype: np.dtype) -> ClosedJaxpr:
+    """The function ``name`` of arrays of one shape and dtype."""
     fun = FUNCTIONS[name]
     count = registry[name].arity  # type: ignore[attr-defined]
-    avals = [ShapedArray(shape, dtypes.float64)] * count
+    avals = [ShapedArray(shape, dtype)] * count
     with enable_x64(True):
         return ClosedJaxpr(*trace_to_jaxpr(lambda *xs: [fun(*xs)], avals))

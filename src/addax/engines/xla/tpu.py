@@ -1,0 +1,42 @@
+"""TPUs: the libtpu plugin, loaded without importing jax. Programs can be compiled for TPUs that are not here."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from addax.engines.xla import compat
+from addax.engines.xla.compat import xla_client
+from addax.engines.xla.cuda import find_library
+
+
+@functools.cache
+def load_plugin() -> Any:
+    """Load libtpu.
+
+    Raises:
+      RuntimeError: if the wheel is not installed.
+    """
+    library = find_library("libtpu", "libtpu.so")
+    if library is None:
+        raise RuntimeError("libtpu is not installed: pip install libtpu")
+    with compat.without_jax():
+        api = xla_client.load_pjrt_plugin_dynamically("tpu", str(library))
+        xla_client.initialize_pjrt_plugin("tpu")
+    return api
+
+
+def make_client() -> Any:
+    """The client of the TPUs of this machine."""
+    load_plugin()
+    return xla_client.make_c_api_client("tpu", {}, None)
+
+
+def topology(name: str) -> Sequence[Any]:
+    """Devices to compile for that need not be here: ``"v5e:2x2"``."""
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # or libtpu asks the cloud, for minutes, which machine this is
+    load_plugin()
+    with compat.without_jax():
+        return xla_client.make_tfrt_tpu_c_api_device_topology(name)._make_compile_only_devices()
