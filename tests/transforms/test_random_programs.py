@@ -1,0 +1,72 @@
+"""Random programs under random nests of transformations: addax, eager and compiled, against JAX.
+
+Where they differ in a value, JAX decides whether the program is one that has a value: if its own result moves when the
+arguments move by a millionth (a sort with ties, a comparison of equal numbers), nothing is to be compared.
+"""
+
+import os
+from collections import Counter
+
+import numpy as np
+import pytest
+from comparison import ADDAX, JAX, difference, results
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+from transform_programs import Nest
+
+SLOW = int(os.environ.get("ADDAX_RANDOM_PROGRAMS", "1000"))
+
+
+def run(nest: Nest, lib, jit: bool, args=None) -> list:
+    return results(lib, lambda lib, *args: nest.function(lib)(*args), nest.args if args is None else args, jit)
+
+
+def nudged(nest: Nest, by: float) -> list:
+    rng = np.random.default_rng(0)
+    out = []
+    for x in nest.args:
+        inexact = np.asarray(x).dtype.kind in "fc"
+        moved = x * (1 + by * rng.uniform(-1, 1, np.shape(x))) if inexact else x
+        out.append(float(moved) if type(x) is float else moved.astype(x.dtype) if inexact else x)
+    return out
+
+
+def has_a_value(nest: Nest, want: list) -> bool:
+    return all(difference(run(nest, JAX, True, nudged(nest, by)), want, 0.3) is None for by in (1e-6, -2e-6, 5e-7))
+
+
+def check(seed: int, depth: int = 4) -> str:
+    """Whether JAX has a result, and ours is the same."""
+    nest = Nest(seed, depth)
+    try:
+        want = run(nest, JAX, jit=True)
+    except (NotImplementedError, TypeError, IndexError):
+        return "JAX has no result"  # a derivative that it does not define, an index it cannot have
+    for jit in (False, True):
+        message = difference(run(nest, ADDAX, jit), want, exact=False)
+        if message is not None and "JAX [" in message and not has_a_value(nest, want):
+            return "no value"
+        assert message is None, f"Nest({seed}, {depth}) {nest.names} {nest.body.trail} jit={jit}: {message}"
+    return "same"
+
+
+OPTIONS = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.generate]}
+
+
+@settings(max_examples=10, derandomize=True, **OPTIONS)
+@given(st.integers(0, 2**31 - 1))
+def test_programs_without_transformations(seed):
+    check(seed, 0)
+
+
+@settings(max_examples=20, derandomize=True, **OPTIONS)
+@given(st.integers(0, 2**31 - 1), st.integers(1, 4))
+def test_programs_under_nested_transformations(seed, depth):
+    check(seed, depth)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_many(block):
+    """``ADDAX_RANDOM_PROGRAMS=20000 pytest -m slow -k test_many`` looks further."""
+    counts = Counter(check(1000 * SLOW + seed) for seed in range(block, SLOW, 10))
+    assert counts["same"] > 0.8 * sum(counts.values()), counts
