@@ -38,7 +38,7 @@ class ShardedTarget(Target):
         named = {m.abstract_mesh if not isinstance(m, Mesh) else m: f"mesh{i or ''}" for i, m in enumerate(meshes)}
         axes = meshes[0].shape_tuple if meshes else ()
         super().__init__(
-            platform, axes, len(devices), "\n".join(mesh_text(n, m, devices) for m, n in named.items()),
+            platform, axes, len(devices), "\n".join([*(mesh_text(n, m, devices) for m, n in named.items()), "sdy.mesh @first_device = <[], device_ids=[0]>"]),
             lambda i: self._attribute(inputs[i], ranks[0][i]) if i < len(inputs) else None,
             lambda i: self._attribute(outputs[i], ranks[1][i]),
         )  # fmt: skip
@@ -99,7 +99,9 @@ class XlaCompiled:
         self._others = processes.current() if len({d.process_index for d in devices}) > 1 else None
         info = closed.jaxpr.debug_info
         self._name = "a program" if info is None else info.func_name.partition(" at ")[0]
-        self._is_plain = not (self._others or self._waits or self._captured or self._program.ordered or self._program.callbacks)
+        self._is_plain = not (
+            self._others or self._waits or self._captured or self._program.ordered or self._program.callbacks
+        )
 
     def _results(self, wanted, default: Sharding, meshes) -> list[Sharding]:
         if len(self.devices) == 1 or all(s is not None for s in wanted):
@@ -108,7 +110,7 @@ class XlaCompiled:
             chosen = self._loaded.get_output_shardings()
         assert chosen is not None
         return [
-            s if s is not None else sharding_of(proto, meshes[0], a.ndim)
+            s if s is not None else sharding_of(proto, meshes, a.ndim)
             for s, proto, a in zip(wanted, chosen, self._closed.out_avals, strict=True)
         ]
 

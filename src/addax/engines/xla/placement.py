@@ -75,31 +75,40 @@ def hlo_sharding(sharding: Sharding, ndim: int, devices: Sequence[Any]) -> Any:
     return xla_client.HloSharding.from_proto(proto)
 
 
-def sharding_of(proto: Any, mesh: Mesh, ndim: int) -> NamedSharding:
-    """The sharding over ``mesh`` that the compiler chose for a value.
+def sharding_of(proto: Any, meshes: Sequence[Mesh], ndim: int) -> NamedSharding:
+    """The sharding that the compiler chose for a value, over the first of the meshes whose axes it follows.
+
+    Args:
+      meshes: those that the program names; the first has its devices in the order of its partitions.
 
     Raises:
-      NotImplementedError: if it does not follow the axes of the mesh.
+      NotImplementedError: if it follows the axes of none.
     """
     hlo = xla_client.HloSharding.from_proto(proto)
     if hlo.is_replicated():
-        return NamedSharding(mesh, PartitionSpec())
+        return NamedSharding(meshes[0], PartitionSpec())
     dims = list(hlo.tile_assignment_dimensions())
     wanted = np.array(hlo.tile_assignment_devices()).reshape(*dims[:ndim], -1)
-    key = (mesh, wanted.shape, wanted.tobytes())
-    spec = _specs.get(key)
-    if spec is None:
-        spec = _specs[key] = _find_spec(mesh, wanted)
-    return NamedSharding(mesh, spec)
+    devices = tuple(meshes[0].devices.flat)
+    for mesh in meshes:
+        key = (mesh, devices, wanted.shape, wanted.tobytes())
+        if key not in _specs:
+            _specs[key] = _find_spec(mesh, wanted, devices)
+        spec = _specs[key]
+        if spec is not None:
+            return NamedSharding(mesh, spec)
+    raise NotImplementedError(
+        f"XLA gave a result the tile assignment {wanted.shape}, which does not follow the axes of "
+        f"{', '.join(map(repr, meshes))}: say where it should be, with out_shardings or with_sharding_constraint."
+    )
 
 
-_specs: dict[Any, PartitionSpec] = {}
+_specs: dict[Any, PartitionSpec | None] = {}
 
 
-def _find_spec(mesh: Mesh, wanted: np.ndarray) -> PartitionSpec:
+def _find_spec(mesh: Mesh, wanted: np.ndarray, devices: Sequence[Any]) -> PartitionSpec | None:
     """Try the ways to give mesh axes to the dimensions that are cut; a mesh has few."""
     cuts = wanted.shape[:-1]
-    devices = list(mesh.devices.flat)
     # Copies of a part may stand in any order.
     sets = np.sort(wanted, axis=-1)
 
@@ -116,13 +125,7 @@ def _find_spec(mesh: Mesh, wanted: np.ndarray) -> PartitionSpec:
                         return found
         return None
 
-    spec = search(0, tuple(a for a in mesh.axis_names if mesh.shape[a] > 1), [])
-    if spec is None:
-        raise NotImplementedError(
-            f"XLA gave a result the tile assignment {wanted.shape}, which does not follow the axes of {mesh!r}: say "
-            "where it should be, with out_shardings or with_sharding_constraint."
-        )
-    return spec
+    return search(0, tuple(a for a in mesh.axis_names if mesh.shape[a] > 1), [])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_ncons
 
         def any_condition(*xs):
             (pred,) = eval_jaxpr(inner_cond.jaxpr, inner_cond.consts, *xs)
-            return [registry["reduce_or"].bind(pred, axes=(0,), out_sharding=None)]
+            return [registry["reduce_or"].bind(pred, axes=(0,))]
 
         def guarded_body(*xs):
             cc, bc, carry = split_list(xs, cond_nconsts, body_nconsts)
