@@ -133,3 +133,43 @@ def test_indices_of_several_dtypes():
         read = addax.jit(lambda i, j: x[i, j])
         assert read(np.array([1, 2]), np.array([1, -1], np.int32)).tolist() == [5, 11]
         assert read(np.array([1, 2], np.uint8), np.array([1, -1])).tolist() == [5, 11]
+
+
+SCALAR_MASKS = [
+    s_[True], s_[False], s_[np.True_], s_[np.array(False)], s_[True, 0], s_[0, True], s_[:, True], s_[True, False],
+    s_[True, I], s_[I, True], s_[..., True], s_[MASK, True], s_[I, :, True], s_[None, False], s_[None, True, 1:, None],
+    s_[X > 30, True], s_[..., False, 0], s_[True, ::2, True],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", SCALAR_MASKS, ids=str)
+def test_scalar_masks(index):
+    """As in NumPy; JAX fails for np.True_, and loses a dimension of x[None, False]."""
+    x = anp.asarray(X)
+    for got in (x[index], addax.jit(lambda x: x[index])(X)):
+        assert got.shape == X[index].shape
+        np.testing.assert_array_equal(got, X[index])
+    want = X.copy()
+    want[index] = -1
+    np.testing.assert_array_equal(x.at[index].set(-1), want)
+
+
+def test_sequences_among_indices():
+    for index in (
+        s_[0, [1, 2]],
+        s_[[0, 1],],
+        s_[[0, 1], [1, 2]],
+        s_[(0, 1),],
+        s_[:, (1, 2)],
+        s_[[True, False, True],],
+        s_[[],],
+    ):
+        same(anp.asarray(X)[index], jnp.asarray(X)[index])
+        same(anp.asarray(X).at[index].set(1), jnp.asarray(X).at[index].set(1))
+    same(addax.jit(lambda x, i: x[0, [1, i]])(X, 2), jnp.asarray(X)[0, [1, 2]])
+    same(anp.asarray(X).at[0, 0].set([1, 2, 3, 4, 5]), jnp.asarray(X).at[0, 0].set([1, 2, 3, 4, 5]))
+    for index in ([0, 1], [True, False, True], []):
+        with pytest.raises(TypeError, match="non-tuple sequence"):
+            anp.asarray(X)[index]
+        with pytest.raises(TypeError, match="non-tuple sequence"):
+            anp.asarray(X).at[index].set(1)

@@ -5,6 +5,7 @@ Outside of traces the values are made by NumPy directly into array memory; insid
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,11 @@ def _convert(x, dtype, copy):
             _check_range(x, aval.dtype)
             return _native.array_from_numpy(np.asarray(x, aval.dtype), aval)
         _check_range(x, dtype)
-        return from_numpy(np.asarray(x).astype(dtype))
+        value = np.asarray(x)
+        _check_convertible(value, dtype)
+        return from_numpy(_cast(value, dtype))
+    if isinstance(x, (str, bytes)):
+        _check_numeric(x, np.asarray(x).dtype)
     if isinstance(x, (list, tuple)):
         return _from_sequence(x, dtype)
     if x is None:
@@ -159,6 +164,20 @@ def _check_range(x, dtype) -> None:
             )
 
 
+def _check_convertible(value: np.ndarray, dtype) -> None:
+    """Raise for Python numbers that have no meaning in ``dtype``. Arrays are converted whatever they hold."""
+    if value.dtype.kind == "c" and not dtypes.issubdtype(dtype, np.complexfloating) and dtype != np.bool_:
+        raise TypeError(
+            f"complex numbers cannot be made {dtypes.dtype_name(dtype)}: take the real part of each, z.real, before "
+            "addax.numpy.array."
+        )
+    if value.dtype.kind == "f" and dtypes.issubdtype(dtype, np.integer):
+        if np.isnan(value).any():
+            raise ValueError(f"cannot convert float NaN to integer ({dtypes.dtype_name(dtype)})")
+        if np.isinf(value).any():
+            raise OverflowError(f"cannot convert float infinity to integer ({dtypes.dtype_name(dtype)})")
+
+
 def _cast(x: np.ndarray, dtype) -> np.ndarray:
     with np.errstate(all="ignore"):
         return x.astype(dtype)
@@ -185,6 +204,8 @@ def _from_sequence(x, dtype):
                                                 [t() for t in scalars]))  # fmt: skip
     value = np.asarray(x if all(not isinstance(v, _native.Array) for v in leaves) else _numpy_nest(x))
     _check_numeric(x, value.dtype)
+    if all(type(v) in (bool, int, float, complex) for v in leaves):
+        _check_convertible(value, dtype)
     if dtypes.issubdtype(dtype, np.integer) and value.size and value.dtype.kind in "iu":
         info = dtypes.iinfo(dtype)
         low, high = int(value.min()), int(value.max())
@@ -315,7 +336,11 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
     (Array([0, 1, 2], dtype=int32), Array([1. , 1.5], dtype=float32))
     """
     given = [x for x in (start, stop, step) if x is not None]
+    if start is None:
+        raise TypeError("arange: start must be a number, got None")
     for x in given:
+        if not isinstance(x, (np.ndarray, np.generic, _native.Array, Tracer, int, float, complex)):
+            raise TypeError(f"arange requires numbers, got {x!r} of type {type(x)}")
         if isinstance(x, Tracer) and x.concrete() is None:
             raise ConcretizationTypeError(
                 x, "It arose in an argument of arange: the length of the result would depend on it. Pass static numbers, "
@@ -324,20 +349,40 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
     numbers: list[Any] = [np.asarray(x.concrete() if isinstance(x, Tracer) else x)[()] for x in given]
     if any(np.ndim(x) for x in numbers):
         raise ValueError("jnp.arange: arguments must be scalars.")
+    if any(np.iscomplexobj(x) for x in numbers):
+        raise ValueError("arange: start, stop and step must be real: complex numbers have no order.")
     if dtype is None:
         dtype, _ = dtypes.lattice_result_type(*(x if isinstance(x, (bool, int, float)) else asarray(x) for x in given))
         dtype = dtypes.to_numeric_dtype(dtype)
     else:
         dtype = dtypes.canonicalize_user_dtype(dtype, "arange")
+        if dtype == np.bool_:
+            raise TypeError("arange: dtype must be numeric, got bool: compare the numbers instead, arange(n) > 0.")
     if stop is None:
         numbers = [numbers[0].dtype.type(0), numbers[0], *numbers[1:]]
     if len(numbers) == 3 and numbers[2] == 0:
         raise ZeroDivisionError("arange: step must not be zero.")
-    if dtypes.issubdtype(dtype, np.integer) and len(numbers) == 2 and numbers[0] == 0 and not _eager():
-        return lax_shape.iota(dtype, max(int(np.ceil(numbers[1])), 0))
-    wide = np.float64 if not dtypes.issubdtype(dtype, np.integer) else None
-    values = np.arange(*numbers, dtype=wide)
-    return from_numpy(_cast(values, dtype))
+    if dtypes.issubdtype(dtype, np.integer):
+        if not _eager() and dtype.itemsize >= 4 and all(isinstance(x, np.integer) for x in numbers):
+            return _integers(dtype, *map(int, numbers))
+        if all(isinstance(x, np.integer) for x in numbers):
+            return from_numpy(_cast(np.arange(*numbers), dtype))
+        return from_numpy(_cast(np.arange(*numbers, dtype=np.int64), dtype))  # a step of 1.25 is 1, as in NumPy
+    first, last, by = (*map(float, numbers), 1.0)[:3]
+    # In float32, as JAX computes it also for 16 bits, or in float64 for that.
+    working = (
+        np.promote_types(np.float32, np.zeros(0, dtype).real.dtype) if dtype.itemsize >= 4 else np.dtype(np.float32)
+    )
+    count = np.arange(max(math.ceil((last - first) / by), 0)).astype(working)
+    return from_numpy(_cast(working.type(first) + count * working.type(by), dtype))
+
+
+def _integers(dtype, start: int, stop: int, step: int = 1):
+    """start, start + step, ... as equations: exact, and no constant in the program."""
+    out = lax_shape.iota(dtype, len(range(start, stop, step)))
+    if step != 1:
+        out = out * dtype.type(step)
+    return out + dtype.type(start) if start else out
 
 
 def linspace(

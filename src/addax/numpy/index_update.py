@@ -11,7 +11,8 @@ from addax.core.avals import get_aval
 from addax.interpreters.values import broadcast_in_dim, full_like, reshape, transpose
 from addax.lax import indexing as lax_indexing
 from addax.numpy.base import as_operand, cast, is_array_like
-from addax.numpy.indexing import entries_of, expand_nones, get, plan
+from addax.numpy.creation import asarray
+from addax.numpy.indexing import entries_of, expand_nones, get, lift_scalar_masks, plan
 from addax.ops.indexing import GatherScatterMode, ScatterDimensionNumbers
 
 
@@ -110,13 +111,14 @@ def _update(
     x, index, values, scatter, *, indices_are_sorted=False, unique_indices=False, mode=None, out_sharding=None,
     wrap_negative_indices=True,
 ):  # fmt: skip
-    if not is_array_like(values):
-        raise TypeError(
-            f"x.at[index] takes arrays or scalars as values, got {type(values)}: convert it with addax.numpy.array."
-        )
+    if isinstance(values, (list, tuple)):
+        values = asarray(values)
+    elif not is_array_like(values):
+        raise TypeError(f"x.at[index] takes arrays or scalars as values, got {type(values)}.")
     aval = get_aval(x)
     parsed = GatherScatterMode.FILL_OR_DROP if mode is None else GatherScatterMode.from_any(mode)
-    entries, nones = entries_of(aval.shape, index, clamp=False)
+    x, index = lift_scalar_masks(x, index)
+    entries, nones = entries_of(get_aval(x).shape, index, clamp=False)
     values = cast(as_operand(values), aval.dtype, False)
     operand, entries = expand_nones(x, entries, nones)
     p = plan(get_aval(operand).shape, entries, wrap_negative_indices)

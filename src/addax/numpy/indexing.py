@@ -24,6 +24,7 @@ from addax.core.errors import NonConcreteBooleanIndexError
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims, reshape, transpose
 from addax.lax import indexing as lax_indexing, shape as lax_shape, slicing as lax_slicing
+from addax.numpy.creation import asarray
 from addax.ops.arithmetic import add
 from addax.ops.comparison import lt, select_n
 from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode
@@ -34,6 +35,7 @@ SMALL_GATHER = 4096
 
 def getitem(x, index):
     """``x[index]`` for an array or tracer."""
+    x, index = lift_scalar_masks(x, index)
     entries, nones = entries_of(get_aval(x).shape, index)
     if all(type(e) in (int, slice) for e in entries):
         if isinstance(x, _native.Array) and x._device is None and current_trace() is base_trace:
@@ -59,6 +61,7 @@ def get(x, index, *, mode=None, fill_value=None, indices_are_sorted=False, uniqu
     if mode is None and fill_value is None and wrap:
         return getitem(x, index)
     parsed = GatherScatterMode.PROMISE_IN_BOUNDS if mode is None else GatherScatterMode.from_any(mode)
+    x, index = lift_scalar_masks(x, index)
     entries, nones = entries_of(get_aval(x).shape, index, clamp=False)
     entries = [np.asarray(e, np.int32) if type(e) is int else e for e in entries]
     x, entries = expand_nones(x, entries, nones)
@@ -76,7 +79,7 @@ def entries_of(shape: tuple[int, ...], index, clamp: bool = True) -> tuple[list,
 
     Raises:
       IndexError: too many indices, a mask of the wrong shape, a slice with traced bounds.
-      TypeError: lists, floats, strings.
+      TypeError: a list as the whole index, floats, strings.
       NonConcreteBooleanIndexError: a traced boolean mask.
     """
     raw = index if isinstance(index, tuple) else (index,)
@@ -124,6 +127,44 @@ def entries_of(shape: tuple[int, ...], index, clamp: bool = True) -> tuple[list,
     return entries, nones
 
 
+def lift_scalar_masks(x, index) -> tuple[Any, Any]:
+    """``x`` and ``index`` without scalar booleans: each is a new dimension of size 1, of which [0] or [] is taken.
+
+    So the boolean is an index array like any other: ``x[True]`` has the shape (1, *x.shape), ``x[:, False, 0]`` is empty.
+    """
+    items = index if type(index) is tuple else (index,)
+    for e in items:
+        if type(e) is not int and type(e) is not slice and _is_scalar_mask(e):
+            break
+    else:
+        return x, index
+    widths = [_consumed(e) for e in items]
+    rest = get_aval(x).ndim - sum(widths)
+    at, lifted, added = 0, [], []
+    for e, width in zip(items, widths, strict=True):
+        if _is_scalar_mask(e):
+            added.append(at + len(added))
+            e = np.zeros(int(bool(e)), np.int32)
+        lifted.append(e)
+        at += max(rest, 0) if e is Ellipsis else width
+    return expand_dims(x, added), tuple(lifted)
+
+
+def _is_scalar_mask(e) -> bool:
+    if isinstance(e, (bool, np.bool_)):
+        return True
+    return isinstance(e, (_native.Array, np.ndarray)) and e.ndim == 0 and e.dtype == np.bool_
+
+
+def _consumed(e) -> int:
+    """How many dimensions of the array an entry of an index stands for."""
+    if e is None or e is Ellipsis or _is_scalar_mask(e):
+        return 0
+    if isinstance(e, (list, tuple)):
+        e = np.asarray(e)
+    return e.ndim if getattr(e, "dtype", None) == np.bool_ else 1
+
+
 class _Mask:
     """A concrete boolean mask as the integer arrays that pick the same elements."""
 
@@ -132,24 +173,17 @@ class _Mask:
         self.arrays = [i.astype(np.int32) for i in np.nonzero(mask)]
 
 
-def _entry(e, pos: int) -> list:
+def _entry(e: Any, pos: int) -> list:
     if e is None or e is Ellipsis:
         return [e]
     if type(e) is int:
         return [e]
     if isinstance(e, slice):
         return [_static_bounds(e, pos)]
-    if isinstance(e, (bool, np.bool_)):
-        raise NotImplementedError(
-            f"a scalar boolean as an index ({e}) is not supported yet: use x[None] for True, x[None][:0] for False."
-        )
     if isinstance(e, str):
         raise TypeError(f"addax arrays cannot be indexed by strings; got idx={e!r}")
-    if isinstance(e, (list, tuple)):
-        raise TypeError(
-            f"Using a sequence as an index is not allowed, got {type(e).__name__} at position {pos}: convert it with "
-            "addax.numpy.array first."
-        )
+    if isinstance(e, (list, tuple)):  # one of several indices; as the only one, a list is refused
+        e = asarray(e) if e else np.zeros(0, np.int32)
     if hasattr(e, "__jax_array__"):
         e = e.__jax_array__()
     if isinstance(e, Tracer):
@@ -160,7 +194,7 @@ def _entry(e, pos: int) -> list:
     if isinstance(e, (_native.Array, np.ndarray, np.generic)):
         value = np.asarray(e)
         if value.dtype == np.bool_:
-            return [_Mask(value)] if value.ndim else _entry(bool(value), pos)
+            return [_Mask(value)]
         _check_integer(value.dtype)
         return [int(value)] if value.ndim == 0 else [e]
     try:

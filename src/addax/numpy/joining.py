@@ -140,17 +140,23 @@ def _split(name: str, ary, sections, axis: int) -> list:
     if isinstance(sections, Tracer):
         raise TypeError(f"in jax.numpy.{name}: the argument indices_or_sections must be static, got {sections}")
     if np.ndim(sections) == 0:
-        count = operator.index(sections)
+        count = int(sections) if isinstance(sections, float) and sections.is_integer() else operator.index(sections)
+        if count < 1:
+            raise ValueError(f"{name}: the number of parts must be positive, got {count}")
         if name == "array_split":
             small, extra = divmod(n, count)
             bounds = np.cumsum([0] + [small + 1] * extra + [small] * (count - extra))
         else:
-            if count < 1 or n % count:
+            if n % count:
                 raise ValueError(f"array split does not result in an equal division: {n} elements into {count} parts")
             bounds = np.arange(count + 1) * (n // count)
     else:
-        bounds = np.array([0, *(min(max(int(i) + n if int(i) < 0 else int(i), 0), n) for i in sections), n])
-    return [lax_slicing.slice_in_dim(ary, int(a), int(max(a, b)), axis=axis) for a, b in itertools.pairwise(bounds)]
+        bounds = [0, *map(operator.index, sections), n]
+        if any(a > b for a, b in itertools.pairwise(bounds)):
+            raise ValueError(
+                f"{name}: the positions must increase from 0 to the size {n} of the axis, got {bounds[1:-1]}"
+            )
+    return [lax_slicing.slice_in_dim(ary, int(a), int(b), axis=axis) for a, b in itertools.pairwise(bounds)]
 
 
 def array_split(ary, indices_or_sections, axis: int = 0) -> list:

@@ -47,6 +47,8 @@ def reshape(a, shape, order: str = "C", *, copy: bool | None = None, out_shardin
         reverse = lax_shape.transpose(a, range(a.ndim)[::-1])
         out = lax_shape.reshape(reverse, shape[::-1])
         return lax_shape.transpose(out, range(len(shape))[::-1])
+    if order == "A":
+        raise NotImplementedError("reshape: order='A' is not implemented: say 'C' or 'F'.")
     raise ValueError(f"Unexpected value for 'order' argument: {order}; expected 'C' or 'F'.")
 
 

@@ -41,7 +41,14 @@ def take(
     if axis is None:
         a, axis = ravel(a), 0
     axis = canonical_axis(axis, a.ndim)
-    _integer("take", indices)
+    if indices.dtype == np.bool_:
+        indices = indices.astype(np.int32)
+    if not dtypes.issubdtype(indices.dtype, np.integer):
+        raise ValueError(f"take: indices must have an integer type, got {dtypes.dtype_name(indices.dtype)}")
+    if indices.size and not a.shape[axis]:
+        raise IndexError(
+            f"take: cannot take {indices.size} elements from axis {axis} of shape {a.shape}, which is empty"
+        )
     if mode == "raise":
         raise NotImplementedError("The 'raise' mode to take is not supported: a compiled program cannot raise.")
     if mode == "wrap":
