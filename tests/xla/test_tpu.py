@@ -31,9 +31,10 @@ needs_libtpu = pytest.mark.skipif(
         lambda x: lax.scan(lambda c, v: (c + v.sum(), c), 0.0, x),
         lambda x: addax.random.normal(addax.random.key(0), (100,)) + jnp.sort(x)[0, 0],
         lambda x: (lax.linalg.cholesky(x.T @ x), lax.linalg.triangular_solve(x.T @ x, x.T, left_side=True)),
+        lambda x: (lax.linalg.lu(x), lax.linalg.qr(x, full_matrices=False), lax.linalg.eigh(x.T @ x)),
         lambda x: (lax.igamma(x, x), lax.betainc(x, x, x * 0.5), lax.bessel_i0e(x)),
     ],
-    ids=("product", "scan", "random", "triangular", "special"),
+    ids=("product", "scan", "random", "triangular", "factors", "special"),
 )
 def test_programs_compile_without_a_tpu(fun):
     lowered = lower(addax.jit(fun).trace(X).jaxpr, TPU)

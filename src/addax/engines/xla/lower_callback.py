@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from addax.core.jaxpr import Eqn
+from addax.core.sharding import PartitionSpec
 from addax.engines.xla.block import Block, Token, Value
+from addax.engines.xla.placement import spec_text
 from addax.engines.xla.program import current_token, result_type
 from addax.engines.xla.rules import rule
 
@@ -66,6 +68,20 @@ def call_host(
     attrs = f"api_version = 4 : i32, backend_config = {{index = {number} : ui64}}"
     if effect:
         attrs = f"has_side_effect = true, {attrs}"
+    if b.module.target.num_partitions > 1 and b.module.manual is None:
+        # Once, on the first device, with whole arrays; inside a shard_map each device calls for its own shard.
+        if ordered:
+            raise NotImplementedError(
+                f"ordered callbacks are not supported in programs over several devices; got {fun} with ordered=True. Without "
+                "it, calls of one program may happen in another order."
+            )
+        first = ", ".join(["<@first_device, []>"] * max(1, len(results)))
+        attrs = f"{attrs}, sdy.sharding = #sdy.sharding_per_value<[{first}]>"
+        mesh = next(iter(b.module.target.meshes.values()))
+        return [
+            b.emit(f"sdy.sharding_constraint {x.name} {spec_text(mesh, PartitionSpec(), len(x.shape))} : {x.type}", x.shape, x.dtype)
+            for x in b.custom_call(target, operands, results, attrs)
+        ]
     if not ordered:
         return b.custom_call(target, operands, results, attrs)
     token, *outs = b.custom_call(target, [current_token(b), *operands], [Token(""), *results], attrs)

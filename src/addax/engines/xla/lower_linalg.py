@@ -9,7 +9,7 @@ from addax.engines.xla import solvers
 from addax.engines.xla.block import Block, Value, ints, is_complex
 from addax.engines.xla.program import result_type
 from addax.engines.xla.rules import rule
-from addax.engines.xla.solvers import finite, info_of, letter, nan_unless, platform_of, succeeded
+from addax.engines.xla.solvers import both, finite, info_of, letter, nan_unless, platform_of, succeeded
 from addax.engines.xla.types import INT32, tensor_type
 
 # --- Small pieces ---
@@ -24,6 +24,22 @@ def triangle(b: Block, x: Value, direction: str, offset: int = 0) -> Value:
     rank = len(x.shape)
     mask = b.broadcast(b.compare(direction, rows, columns), x.shape, (rank - 2, rank - 1))
     return b.select(mask, x, b.full(0, x.shape, x.dtype))
+
+
+def symmetric(b: Block, a: Value, lower: bool) -> Value:
+    """The hermitian matrices of which ``a`` holds a triangle."""
+    rank = len(a.shape)
+    held = triangle(b, a, "GE" if lower else "LE")
+    mirrored = conj(b, b.transpose(held, [*range(rank - 2), rank - 1, rank - 2]))
+    return triangle_of(b, lower, held, mirrored)
+
+
+def triangle_of(b: Block, lower: bool, x: Value, y: Value) -> Value:
+    """x in one triangle and on the diagonal, y in the other."""
+    n, rank = x.shape[-1], len(x.shape)
+    rows, columns = b.iota(INT32, (n, n), 0), b.iota(INT32, (n, n), 1)
+    mask = b.compare("GE" if lower else "LE", rows, columns)
+    return b.select(b.broadcast(mask, x.shape, (rank - 2, rank - 1)), x, y)
 
 
 def eye(b: Block, shape: tuple[int, ...], dtype: np.dtype) -> Value:
@@ -163,9 +179,9 @@ def _lu(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     if is_empty(a):
         return [a, b.full(0, pivot_type.shape, INT32), permutation(b, None, permutation_type.shape)]
     out, pivots, info = solvers.getrf(b, a, pivot_type)
-    pivots = b.binary("subtract", pivots, b.full(1, pivots.shape, INT32))  # counted from 1 there
-    # info > 0: a pivot is exactly 0, but the factors are there.
-    return [nan_unless(b, succeeded(b, info, "GE"), out), pivots, permutation(b, pivots, permutation_type.shape)]
+    if info is not None:  # info > 0: a pivot is exactly 0, but the factors are there
+        out = nan_unless(b, succeeded(b, info, "GE"), out)
+    return [out, pivots, permutation(b, pivots, permutation_type.shape)]
 
 
 def permutation(b: Block, pivots: Value | None, shape: tuple[int, ...]) -> Value:
@@ -321,8 +337,10 @@ def _eigh(b: Block, eqn: Eqn, a: Value) -> list[Value]:
     if is_empty(a):
         return _zeros(b, eqn)
     ok = finite(b, triangle(b, a, "GE" if p["lower"] else "LE"))
+    if b.module.target.platform == "tpu":  # where both triangles are read
+        a = symmetric(b, a, p["lower"])
     v, w, info = solvers.syevd(b, a, p["lower"])
-    ok = b.binary("and", ok, succeeded(b, info))
+    ok = both(b, ok, info)
     v, w = nan_unless(b, ok, v), nan_unless(b, ok, w)
     start, end = p["subset_by_index"] or (0, n)
     return [b.take(v, len(v.shape) - 1, start, end), b.take(w, len(w.shape) - 1, start, end)]

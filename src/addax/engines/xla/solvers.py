@@ -1,6 +1,6 @@
-"""Matrix factorisations as custom calls: LAPACK on CPUs, cuSOLVER and cuSPARSE on CUDA GPUs.
+"""Matrix factorisations as custom calls: LAPACK on CPUs, cuSOLVER and cuSPARSE on CUDA GPUs, XLA's own on TPUs.
 
-Matrices are column-major there, which the layouts of the call say; XLA transposes where it must. ``info`` is one i32 per
+Matrices are column-major in the former two, which the layouts of the call say; XLA transposes where it must. ``info`` is one i32 per
 matrix, 0 for success. Names and attributes are those that jaxlib registers (`compat.register_lapack`, `compat.load_cuda`).
 Each function takes and gives stacks of matrices; the rules in lower_linalg.py finish what it leaves open.
 """
@@ -78,34 +78,61 @@ def real_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
 
 
-def getrf(b: Block, a: Value, pivots: Value) -> list[Value]:
-    """LU factors, 1-based pivots, info."""
-    target = "getrf" if platform_of(b, "lu", ("cpu", "cuda")) == "cpu" else "cusolver_getrf_ffi"
-    return call(b, target, [a], [a, pivots, info_of(b, a)], [2, 2, 1, 0])
+EVERYWHERE = ("cpu", "cuda", "tpu")
+
+
+def xla_call(
+    b: Block, target: str, operands: Sequence[Value], results: Sequence[Value], config: str = ""
+) -> list[Value]:
+    """A routine that the TPU compiler itself has."""
+    return b.custom_call(target, operands, results, f'api_version = 2 : i32, backend_config = "{config}"')
+
+
+def getrf(b: Block, a: Value, pivots: Value) -> tuple[Value, Value, Value | None]:
+    """LU factors, 0-based pivots, and info where there is one."""
+    platform = platform_of(b, "lu", EVERYWHERE)
+    if platform == "tpu":
+        permutation = b.like(a.shape[:-1], INT32)
+        lu, pivots, _ = xla_call(b, "LuDecomposition", [a], [a, pivots, permutation])
+        return lu, pivots, None
+    target = "getrf" if platform == "cpu" else "cusolver_getrf_ffi"
+    lu, pivots, info = call(b, target, [a], [a, pivots, info_of(b, a)], [2, 2, 1, 0])
+    return lu, b.binary("subtract", pivots, b.full(1, pivots.shape, INT32)), info
 
 
 def geqrf(b: Block, a: Value) -> list[Value]:
     """r above, reflectors below the diagonal; their taus."""
     taus = b.like((*a.shape[:-2], min(a.shape[-2:])), a.dtype)
-    target = "geqrf" if platform_of(b, "qr", ("cpu", "cuda")) == "cpu" else "cusolver_geqrf_ffi"
-    return call(b, target, [a], [a, taus], [2, 2, 1])
+    platform = platform_of(b, "qr", EVERYWHERE)
+    if platform == "tpu":
+        return xla_call(b, "Qr", [a], [a, taus])
+    return call(b, "geqrf" if platform == "cpu" else "cusolver_geqrf_ffi", [a], [a, taus], [2, 2, 1])
 
 
 def orgqr(b: Block, a: Value, taus: Value) -> Value:
     """The first columns of the product of reflectors."""
-    on_cpu = platform_of(b, "householder_product", ("cpu", "cuda")) == "cpu"
-    target = ("ungqr" if a.dtype.kind == "c" else "orgqr") if on_cpu else "cusolver_orgqr_ffi"
+    platform = platform_of(b, "householder_product", EVERYWHERE)
+    if platform == "tpu":
+        return xla_call(b, "ProductOfElementaryHouseholderReflectors", [a, taus], [a])[0]
+    target = ("ungqr" if a.dtype.kind == "c" else "orgqr") if platform == "cpu" else "cusolver_orgqr_ffi"
     return call(b, target, [a, taus], [a], [2, 1, 2])[0]
 
 
-def syevd(b: Block, a: Value, lower: bool) -> list[Value]:
-    """Eigenvectors, eigenvalues, info of hermitian matrices."""
-    outs = [a, b.like(a.shape[:-1], real_dtype(a.dtype)), info_of(b, a)]
-    if platform_of(b, "eigh", ("cpu", "cuda")) == "cpu":
+def syevd(b: Block, a: Value, lower: bool) -> tuple[Value, Value, Value | None]:
+    """Eigenvectors, eigenvalues, and info where there is one, of hermitian matrices given by a triangle."""
+    values = b.like(a.shape[:-1], real_dtype(a.dtype))
+    platform = platform_of(b, "eigh", EVERYWHERE)
+    if platform == "tpu":  # Jacobi, ascending: lower, sort, at most 100 sweeps, tolerance
+        v, w = xla_call(b, "Eigh", [a], [a, values], f"{int(lower)},1,100,1e-6")
+        return v, w, None
+    outs = [a, values, info_of(b, a)]
+    if platform == "cpu":
         name = "heevd" if a.dtype.kind == "c" else "syevd"
-        return call(b, name, [a], outs, [2, 2, 1, 0], mode=letter("V"), uplo=letter("L" if lower else "U"))
-    attributes = {"algorithm": "0 : ui8", "lower": str(lower).lower()}
-    return call(b, "cusolver_syevd_ffi", [a], outs, [2, 2, 1, 0], **attributes)
+        v, w, info = call(b, name, [a], outs, [2, 2, 1, 0], mode=letter("V"), uplo=letter("L" if lower else "U"))
+    else:
+        attributes = {"algorithm": "0 : ui8", "lower": str(lower).lower()}
+        v, w, info = call(b, "cusolver_syevd_ffi", [a], outs, [2, 2, 1, 0], **attributes)
+    return v, w, info
 
 
 def gesdd(b: Block, a: Value, full: bool, vectors: bool) -> list[Value]:
@@ -176,6 +203,11 @@ def finite(b: Block, x: Value) -> Value:
     assert total is not None
     rank = len(x.shape)
     return b.reduce_simple("and", total, b.scalar(True, BOOL), [rank - 2, rank - 1])
+
+
+def both(b: Block, ok: Value, info: Value | None) -> Value:
+    """``ok``, and that the routine succeeded, if it says so."""
+    return ok if info is None else b.binary("and", ok, succeeded(b, info))
 
 
 def nan_unless(b: Block, ok: Value, x: Value) -> Value:
