@@ -12,6 +12,7 @@ from addax.nn.activations import (
     hard_tanh as hard_tanh,
     identity as identity,
     leaky_relu as leaky_relu,
+    log1mexp as log1mexp,
     log_sigmoid as log_sigmoid,
     mish as mish,
     relu as relu,
@@ -27,10 +28,10 @@ from addax.nn.activations import (
     swish as swish,
     tanh as tanh,
 )
+from addax.nn.attention import dot_product_attention as dot_product_attention, scaled_matmul as scaled_matmul
 from addax.nn.normalise import (
-    dot_product_attention as dot_product_attention,
-    log1mexp as log1mexp,
     log_softmax as log_softmax,
+    logmeanexp as logmeanexp,
     logsumexp as logsumexp,
     one_hot as one_hot,
     softmax as softmax,

@@ -1,4 +1,4 @@
-"""Functions along an axis: softmax and its kin, standardize, one-hot vectors, attention."""
+"""Functions along an axis: softmax and its kin, standardize, one-hot vectors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,29 @@ import numpy as np
 
 from addax import lax, numpy as jnp
 from addax.core import dtypes
+from addax.core.avals import get_aval
+from addax.engines.eager import fused
+from addax.numpy.base import check_array_like
+
+Axis = int | tuple[int, ...] | None
 
 
-def logsumexp(a, axis=None, b=None, keepdims: bool = False, return_sign: bool = False, where=None):
-    """``log(sum(b exp(a)))``, without overflow.
+def _float(name: str, x):
+    """``x`` as an inexact array."""
+    check_array_like(name, x)
+    return jnp.asarray(x, dtypes.to_inexact_dtype(get_aval(x).dtype))
+
+
+def _axis(axis):
+    return tuple(axis) if isinstance(axis, (list, tuple)) else axis
+
+
+def _given(**arrays) -> dict[str, Any]:
+    return {k: v for k, v in arrays.items() if v is not None}
+
+
+def logsumexp(a, axis: Axis = None, b=None, keepdims: bool = False, return_sign: bool = False, where=None) -> Any:
+    """``log(sum(b exp(a)))``, without overflow. NaN for a negative sum of reals, unless its sign is asked for.
 
     Args:
       axis: the axes to sum over; all by default.
@@ -23,147 +42,173 @@ def logsumexp(a, axis=None, b=None, keepdims: bool = False, return_sign: bool = 
     >>> round(float(addax.nn.logsumexp(jnp.array([1000.0, 1000.0]))), 3)
     1000.693
     """
-    a = jnp.asarray(a)
-    a = a if dtypes.issubdtype(a.dtype, np.inexact) else a.astype(dtypes.to_inexact_dtype(a.dtype))
+    check_array_like("logsumexp", a, *_given(b=b, where=where).values())
+    return _logsumexp(
+        a, **_given(b=b, where=where), axis=_axis(axis), keepdims=bool(keepdims), return_sign=bool(return_sign)
+    )
+
+
+@fused(static=("axis", "keepdims", "return_sign"))
+def _logsumexp(a, b=None, where=None, *, axis, keepdims, return_sign) -> Any:
+    if b is not None:
+        a, b = _promoted(a, b)
+        a = jnp.where(b != 0, a, -np.inf)  # a weight of zero hides the element, however large
+    a = _float("logsumexp", a)
+    if where is not None:
+        a = jnp.where(where, a, -np.inf)
     real = a.real if dtypes.issubdtype(a.dtype, np.complexfloating) else a
-    largest = jnp.max(real, axis=axis, keepdims=True, where=where, initial=None if where is None else -np.inf)
+    largest = jnp.max(real, axis=axis, keepdims=True, initial=-np.inf)
     largest = lax.stop_gradient(jnp.where(jnp.isfinite(largest), largest, jnp.zeros_like(largest)))
     terms = jnp.exp(a - largest)
     if b is not None:
         terms = terms * b
     total = jnp.sum(terms, axis=axis, keepdims=keepdims, where=where)
     shift = largest if keepdims else jnp.reshape(largest, total.shape)
+    sign = jnp.sign(total)
+    magnitude = jnp.log(jnp.abs(total)) + shift
     if return_sign:
-        return jnp.log(jnp.abs(total)) + shift, jnp.sign(total)
-    return jnp.log(total) + shift
+        return magnitude, sign
+    if dtypes.issubdtype(total.dtype, np.complexfloating):
+        return jnp.log(sign) + magnitude
+    return magnitude if b is None else jnp.where(sign < 0, np.nan, magnitude)
 
 
-def softmax(x, axis: int | tuple[int, ...] | None = -1, where=None):
-    """``exp(x) / sum(exp(x))`` along ``axis``.
+def _promoted(a, b):
+    dtype = dtypes.to_inexact_dtype(jnp.result_type(a, b))
+    return jnp.broadcast_arrays(jnp.asarray(a, dtype), jnp.asarray(b, dtype))
+
+
+def logmeanexp(x, axis: Axis = None, where=None, keepdims: bool = False) -> Any:
+    """``log(mean(exp(x)))``, without overflow.
+
+    >>> import addax, addax.numpy as jnp
+    >>> float(addax.nn.logmeanexp(jnp.array([1000.0, 1000.0])))
+    1000.0
+    """
+    check_array_like("logmeanexp", x, *_given(where=where).values())
+    return _logmeanexp(x, **_given(where=where), axis=_axis(axis), keepdims=bool(keepdims))
+
+
+@fused(static=("axis", "keepdims"))
+def _logmeanexp(x, where=None, *, axis, keepdims) -> Any:
+    total = _logsumexp(x, **_given(where=where), axis=axis, keepdims=keepdims, return_sign=False)
+    counted = jnp.ones_like(x, real_dtype(total.dtype)) if where is None else jnp.broadcast_to(where, jnp.shape(x))
+    return total - jnp.log(jnp.sum(counted, axis=axis, keepdims=keepdims, dtype=real_dtype(total.dtype)))
+
+
+def real_dtype(dtype):
+    return np.finfo(dtype).dtype if dtypes.issubdtype(dtype, np.complexfloating) else dtype
+
+
+def softmax(x, axis: Axis = -1, where=None) -> Any:
+    """``exp(x) / sum(exp(x))`` along ``axis``; 0 where ``where`` is False.
 
     >>> import addax, addax.numpy as jnp
     >>> addax.nn.softmax(jnp.zeros(4)).tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
-    x = jnp.asarray(x)
-    x = x if dtypes.issubdtype(x.dtype, np.inexact) else x.astype(dtypes.to_inexact_dtype(x.dtype))
-    largest = lax.stop_gradient(
-        jnp.max(x, axis=axis, keepdims=True, where=where, initial=None if where is None else -np.inf)
-    )
-    shifted = x - largest if where is None else jnp.where(where, x - largest, -np.inf)
-    terms = jnp.exp(shifted)
-    return terms / jnp.sum(terms, axis=axis, keepdims=True, where=where)
+    check_array_like("softmax", x, *_given(where=where).values())
+    return _softmax(x, **_given(where=where), axis=_axis(axis))
 
 
-def log_softmax(x, axis: int | tuple[int, ...] | None = -1, where=None):
-    """``x - logsumexp(x)`` along ``axis``.
+@fused(static=("axis",))
+def _softmax(x, where=None, *, axis) -> Any:
+    terms = jnp.exp(_shifted("softmax", x, axis, where))
+    out = terms / jnp.sum(terms, axis=axis, keepdims=True, where=where)
+    return out if where is None else jnp.where(where, out, jnp.zeros_like(out))
+
+
+def _shifted(name: str, x, axis, where):
+    """``x`` minus its maximum, elements that do not count at 0."""
+    x = _float(name, x)
+    largest = jnp.max(x, axis=axis, keepdims=True, where=where, initial=-np.inf)
+    shifted = x - lax.stop_gradient(largest)
+    return shifted if where is None else jnp.where(where, shifted, jnp.zeros_like(shifted))
+
+
+def log_softmax(x, axis: Axis = -1, where=None) -> Any:
+    """``x - logsumexp(x)`` along ``axis``; -inf where ``where`` is False.
 
     >>> import addax, addax.numpy as jnp
     >>> [round(v, 4) for v in addax.nn.log_softmax(jnp.zeros(2)).tolist()]
     [-0.6931, -0.6931]
     """
-    x = jnp.asarray(x)
-    x = x if dtypes.issubdtype(x.dtype, np.inexact) else x.astype(dtypes.to_inexact_dtype(x.dtype))
-    largest = jnp.max(x, axis=axis, keepdims=True, where=where, initial=None if where is None else -np.inf)
-    shifted = x - lax.stop_gradient(largest)
-    total = jnp.sum(jnp.exp(shifted), axis=axis, keepdims=True, where=where)
-    out = shifted - jnp.log(total)
+    check_array_like("log_softmax", x, *_given(where=where).values())
+    return _log_softmax(x, **_given(where=where), axis=_axis(axis))
+
+
+@fused(static=("axis",))
+def _log_softmax(x, where=None, *, axis) -> Any:
+    shifted = _shifted("log_softmax", x, axis, where)
+    out = shifted - jnp.log(jnp.sum(jnp.exp(shifted), axis=axis, keepdims=True, where=where))
     return out if where is None else jnp.where(where, out, -np.inf)
 
 
-def log1mexp(x):
-    """``log(1 - exp(-x))`` for x > 0, accurate at both ends."""
-    x = jnp.asarray(x)
-    small = x < np.log(2.0)
-    return jnp.where(
-        small, jnp.log(-jnp.expm1(-jnp.where(small, x, 1.0))), jnp.log1p(-jnp.exp(-jnp.where(small, 1.0, x)))
-    )
+def standardize(
+    x, axis: Axis = -1, mean=None, variance=None, epsilon=1e-5, where=None, *, algorithm: str = "fast"
+) -> Any:
+    """``(x - mean) / sqrt(variance + epsilon)`` along ``axis``.
+
+    Args:
+      mean, variance: those of ``x`` along ``axis`` by default.
+      where: elements that count for the mean and the variance.
+      algorithm: of the variance: "fast" is the mean of squares minus the square of the mean, in one pass; "stable" is
+        the mean of squared deviations, which keeps its digits where the mean is large against the deviations.
+
+    >>> import addax, addax.numpy as jnp
+    >>> [round(v, 3) for v in addax.nn.standardize(jnp.array([1.0, 2.0, 3.0])).tolist()]
+    [-1.225, 0.0, 1.225]
+    """
+    if algorithm not in ("fast", "stable"):
+        raise ValueError(f"standardize: unknown algorithm {algorithm!r}. Expected 'fast' or 'stable'.")
+    arrays = _given(mean=mean, variance=variance, where=where)
+    check_array_like("standardize", x, epsilon, *arrays.values())
+    return _standardize(x, epsilon, **arrays, axis=_axis(axis), algorithm=algorithm)
 
 
-def standardize(x, axis: int | tuple[int, ...] | None = -1, mean=None, variance=None, epsilon=1e-5, where=None):
-    """``(x - mean) / sqrt(variance + epsilon)`` along ``axis``."""
-    x = jnp.asarray(x)
+@fused(static=("axis", "algorithm"))
+def _standardize(x, epsilon, mean=None, variance=None, where=None, *, axis, algorithm) -> Any:
+    x = _float("standardize", x)
     if mean is None:
         mean = jnp.mean(x, axis=axis, keepdims=True, where=where)
-    if variance is None:
-        variance = jnp.mean(jnp.square(x), axis=axis, keepdims=True, where=where) - jnp.square(mean)
+    if variance is None and algorithm == "stable":
+        variance = jnp.mean(jnp.square(x - mean), axis=axis, keepdims=True, where=where)
+    elif variance is None:
+        squares = jnp.mean(jnp.square(x), axis=axis, keepdims=True, where=where)
+        variance = jnp.maximum(squares - jnp.square(mean), 0)  # rounding may make it negative
     return (x - mean) * lax.rsqrt(jnp.asarray(variance + epsilon))
 
 
-def one_hot(x, num_classes: int, *, dtype: Any = None, axis: int = -1):
+def one_hot(x, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Any:
     """Vectors with a 1 at position ``x`` and zeros elsewhere; all zeros for positions out of range.
+
+    Args:
+      x: positions; a list is taken too.
+      axis: where the new dimension goes.
 
     >>> import addax, addax.numpy as jnp
     >>> addax.nn.one_hot(jnp.array([0, 2]), 3).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     x = jnp.asarray(x)
+    if isinstance(axis, str):
+        raise NotImplementedError(f"one_hot: the axis must be a number, got {axis!r}; mesh axes are not supported.")
+    try:
+        num_classes = num_classes.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError(
+            f"one_hot: num_classes must be a Python integer, which fixes the shape of the result; got {num_classes!r:.100}"
+        ) from None
     dtype = dtypes.default_float_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "one_hot")
     rank = x.ndim + 1
     where = axis + rank if axis < 0 else axis
     if not 0 <= where < rank:
         raise ValueError(f"one_hot: axis {axis} is out of bounds for a result of rank {rank}")
-    classes = jnp.arange(num_classes, dtype=x.dtype).reshape([num_classes if i == where else 1 for i in range(rank)])
-    return (jnp.expand_dims(x, where) == classes).astype(dtype)
+    return _one_hot(x, num_classes=num_classes, dtype=dtype, axis=where)
 
 
-def dot_product_attention(
-    query, key, value, bias=None, mask=None, *, scale: float | None = None, is_causal: bool = False,
-    query_seq_lengths=None, key_value_seq_lengths=None, local_window_size=None, implementation: str | None = None,
-    return_residual: bool = False,
-):  # fmt: skip
-    """``softmax(scale q k^T + bias) v`` for arrays of shape (..., length, heads, features).
-
-    Args:
-      query: (B, T, N, H) or (T, N, H).
-      key, value: (B, S, K, H) with K dividing N (grouped queries).
-      bias, mask: broadcast to (B, N, T, S); where the mask is False nothing is attended to.
-      scale: ``1 / sqrt(H)`` by default.
-      is_causal: position t sees positions up to t.
-
-    Source: Vaswani et al., "Attention is all you need", 2017.
-    """
-    q, k, v = jnp.asarray(query), jnp.asarray(key), jnp.asarray(value)
-    squeeze = q.ndim == 3
-    if squeeze:
-        q, k, v = q[None], k[None], v[None]
-    if q.ndim != 4 or k.ndim != 4 or v.ndim != 4:
-        raise ValueError(f"dot_product_attention: expected rank 4 (or 3) operands, got {q.shape}, {k.shape}, {v.shape}")
-    batch, length_q, heads, features = q.shape
-    length_k, groups = k.shape[1], k.shape[2]
-    if heads % groups:
-        raise ValueError(f"dot_product_attention: {heads} query heads cannot share {groups} key heads")
-    scale = features**-0.5 if scale is None else scale
-    q = q.reshape(batch, length_q, groups, heads // groups, features)
-    logits = jnp.einsum("btkgh,bskh->bkgts", q, k, preferred_element_type=np.float32)
-    logits = logits.reshape(batch, heads, length_q, length_k) * scale
-    if bias is not None:
-        logits = logits + bias
-    allowed = None if mask is None else jnp.asarray(mask)
-
-    def restrict(allowed, condition):
-        return condition if allowed is None else jnp.logical_and(allowed, condition)
-
-    rows, columns = jnp.arange(length_q)[:, None], jnp.arange(length_k)[None, :]
-    if is_causal:
-        allowed = restrict(allowed, rows >= columns)
-    if local_window_size is not None:
-        left, right = (local_window_size,) * 2 if isinstance(local_window_size, int) else local_window_size
-        allowed = restrict(allowed, jnp.logical_and(columns >= rows - left, columns <= rows + right))
-    if query_seq_lengths is not None:
-        allowed = restrict(allowed, rows < jnp.asarray(query_seq_lengths).reshape(-1, 1, 1, 1))
-    if key_value_seq_lengths is not None:
-        allowed = restrict(allowed, columns < jnp.asarray(key_value_seq_lengths).reshape(-1, 1, 1, 1))
-    if allowed is not None:
-        logits = jnp.where(allowed, logits, -0.7 * float(np.finfo(np.float32).max))
-    weights = softmax(logits, -1).astype(v.dtype).reshape(batch, groups, heads // groups, length_q, length_k)
-    out = jnp.einsum("bkgts,bskh->btkgh", weights, v).reshape(batch, length_q, heads, v.shape[-1])
-    if query_seq_lengths is not None:
-        out = jnp.where(
-            jnp.arange(length_q)[None, :, None, None] < jnp.asarray(query_seq_lengths).reshape(-1, 1, 1, 1), out, 0
-        )
-    out = out.astype(q.dtype)
-    if return_residual:
-        residual = logsumexp(logits, axis=-1).transpose(0, 2, 1)
-        return (out[0], residual[0]) if squeeze else (out, residual)
-    return out[0] if squeeze else out
+@fused(static=("num_classes", "dtype", "axis"))
+def _one_hot(x, *, num_classes, dtype, axis) -> Any:
+    shape = [num_classes if i == axis else 1 for i in range(x.ndim + 1)]
+    classes = jnp.arange(num_classes, dtype=x.dtype).reshape(shape)
+    return (jnp.expand_dims(x, axis) == classes).astype(dtype)
