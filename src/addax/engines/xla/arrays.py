@@ -17,7 +17,7 @@ from addax.core.sharding import Sharding, SingleDeviceSharding
 from addax.engines.xla import compat, processes
 from addax.engines.xla.buffers import Aval, get
 from addax.engines.xla.compat import xla_client
-from addax.engines.xla.placement import placement
+from addax.engines.xla.placement import in_order, placement
 from addax.engines.xla.types import storage_dtype
 
 
@@ -60,6 +60,10 @@ def _put_shards(shards: list[np.ndarray], devices: list[Any], aval: Aval, shardi
     Raises:
       RuntimeError: if what arrives is smaller than what was sent; a program that was given it would crash.
     """
+    if len(devices) > 1:
+        by_device = dict(zip(devices, shards, strict=True))
+        devices = list(in_order(devices))
+        shards = [by_device[d] for d in devices]
     with compat.wide_types():
         out = xla_client.batched_device_put(aval, placement(sharding), shards, devices, True)
     part = shards[0]
@@ -102,7 +106,7 @@ def buffer_at(x: Any, sharding: Sharding) -> Any:
 
 
 def _same_layout(a: Sharding, b: Sharding, ndim: int) -> bool:
-    return a.device_list == b.device_list and a.is_equivalent_to(b, ndim)
+    return a.is_equivalent_to(b, ndim)
 
 
 def host_value(x: Any) -> np.ndarray:
@@ -131,7 +135,9 @@ def fetch(buffer: Any) -> np.ndarray:
     if sharding.is_fully_replicated:
         return get(parts[0], shape, dtype)
     out, seen = np.empty(shape, dtype), set()
-    for part, ix in zip(parts, sharding.addressable_devices_indices_map(shape).values(), strict=True):
+    index = sharding.addressable_devices_indices_map(shape)
+    for part, device in zip(parts, in_order(index), strict=True):
+        ix = index[device]
         key = tuple((s.start, s.stop) for s in ix)
         if key not in seen:  # a part that several devices hold is read once
             seen.add(key)
@@ -148,10 +154,8 @@ def wait(buffer: Any) -> None:
 def shards(buffer: Any, aval: ShapedArray, devices: Sequence[Any]) -> list[Any]:
     """The single-device buffers that a buffer consists of: parts of type ``aval`` on this process's ``devices``."""
     runtime_aval = Aval(aval.shape, storage_dtype(aval.dtype))
-    return [
-        part._rewrap_with_aval_and_sharding(runtime_aval, placement(SingleDeviceSharding(d)))
-        for part, d in zip(_parts(buffer), devices, strict=True)
-    ]
+    parts = dict(zip(in_order(devices), _parts(buffer), strict=True))
+    return [parts[d]._rewrap_with_aval_and_sharding(runtime_aval, placement(SingleDeviceSharding(d))) for d in devices]
 
 
 def _parts(buffer: Any) -> list[Any]:

@@ -23,7 +23,7 @@ from addax.engines.xla.buffers import Aval
 from addax.engines.xla.executable import load
 from addax.engines.xla.lower import Program, has_rule, lower
 from addax.engines.xla.module import Target
-from addax.engines.xla.placement import mesh_text, placement, sharding_of, spec_text
+from addax.engines.xla.placement import in_order, mesh_text, placement, sharding_of, spec_text
 from addax.engines.xla.types import storage_dtype
 
 _REPLICATED = PartitionSpec()
@@ -203,9 +203,9 @@ def plan_devices(closed: ClosedJaxpr, options: CompileOptions, device: Any = Non
     meshes = list(dict.fromkeys([*(s.mesh for s in placed if isinstance(s, NamedSharding)), *inner]))
     concrete = [m for m in meshes if isinstance(m, Mesh)]
     if concrete:
-        devices = list(concrete[0].devices.flat)
+        devices = list(in_order(concrete[0].devices.flat))
     elif placed:
-        devices = list(placed[0].device_list)
+        devices = list(in_order(placed[0].device_list))
     elif device is not None:
         devices = [device]
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,17 @@ from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDe
 from addax.engines.xla.compat import xla_client
 
 
+def in_order(devices: Iterable[Any]) -> tuple[Any, ...]:
+    """Devices in the order in which programs number them, and buffers list their parts: the same for every mesh of these."""
+    return tuple(sorted(devices, key=lambda d: d.id))
+
+
 class Placement:
     """A sharding as the runtime wants to see it. It looks for these attributes on the class: hence properties."""
 
     def __init__(self, sharding: Sharding):
         self.sharding = sharding
-        self.devices = sharding.device_list
+        self.devices = in_order(sharding.device_list)
         self._list = xla_client.DeviceList(self.devices)
         self._hlo: dict[int, Any] = {}
 
@@ -79,7 +84,7 @@ def sharding_of(proto: Any, meshes: Sequence[Mesh], ndim: int) -> NamedSharding:
     """The sharding that the compiler chose for a value, over the first of the meshes whose axes it follows.
 
     Args:
-      meshes: those that the program names; the first has its devices in the order of its partitions.
+      meshes: those that the program names.
 
     Raises:
       NotImplementedError: if it follows the axes of none.
@@ -89,7 +94,7 @@ def sharding_of(proto: Any, meshes: Sequence[Mesh], ndim: int) -> NamedSharding:
         return NamedSharding(meshes[0], PartitionSpec())
     dims = list(hlo.tile_assignment_dimensions())
     wanted = np.array(hlo.tile_assignment_devices()).reshape(*dims[:ndim], -1)
-    devices = tuple(meshes[0].devices.flat)
+    devices = in_order(meshes[0].devices.flat)
     for mesh in meshes:
         key = (mesh, devices, wanted.shape, wanted.tobytes())
         if key not in _specs:
