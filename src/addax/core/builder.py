@@ -9,7 +9,7 @@ import numpy as np
 
 from addax import _native
 from addax.core import dtypes
-from addax.core.avals import get_aval
+from addax.core.avals import get_aval, scalar_aval
 from addax.core.axis_env import tracking
 from addax.core.checker import check_jaxpr
 from addax.core.config import enable_checks
@@ -103,8 +103,13 @@ class JaxprTrace(Trace):
             aval = get_aval(x)
             if not aval.shape and isinstance(x, np.generic):
                 return Literal(x, aval)
-            if cls is _native.Array and not aval.shape and not aval.weak_type and not dtypes.is_extended(aval.dtype):
-                return Literal(x._value[()], aval)
+            if cls is _native.Array and not aval.shape and not dtypes.is_extended(aval.dtype):
+                value = x._value[()]
+                if not aval.weak_type:
+                    return Literal(value, aval)
+                kind = dtypes.scalar_type_of(aval.dtype)
+                if scalar_aval(kind) is aval:
+                    return Literal(kind(value), aval)
         found = self._const_tracers.get(id(x))
         if found is None:
             aval = get_aval(x)

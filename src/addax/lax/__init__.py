@@ -240,3 +240,9 @@ from addax.lax.windows import (
 )
 
 from addax.lax import linalg as linalg  # isort: skip
+
+from addax.lax.primitives import primitive_named as _primitive_named  # isort: skip
+
+
+def __getattr__(name: str):
+    return _primitive_named(__name__, name)

@@ -33,7 +33,7 @@ def _jvp(primals, tangents, *, jaxpr, name, **params):
     nonzero = [type(t) is not Zero for t in tangents]
     program, out_nonzero = jvp_jaxpr(jaxpr, nonzero)
     live = [t for t in tangents if type(t) is not Zero]
-    outs = jit_p.bind(*primals, *live, jaxpr=program, name=f"jvp_{name}", **params)
+    outs = jit_p.bind(*primals, *live, jaxpr=program, name=name, **params)
     n = len(out_nonzero)
     rest = iter(outs[n:])
     return outs[:n], [next(rest) if nz else Zero.of(x) for nz, x in zip(out_nonzero, outs[:n], strict=True)]
@@ -59,7 +59,7 @@ def _transpose(cts, *args, jaxpr, name, **params):
     nonzero_cts = [type(c) is not Zero for c in cts]
     program, nonzero = transpose_jaxpr(jaxpr, linear, nonzero_cts)
     inputs = [x for x in args if not is_linear(x)] + [c for c in cts if type(c) is not Zero]
-    outs = iter(jit_p.bind(*inputs, jaxpr=program, name=f"transpose_{name}", **params))
+    outs = iter(jit_p.bind(*inputs, jaxpr=program, name=name, **params))
     flags = iter(nonzero)
     return [next(outs) if lin and next(flags) else None for lin in linear]
 
