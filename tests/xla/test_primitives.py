@@ -11,6 +11,7 @@ from samples import BF16, BOOL, C64, EPS, F32, F64, I32, U8
 from samples_layout import LAYOUT_SAMPLES
 from samples_reduce import SAMPLES as FOLD_SAMPLES
 
+import addax.ops.shard_map  # noqa: F401  (declared when it is first used)
 from addax.core.avals import ShapedArray
 from addax.core.builder import trace_to_jaxpr
 from addax.core.config import enable_x64
