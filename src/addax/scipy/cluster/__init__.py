@@ -1,0 +1,3 @@
+"""Clustering: `jax.scipy.cluster`."""
+
+from addax.scipy.cluster import vq as vq

@@ -1,0 +1,3 @@
+"""Linear systems given by functions: `jax.scipy.sparse`."""
+
+from addax.scipy.sparse import linalg as linalg
