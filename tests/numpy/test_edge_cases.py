@@ -106,3 +106,28 @@ def test_nonzero_of_large_traced_arrays():
     assert rows.tolist() == [0, 1, 7] and columns.tolist() == [1, 0, 8]
     with pytest.raises(addax.errors.ConcretizationTypeError, match="size argument of nonzero"):
         addax.jit(jnp.nonzero)(x)
+
+
+@batched
+def test_names_of_the_array_api(check):
+    x = np.ones((2, 3), F32)
+    check("concat", [x, x], axis=1)
+    check("concat", [x, x], 1)
+    check("permute_dims", x, (1, 0))
+    check("permute_dims", x)
+    for dtype in ("int8", "float32", None):
+        check("argsort", np.asarray([3, 1, 2], np.int32), dtype=dtype, descending=True)
+    check("take_along_axis", x, np.asarray([[-1, 1]]), 1, wrap_negative_indices=False)
+    check("take_along_axis", x, np.asarray([[-1, 1]]), 1, wrap_negative_indices=True)
+
+
+@batched
+def test_take_along_axis(check):
+    x = np.arange(12, dtype=F32).reshape(3, 4)
+    for at in ([[0]], [[0, 1, 3, 3, 2]], [[0], [1], [9]], [[0, -1]], [[0], [1]], np.zeros((3, 0), np.int32)):
+        for axis in (0, 1, -1):
+            check("take_along_axis", x, np.asarray(at, np.int32), axis)
+    check("take_along_axis", x[:1], np.asarray([[0], [3], [2]]), 1)
+    check("take_along_axis", x, np.asarray([11, 0, -1]), None)
+    check("take_along_axis", x, np.asarray([0]), 0)
+    check("take_along_axis", x[:, :0], np.zeros((3, 0), np.int32), 1)

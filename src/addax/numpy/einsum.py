@@ -185,9 +185,10 @@ def _contract(a, b, kept: set[str], precision, preferred) -> tuple[Any, list[str
     return out, names
 
 
-def einsum_path(subscripts, /, *operands, optimize: Any = "greedy"):
+def einsum_path(subscripts, /, *operands, optimize: Any = "auto"):
     """NumPy's contraction order and report for an einsum."""
-    return np.einsum_path(subscripts, *(np.empty(np.shape(x)) for x in operands), optimize=optimize)
+    arrays = (np.empty(np.shape(x)) for x in operands)
+    return np.einsum_path(subscripts, *arrays, optimize="greedy" if optimize == "auto" else optimize)
 
 
 __all__ = ["einsum", "einsum_path"]

@@ -70,8 +70,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: expected an object with a method __dlpack__, got {type(x)}")
     if isinstance(x, _native.Array):
-        return array(x, copy=bool(copy))
-    return array(np.from_dlpack(x), copy=True)
+        return array(x, copy=bool(copy), device=device)
+    return array(np.from_dlpack(x), copy=True, device=device)
 
 
 def load(file: Any, *args: Any, **kwargs: Any) -> Any:

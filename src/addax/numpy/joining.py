@@ -53,7 +53,9 @@ def concatenate(arrays, axis: int | None = 0, dtype=None):
     return lax_shape.concatenate(items, axis) if len(items) > 1 else items[0]
 
 
-concat = concatenate
+def concat(arrays, /, *, axis: int | None = 0):
+    """Arrays joined along an existing axis: `concatenate` by the name of the Array API."""
+    return concatenate(arrays, axis)
 
 
 def stack(arrays, axis: int = 0, out=None, dtype=None):

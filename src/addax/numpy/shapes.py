@@ -94,7 +94,9 @@ def transpose(a, axes: Sequence[int] | None = None) -> Any:
     return lax_shape.transpose(a, order)
 
 
-permute_dims = transpose
+def permute_dims(a, /, axes: Sequence[int]) -> Any:
+    """The dimensions in the order ``axes``: `transpose` by the name of the Array API."""
+    return transpose(a, axes)
 
 
 def matrix_transpose(x, /):

@@ -37,8 +37,13 @@ def _no_order(name: str, order) -> None:
         raise ValueError(f"'order' argument to {name} is not supported: arrays have no named fields.")
 
 
-def argsort(a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True, descending: bool = False):
+def argsort(
+    a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True, descending: bool = False, dtype=None
+):
     """The positions of the elements along ``axis`` in increasing order; equal elements in their own order.
+
+    Args:
+      dtype: of the positions, by default int.
 
     >>> import addax.numpy as jnp
     >>> jnp.argsort(jnp.array([3, 1, 2])).tolist()
@@ -50,7 +55,10 @@ def argsort(a, axis: int | None = -1, *, kind=None, order=None, stable: bool = T
     if axis is None:
         a, axis = ravel(a), 0
     axis = canonical_axis(axis, a.ndim)
-    positions = broadcasted_iota(dtypes.default_int_dtype(), a.shape, axis)
+    dtype = dtypes.default_int_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "argsort")
+    if dtypes.issubdtype(dtype, np.integer) and a.shape[axis] - 1 > int(dtypes.iinfo(dtype).max):
+        raise ValueError(f"argsort: {dtypes.dtype_name(dtype)} cannot hold the positions of {a.shape[axis]} elements")
+    positions = broadcasted_iota(dtype, a.shape, axis)
     if descending:
         # Turned around before and after, so that equal elements stay in their own order.
         _, index = lax_sort((rev(a, (axis,)), rev(positions, (axis,))), dimension=axis, is_stable=stable, num_keys=1)

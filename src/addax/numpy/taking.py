@@ -64,7 +64,10 @@ def _integer(name: str, indices) -> None:
         raise TypeError(f"{name} indices must be of integer type, got {dtypes.dtype_name(indices.dtype)}")
 
 
-def take_along_axis(arr, indices, axis: int | None = -1, mode: str | None = None, fill_value=None):
+def take_along_axis(
+    arr, indices, axis: int | None = -1, mode: str | None = None, fill_value=None, *,
+    wrap_negative_indices: bool | None = None,
+):  # fmt: skip
     """The elements of ``arr`` at ``indices`` along ``axis``, matched up in the other dimensions.
 
     >>> import addax.numpy as jnp
@@ -82,17 +85,28 @@ def take_along_axis(arr, indices, axis: int | None = -1, mode: str | None = None
     if a.ndim != indices.ndim:
         raise ValueError(f"indices and arr must have the same number of dimensions; {indices.ndim} vs. {a.ndim}")
     axis = canonical_axis(axis, a.ndim)
-    other = [np.broadcast_shapes((m,), (n,))[0] for m, n in zip(a.shape, indices.shape, strict=True)]
-    shape = tuple(indices.shape[d] if d == axis else other[d] for d in range(a.ndim))
+    other = list(a.shape)
+    for d, (m, n) in enumerate(zip(a.shape, indices.shape, strict=True)):
+        if d != axis:
+            if m != n and 1 not in (m, n):
+                raise ValueError(
+                    f"take_along_axis: arr and indices must broadcast in all dimensions but axis {axis}, got shapes "
+                    f"{a.shape} and {indices.shape}"
+                )
+            other[d] = n if m == 1 else m
+    shape = tuple(indices.shape[d] if d == axis else n for d, n in enumerate(other))
     indices = broadcast_to(indices, shape)
-    whole = broadcast_to(a, tuple(a.shape[d] if d == axis else other[d] for d in range(a.ndim)))
+    whole = broadcast_to(a, tuple(other))
     grid = [
         indices
         if d == axis
         else np.arange(shape[d], dtype=np.int32).reshape([-1 if k == d else 1 for k in range(a.ndim)])
         for d in range(a.ndim)
     ]
-    return get(whole, tuple(grid), mode="fill" if mode is None else mode, fill_value=fill_value)
+    return get(
+        whole, tuple(grid), mode="fill" if mode is None else mode, fill_value=fill_value,
+        wrap=wrap_negative_indices is not False,
+    )  # fmt: skip
 
 
 def nonzero(a, *, size: int | None = None, fill_value=None):
