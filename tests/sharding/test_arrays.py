@@ -1,5 +1,7 @@
 """Arrays over several devices: how they are laid out, what programs make of them, and what goes wrong."""
 
+import pickle
+
 import jax
 import jax.numpy as jjnp
 import numpy as np
@@ -204,3 +206,50 @@ def test_pictures(mesh, capsys):
     assert capsys.readouterr().out.splitlines()[:4] == ["┌─────────┬─────────┐", *rows]
     addax.debug.visualize_sharding((8,), NamedSharding(mesh, P("y")))
     assert capsys.readouterr().out.splitlines()[1] == "│ CPU 0,2,4,6 │ CPU 1,3,5,7 │"
+
+
+def test_callbacks_are_called_once_with_whole_arrays(mesh, capsys):
+    x = addax.device_put(X, NamedSharding(mesh, P("x", "y")))
+
+    @addax.jit
+    def f(x):
+        addax.debug.print("sum {}", x.sum())
+        return addax.pure_callback(lambda a: np.asarray(a) * 2, addax.ShapeDtypeStruct(X.shape, X.dtype), x)
+
+    np.testing.assert_array_equal(f(x), X * 2)
+    assert capsys.readouterr().out == f"sum {X.sum()}\n"
+    with pytest.raises(
+        NotImplementedError, match="ordered callbacks are not supported in programs over several devices"
+    ):
+        addax.jit(lambda x: addax.debug.print("{}", x, ordered=True))(x)
+
+
+METHODS = [
+    lambda x, m: m.array(x), lambda x, m: x**2, lambda x, m: x[m.array([0, 2])], lambda x, m: x[x > 10],
+    lambda x, m: m.where(x > 5, x, 0), lambda x, m: m.argsort(-x, 1), lambda x, m: m.einsum("ij,kj->ik", x, x),
+    lambda x, m: m.linalg.inv(x + 100 * m.eye(8, dtype="float32")), lambda x, m: m.fft.fft(x), lambda x, m: m.median(x, 0),
+    lambda x, m: m.unique(x), lambda x, m: [int(x[0, 1])], lambda x, m: x.tolist(), lambda x, m: [r.sum() for r in x],
+    lambda x, m: m.histogram(x)[0], lambda x, m: m.split(x, 2)[1], lambda x, m: m.pad(x, 1), lambda x, m: x.dot(x),
+]  # fmt: skip
+
+
+def test_numpy_functions_take_sharded_arrays(mesh):
+    x = addax.device_put(X, NamedSharding(mesh, P("x", "y")))
+    for f in METHODS:
+        np.testing.assert_allclose(np.asarray(f(x, jnp)), np.asarray(f(X, np)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(x.at[1].set(0), np.where(np.arange(8)[:, None] == 1, 0, X))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(x)), X)
+    for like in (jnp.ones_like(x), jnp.full_like(x, 2.0), jnp.zeros_like(x)):
+        assert like.sharding is x.sharding
+
+
+def test_new_arrays_are_made_where_they_shall_be(mesh, devices):
+    there = NamedSharding(mesh, P("x"))
+    for make in (lambda **k: jnp.zeros((8, 2), **k), lambda **k: jnp.array(X, **k), lambda **k: jnp.full((8,), 3, **k),
+                 lambda **k: jnp.arange(8, **k), lambda **k: jnp.linspace(0, 1, 8, **k), lambda **k: jnp.eye(8, **k),
+                 lambda **k: jnp.asarray(X, **k), lambda **k: jnp.ones_like(X, **k)):  # fmt: skip
+        assert make(device=there).sharding is there and make(device=devices[2]).device is devices[2]
+        np.testing.assert_array_equal(make(device=there), make())
+        assert addax.jit(lambda make=make: make(device=there))().sharding is there
+    with addax.set_mesh(mesh):
+        assert jnp.zeros((8,), device=P("x")).sharding is there

@@ -8,7 +8,7 @@ from addax import _native
 from addax.core import tree
 from addax.core.avals import get_aval
 from addax.core.sharding import as_sharding
-from addax.core.trace import Tracer
+from addax.core.trace import Tracer, base_trace, current_trace
 from addax.core.tree_prefix import broadcast_prefix
 from addax.ops.sharding import sharding_constraint
 from addax.placement import move
@@ -27,7 +27,7 @@ def with_sharding_constraint(x, shardings):
     """
     leaves, treedef = tree.flatten(x)
     given = broadcast_prefix(shardings, x, is_leaf=lambda s: s is None)
-    return treedef.unflatten([_constrain(leaf, s) for leaf, s in zip(leaves, given, strict=True)])
+    return treedef.unflatten([leaf if s is None else place(leaf, s) for leaf, s in zip(leaves, given, strict=True)])
 
 
 def reshard(x, out_shardings):
@@ -35,11 +35,10 @@ def reshard(x, out_shardings):
     return with_sharding_constraint(x, out_shardings)
 
 
-def _constrain(x, wanted):
-    if wanted is None:
-        return x
+def place(x, wanted):
+    """An array where ``wanted`` says: a sharding, a device, or a spec for the mesh in scope."""
     sharding = as_sharding(wanted, "with_sharding_constraint")
-    if isinstance(x, Tracer):
+    if isinstance(x, Tracer) or current_trace() is not base_trace:
         return sharding_constraint.bind(x, sharding=sharding)
     if not isinstance(x, _native.Array):
         x = _native.array_from_numpy(np.asarray(x), get_aval(x))

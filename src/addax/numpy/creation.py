@@ -5,7 +5,9 @@ Outside of traces the values are made by NumPy directly into array memory; insid
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims
 from addax.lax import shape as lax_shape
+from addax.lax.sharding import place
 from addax.numpy.base import (
     as_operand,
     broadcast_shapes,
@@ -44,9 +47,25 @@ def _narrow(x: np.ndarray, dtype) -> np.ndarray:
         return x.astype(dtype)
 
 
+def placed(fun: Callable) -> Callable:
+    """Decorator: ``device`` (or ``out_sharding``) says where the new array shall be: a device, a sharding, or a spec for
+    the mesh in scope.
+    """
+
+    @functools.wraps(fun)
+    def make(*args, device=None, out_sharding=None, **kwargs):
+        out = fun(*args, **kwargs)
+        where = out_sharding if device is None else device
+        return out if where is None else place(out, where)
+
+    return make
+
+
+@placed
 def array(
-    object: Any, dtype=None, copy: bool | None = True, order: str | None = "K", ndmin: int = 0, *, device=None
-) -> Any:
+    object: Any, dtype=None, copy: bool | None = True, order: str | None = "K", ndmin: int = 0, *, device=None,
+    out_sharding=None,
+) -> Any:  # fmt: skip
     """An array of the given values: nested lists, NumPy arrays, scalars, arrays, or anything array-like.
 
     Floats become float32 and integers int32, unless 64-bit types are enabled.
@@ -71,7 +90,10 @@ def array(
     return out
 
 
-def asarray(a: Any, dtype=None, order: str | None = None, *, copy: bool | None = None, device=None) -> Any:
+@placed
+def asarray(
+    a: Any, dtype=None, order: str | None = None, *, copy: bool | None = None, device=None, out_sharding=None
+) -> Any:
     """Like `array`, without copying what already is an array of the wanted dtype."""
     if dtype is None and copy is None and isinstance(a, (_native.Array, Tracer)):
         return a
@@ -91,6 +113,7 @@ def copy(a, order: str | None = None) -> Any:
     return array(a, copy=True)
 
 
+@placed
 def astype(x, dtype, /, *, copy: bool = False, device=None) -> Any:
     """``x`` converted to ``dtype`` (None: the default float). Of complex numbers the real part, with a warning.
 
@@ -237,6 +260,7 @@ def _full_numpy(shape, value, dtype) -> np.ndarray:
     return np.full(shape, value, dtype)
 
 
+@placed
 def zeros(shape, dtype=None, *, device=None, out_sharding=None):
     """An array of zeros.
 
@@ -248,6 +272,7 @@ def zeros(shape, dtype=None, *, device=None, out_sharding=None):
     return _filled(canonical_shape(shape), 0, _dtype(dtype, "zeros"))
 
 
+@placed
 def ones(shape, dtype=None, *, device=None, out_sharding=None):
     """An array of ones.
 
@@ -258,6 +283,7 @@ def ones(shape, dtype=None, *, device=None, out_sharding=None):
     return _filled(canonical_shape(shape), 1, _dtype(dtype, "ones"))
 
 
+@placed
 def empty(shape, dtype=None, *, device=None, out_sharding=None):
     """An array of zeros: there is no uninitialised memory in a functional program."""
     return _filled(canonical_shape(shape), 0, _dtype(dtype, "empty"))
@@ -267,7 +293,8 @@ def _dtype(dtype, name: str):
     return dtypes.default_float_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, name)
 
 
-def full(shape, fill_value, dtype=None, *, device=None):
+@placed
+def full(shape, fill_value, dtype=None, *, device=None, out_sharding=None):
     """An array filled with ``fill_value`` (broadcast if it is an array).
 
     >>> import addax.numpy as jnp
@@ -300,32 +327,43 @@ def _like(a, dtype, shape, name: str):
 def _filled_like(a, value, dtype, shape, name: str):
     shape, dtype, weak = _like(a, dtype, shape, name)
     out = _filled(shape, value, dtype)
-    return convert(out, dtype, True) if weak else out
+    return _beside(a, convert(out, dtype, True) if weak else out)
 
 
-def zeros_like(a, dtype=None, shape=None, *, device=None):
+@placed
+def zeros_like(a, dtype=None, shape=None, *, device=None, out_sharding=None):
     """Zeros of the shape and dtype of ``a``."""
     return _filled_like(a, 0, dtype, shape, "zeros_like")
 
 
-def ones_like(a, dtype=None, shape=None, *, device=None):
+@placed
+def ones_like(a, dtype=None, shape=None, *, device=None, out_sharding=None):
     """Ones of the shape and dtype of ``a``."""
     return _filled_like(a, 1, dtype, shape, "ones_like")
 
 
+@placed
 def empty_like(prototype, dtype=None, shape=None, *, device=None):
     """Zeros of the shape and dtype of ``prototype``; see `empty`."""
     return _filled_like(prototype, 0, dtype, shape, "empty_like")
 
 
-def full_like(a, fill_value, dtype=None, shape=None, *, device=None):
+@placed
+def full_like(a, fill_value, dtype=None, shape=None, *, device=None, out_sharding=None):
     """``fill_value`` in the shape and dtype of ``a``."""
     shape, dtype, weak = _like(a, dtype, shape, "full_like")
     out = full(shape, asarray(fill_value, dtype))
-    return convert(out, dtype, True) if weak else out
+    return _beside(a, convert(out, dtype, True) if weak else out)
 
 
-def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding=None):
+def _beside(a, out):
+    """``out`` where ``a`` is, if that was put somewhere and they have the same shape."""
+    there = isinstance(a, _native.Array) and a._committed and a.shape == out.shape and not isinstance(out, Tracer)
+    return place(out, a._device) if there else out
+
+
+@placed
+def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding=None) -> Any:
     """``start, start + step, ...`` up to but without ``stop``.
 
     Raises:
@@ -385,6 +423,7 @@ def _integers(dtype, start: int, stop: int, step: int = 1):
     return out + dtype.type(start) if start else out
 
 
+@placed
 def linspace(
     start, stop, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype=None, axis: int = 0, *, device=None
 ):
@@ -423,6 +462,7 @@ def linspace(
     return out, step
 
 
+@placed
 def eye(N: int, M: int | None = None, k: int = 0, dtype=None, *, device=None):
     """Ones on the ``k``-th diagonal of an N x M array of zeros.
 

@@ -79,7 +79,11 @@ def call_host(
         attrs = f"{attrs}, sdy.sharding = #sdy.sharding_per_value<[{first}]>"
         mesh = next(iter(b.module.target.meshes.values()))
         return [
-            b.emit(f"sdy.sharding_constraint {x.name} {spec_text(mesh, PartitionSpec(), len(x.shape))} : {x.type}", x.shape, x.dtype)
+            b.emit(
+                f"sdy.sharding_constraint {x.name} {spec_text(mesh, PartitionSpec(), len(x.shape))} : {x.type}",
+                x.shape,
+                x.dtype,
+            )
             for x in b.custom_call(target, operands, results, attrs)
         ]
     if not ordered:
