@@ -65,7 +65,7 @@ def test_operations_carry_the_line_they_come_from():
     line = f.__code__.co_firstlineno + 1
     assert f'loc("{__file__}":{line}:15)' in text
     hlo = compile_program(addax.jit(f).trace(X).jaxpr).as_text("hlo")
-    assert 'op_name="cos"' in hlo and __file__ in hlo and f"line={line}" in hlo
+    assert 'op_name="jit(f)/cos"' in hlo and __file__ in hlo and f"line={line}" in hlo
 
 
 def test_a_nested_function_is_written_once_and_called():

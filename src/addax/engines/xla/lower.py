@@ -78,7 +78,7 @@ def lower(
     info = closed.jaxpr.debug_info
     name = "program" if info is None else info.func_name.partition(" at ")[0]
     module = Module(f"jit_{name}", target or Target(), locations)
-    function = Function(module, "main")
+    function = Function(module, "main", f"jit({name})/")
     block = Block(function)
     args = [Value(f"%arg{i}", t.shape, t.dtype) for i, t in enumerate(type_of(v.aval) for v in closed.jaxpr.invars)]
     outs = lower_jaxpr(block, closed.jaxpr, captured_consts(block, closed), args)

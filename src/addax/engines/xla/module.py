@@ -67,12 +67,12 @@ class Target:
 
 
 class Function:
-    """One function being written."""
+    """One function being written. ``scope`` is where it stands in the user's program, ``jit(f)/jit(g)/``."""
 
-    __slots__ = ("captured_name", "captures", "counter", "module", "name")
+    __slots__ = ("captured_name", "captures", "counter", "module", "name", "scope")
 
-    def __init__(self, module: Module, name: str):
-        self.module, self.name = module, name
+    def __init__(self, module: Module, name: str, scope: str = ""):
+        self.module, self.name, self.scope = module, name, scope
         self.counter = 0
         self.captured_name = "captured"
         self.captures: dict[int, Value] = {}
@@ -101,7 +101,7 @@ class Isolated(Function):
     __slots__ = ()
 
     def __init__(self, around: Function):
-        super().__init__(around.module, around.name)
+        super().__init__(around.module, around.name, around.scope)
         self.counter = around.counter + 1
         self.captured_name = f"captured_{self.counter}_"
 

@@ -27,9 +27,9 @@ def lower_jaxpr(block: Block, jaxpr: Jaxpr, consts: Sequence[Value], args: Seque
     """
     env: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))
-    location = block.module.location
+    location, scope = block.module.location, block.function.scope
     for eqn in jaxpr.eqns:
-        block.loc = location(eqn.primitive.name, eqn.source)
+        block.loc = location(scope + eqn.primitive.name, eqn.source)
         operands = [literal(block, x) if type(x) is Literal else env[x] for x in eqn.invars]
         outs = lower_equation(block, eqn, operands)
         if type(outs) is Value:
@@ -86,7 +86,8 @@ def call_program(block: Block, closed: ClosedJaxpr, args: Sequence[Value], name:
     # Where some axes of a mesh are the partitioner's, it must see the whole body of a shard_map at once.
     if block.isolated or (module.manual is not None and module.manual.free):
         return inline_program(block, closed, args)
-    key = (id(closed.jaxpr), tuple(map(id, closed.consts)))
+    manual = module.manual and (module.manual.name, module.manual.names)  # decides what collectives become
+    key = (id(closed.jaxpr), tuple(map(id, closed.consts)), manual)
     known = module.callees.get(key)
     if known is None:
         known = module.callees[key] = (_write_function(block, closed, name), closed)
@@ -103,7 +104,7 @@ def call_program(block: Block, closed: ClosedJaxpr, args: Sequence[Value], name:
 
 def _write_function(block: Block, closed: ClosedJaxpr, name: str) -> Callee:
     module = block.module
-    function = Function(module, module.unique_name(name))
+    function = Function(module, module.unique_name(name), f"{block.function.scope}jit({name})/")
     inner = Block(function)
     inner.loc = block.loc
     args = [function.fresh_like(type_of(v.aval)) for v in closed.jaxpr.invars]
