@@ -131,3 +131,14 @@ def test_take_along_axis(check):
     check("take_along_axis", x, np.asarray([11, 0, -1]), None)
     check("take_along_axis", x, np.asarray([0]), 0)
     check("take_along_axis", x[:, :0], np.zeros((3, 0), np.int32), 1)
+
+
+def test_searchsorted():
+    """Lengths around powers of two, with nan among the elements and among what is searched."""
+    rng = np.random.default_rng(0)
+    for n in (*range(20), 31, 32, 33, 63, 64, 65):
+        x, v = np.sort(rng.integers(0, 20, n)).astype(F32), rng.integers(-2, 23, 50).astype(F32)
+        x[-2:], v[:5] = nan, [nan, nan, inf, -inf, 0]
+        x = np.sort(x)
+        for side in ("left", "right"):
+            assert jnp.searchsorted(x, v, side).tolist() == np.searchsorted(x, v, side).tolist()

@@ -343,7 +343,7 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
     columns, dims = [], []
     for d in range(len(shape)):
         if d in arrays:
-            i = _wrapped(arrays[d], shape[d], wrap)
+            i = wrapped_index(arrays[d], shape[d], wrap)
             lead = np.ndim(i)
             columns.append(_align(i, (1,) * (len(common) - lead) + tuple(np.shape(i)) + (1,) * len(strided)))
         elif d in strided:
@@ -376,7 +376,7 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
     return Plan(indices, tuple(dims), collapsed, tuple(windows), tuple(sizes), batch, order)
 
 
-def _wrapped(i, n: int, wrap: bool):
+def wrapped_index(i, n: int, wrap: bool):
     """An index array as int32 with negative indices counted from the end."""
     if isinstance(i, (int, np.ndarray, np.generic, _native.Array)) and not isinstance(i, Tracer):
         i = np.asarray(i)

@@ -8,10 +8,12 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.interpreters.values import convert
+from addax.lax.comparison import select
 from addax.lax.shape import broadcasted_iota, rev
 from addax.lax.sort import sort as lax_sort
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
-from addax.numpy.creation import asarray
+from addax.numpy.creation import asarray, full_like, zeros, zeros_like
+from addax.numpy.indexing import get
 from addax.numpy.shapes import ravel
 
 
@@ -121,20 +123,18 @@ def searchsorted(a, v, side: str = "left", sorter=None, *, method: str = "scan")
     if sorter is not None:
         a = a[asarray(sorter)]
     n = a.shape[0]
-    low = asarray(np.zeros((), np.int32)) + (v * 0).astype(np.int32)
-    if n == 0:
-        return low
-    high = low + n
-    for _ in range(int(n).bit_length()):
-        middle = (low + high) // 2
-        at = a[middle.clip(0, n - 1)]
+    position = zeros(v.shape, np.int32)
+    # The answer is in [position, position + step): at first in [0, step) or [n - step + 1, n + 1), of which step, a power of
+    # two, is more than half; then each comparison halves the range. No comparison can read beside the array.
+    step = 1 << max(n.bit_length() - 1, 0)
+    move = n - step + 1
+    while n and step:
+        at = get(a, (position + (step - 1),), mode="promise_in_bounds", wrap=False)
         after = _before(at, v) if side == "left" else ~_before(v, at)
-        after = after & (low < high)
-        low, high = (
-            after * (middle + 1) + (~after) * low,
-            (~after & (low < high)) * middle + (after | (low >= high)) * high,
-        )
-    return low
+        position = position + select(after, full_like(position, move), zeros_like(position))
+        step //= 2
+        move = step
+    return position
 
 
 def _before(x, y):

@@ -13,11 +13,13 @@ from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer
 from addax.lax.comparison import select
+from addax.lax.indexing import gather
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
 from addax.numpy.creation import asarray, from_numpy, full_like, zeros
-from addax.numpy.indexing import get
+from addax.numpy.indexing import get, wrapped_index
 from addax.numpy.joining import stack
-from addax.numpy.shapes import broadcast_arrays, broadcast_to, expand_dims, ravel
+from addax.numpy.shapes import broadcast_arrays, broadcast_to, expand_dims, ravel, reshape
+from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode
 
 
 def take(
@@ -97,15 +99,17 @@ def take_along_axis(
     shape = tuple(indices.shape[d] if d == axis else n for d, n in enumerate(other))
     indices = broadcast_to(indices, shape)
     whole = broadcast_to(a, tuple(other))
-    grid = [
-        indices
-        if d == axis
-        else np.arange(shape[d], dtype=np.int32).reshape([-1 if k == d else 1 for k in range(a.ndim)])
-        for d in range(a.ndim)
-    ]
-    return get(
-        whole, tuple(grid), mode="fill" if mode is None else mode, fill_value=fill_value,
-        wrap=wrap_negative_indices is not False,
+    others = tuple(d for d in range(a.ndim) if d != axis)  # paired one to one
+    numbers = GatherDimensionNumbers(
+        offset_dims=(), collapsed_slice_dims=(axis,), start_index_map=(axis,), operand_batching_dims=others,
+        start_indices_batching_dims=others,
+    )  # fmt: skip
+    at = wrapped_index(indices, a.shape[axis], wrap_negative_indices is not False)
+    if 0 in shape:
+        return zeros(shape, a.dtype)
+    return gather(
+        whole, reshape(at, (*shape, 1)), numbers, (1,) * a.ndim,
+        mode=GatherScatterMode.FILL_OR_DROP if mode is None else GatherScatterMode.from_any(mode), fill_value=fill_value,
     )  # fmt: skip
 
 
