@@ -372,6 +372,47 @@ class TestCalls:
         f = addax.shard_map(lambda v: lax.psum(v, "x"), mesh=mesh, in_specs=P("x"), out_specs=P())
         np.testing.assert_allclose(f(X), X.reshape(4, 2, 8).sum(0), atol=1e-5)
 
+    def test_vmap_over_a_mesh_axis(self, mesh):
+        """spmd_axis_name: the batch is cut over an axis that the body does not use."""
+        xs = np.stack([X[0], 2 * X[1], X[2] - 1, X[3]])
+
+        def f(x, w):
+            return addax.shard_map(
+                lambda v, w: lax.psum(jnp.sin(v) * w, "x"), mesh=mesh, in_specs=(P("x"), P()), out_specs=P()
+            )(x, w)
+
+        spread, whole = addax.vmap(f, (0, None), spmd_axis_name="y"), addax.vmap(f, (0, None))
+        assert "in_specs=(P('y', 'x'), P())" in str(addax.make_jaxpr(spread)(xs, B))
+        for g in (lambda h: h(xs, B), lambda h: addax.grad(lambda x, w: (h(x, w) ** 2).sum(), (0, 1))(xs, B)):
+            close(addax.jit(lambda g=g: g(spread))(), addax.jit(lambda g=g: g(whole))(), 1e-5)
+        # An axis that the body uses is left alone.
+        assert "in_specs=(P(None, 'x'), P())" in str(
+            addax.make_jaxpr(addax.vmap(f, (0, None), spmd_axis_name="x"))(xs, B)
+        )
+
+    def test_uncompiled_derivatives_are_compiled_once(self, mesh):
+        traces = []
+
+        @addax.shard_map(mesh=mesh, in_specs=P("x"), out_specs=P())
+        def f(v):
+            traces.append(v.shape)
+            return lax.psum((v * v * jnp.arange(2.0)).sum(), "x")
+
+        programs = addax.core.primitive.registry["shard_map"].eager_cache
+        first, known = addax.grad(f)(X[0]), len(programs)
+        np.testing.assert_array_equal(first, addax.grad(f)(X[0]))
+        assert traces == [(2,)]
+        assert len(programs) == known
+
+    def test_host_functions_see_parts(self, mesh, capsys):
+        def part(v):
+            addax.debug.print("{x.shape}", x=v)
+            return addax.pure_callback(np.sin, addax.ShapeDtypeStruct(v.shape, v.dtype), v)
+
+        out = addax.shard_map(part, mesh=mesh, in_specs=P("x", "y"), out_specs=P("x", "y"))(X)
+        np.testing.assert_allclose(out, np.sin(X), rtol=1e-6)
+        assert capsys.readouterr().out == "(2, 4)\n" * 8
+
     def test_older_name(self, mesh):
         from addax.experimental.shard_map import shard_map
 
@@ -390,7 +431,7 @@ class TestErrors:
             ((P("x", "x"), P("x")), lambda v: v, X, "names mesh axis 'x' twice"),
             ((P("x"), P("x")), lambda v: v.sum(), X, r"x\[None\]"),
             ((P("x"), P()), lambda v: v, X, r"promises a value that is the same along axis 'x'.*lax.psum.*check_vma=False"),
-            ((P("x", "y"), P("x")), lambda v: (v, {"a": v}), X, r"\(\*args\)\[0\] of type float32\[2,4\]\{V:x,y\}"),
+            ((P("x", "y"), P("x")), lambda v: (v, {"a": v}), X, r"\(\*args\)\[0\] of type float32\[2,4\]\{V:\(x,y\)\}"),
             ((P("x"), (P("x"), P())), lambda v: v, X, "different types at key path\n    shard_map out_specs"),
             (((P("x"), P()), P("x")), lambda v: v, X, "different lengths of tuple at key path\n    shard_map in_specs"),
             (("x", P("x")), lambda v: v, X, "pytree of PartitionSpec instances, but it has 'x'"),

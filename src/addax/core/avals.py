@@ -63,8 +63,7 @@ class ShapedArray:
 
     def str_short(self, short_dtypes: bool = True) -> str:
         name = dtypes.short_name(self.dtype) if short_dtypes else str(self.dtype)
-        varies = f"{{V:{','.join(sorted(map(str, self.vma)))}}}" if self.vma else ""
-        return f"{name}[{','.join(map(str, self.shape))}]{varies}"
+        return f"{name}[{','.join(map(str, self.shape))}]{_varying_text(self.vma) if self.vma else ''}"
 
     def __str__(self) -> str:
         return self.str_short(short_dtypes=False) if not self.weak_type else f"~{self.str_short(short_dtypes=False)}"
@@ -77,6 +76,12 @@ class ShapedArray:
         if not self.shape:
             raise TypeError("len() of unsized object: this value has shape ()")
         return self.shape[0]
+
+
+def _varying_text(vma: frozenset) -> str:
+    """``{V:x}``, ``{V:(x,y)}``"""
+    axes = ",".join(sorted(map(str, vma)))
+    return f"{{V:({axes})}}" if len(vma) > 1 else f"{{V:{axes}}}"
 
 
 _INTERNED: dict[tuple, ShapedArray] = {}

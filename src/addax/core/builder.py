@@ -10,7 +10,7 @@ import numpy as np
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval, scalar_aval
-from addax.core.axis_env import tracking
+from addax.core.axis_env import tracked_axes, tracking
 from addax.core.checker import check_jaxpr
 from addax.core.config import enable_checks
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
@@ -65,7 +65,7 @@ class JaxprTrace(Trace):
 
     def process(self, primitive, args, params):
         varies = None
-        if tracking.on and primitive.name != "pvary":
+        if tracking.on and tracked_axes() and primitive.name != "pvary":
             args, params, varies = align(primitive, args, params)
         atoms = []
         avals = []

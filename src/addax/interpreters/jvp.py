@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from addax.core.avals import get_aval
-from addax.core.axis_env import tracking
+from addax.core.axis_env import tracked_axes, tracking
 from addax.core.builder import JaxprTrace
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.trace import Trace, Tracer, check_alive, swap_trace
@@ -55,7 +55,7 @@ class JVPTrace(Trace):
         return primal if type(tangent) is Zero else JVPTracer(self, primal, tangent)
 
     def process(self, primitive, args, params):
-        if tracking.on and primitive.name != "pvary":
+        if tracking.on and tracked_axes() and primitive.name != "pvary":
             args, params, _ = align(primitive, args, params)
         primals, tangents, active = [], [], False
         for x in args:

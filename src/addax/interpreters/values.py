@@ -51,10 +51,11 @@ def is_linear(x) -> bool:
 
 
 class Axis(NamedTuple):
-    """The axis that `vmap` adds: its size and, for collectives, its name."""
+    """The axis that `vmap` adds: its size; its name, for collectives; the mesh axes that cut it, if that was asked for."""
 
     size: int
     name: Any = None
+    spmd_name: Any = None
 
 
 # ---------------------------------------------------------------------------------------------------------------------

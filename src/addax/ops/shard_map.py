@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from addax.core.avals import get_aval
 from addax.core.axis_env import manual_scope
 from addax.core.builder import JaxprTrace
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eval_jaxpr, subjaxprs
+from addax.core.notation import Notation
 from addax.core.primitive import Primitive, registry
 from addax.core.sharding import PartitionSpec
 from addax.core.trace import current_trace, swap_trace
@@ -82,13 +83,20 @@ def global_aval(aval, spec: PartitionSpec, mesh, names: frozenset):
     return aval.update(shape=global_shape(aval.shape, spec, mesh), vma=aval.vma - names)
 
 
-def inside(mesh, manual_axes: frozenset, check_vma: bool) -> contextlib.AbstractContextManager:
+def inside(mesh, newly_manual_axes: frozenset, check_vma: bool) -> contextlib.AbstractContextManager:
     """The named axes that the body may refer to."""
-    return manual_scope(mesh, manual_axes, check_vma)
+    return manual_scope(mesh, newly_manual_axes, check_vma)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Building equations
+
+
+def remember(closed: ClosedJaxpr, key: tuple, make: Callable[[], Any]) -> Any:
+    """What is derived from a program, made once: so that equal calls are calls of the same compiled program."""
+    if key not in closed.cache:
+        closed.cache[key] = make()
+    return closed.cache[key]
 
 
 def bind_body(
@@ -97,17 +105,17 @@ def bind_body(
 ) -> list:  # fmt: skip
     """An equation with this body. Arrays that the body captures become operands that all devices share."""
     if closed.consts:
-        key = (bind_body,)
-        if key not in closed.cache:
-            jaxpr = closed.jaxpr
-            closed.cache[key] = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
-        operands = [*closed.consts, *operands]
-        in_specs = [*(P() for _ in closed.consts), *in_specs]
-        closed = closed.cache[key]
+        jaxpr, consts = closed.jaxpr, closed.consts
+        operands = [*consts, *operands]
+        in_specs = [*(P() for _ in consts), *in_specs]
+        closed = remember(
+            closed, (bind_body,),
+            lambda: ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars])),
+        )  # fmt: skip
     return bind(*operands, jaxpr=closed, in_specs=tuple(in_specs), out_specs=tuple(out_specs), **common)
 
 
-def _type(*avals, jaxpr: ClosedJaxpr, mesh, in_specs: Specs, out_specs: Specs, manual_axes, check_vma):
+def _type(*avals, jaxpr: ClosedJaxpr, mesh, in_specs: Specs, out_specs: Specs, newly_manual_axes, check_vma):
     if len(avals) != len(jaxpr.in_avals):
         raise TypeError(f"shard_map: the body takes {len(jaxpr.in_avals)} arguments, got {len(avals)}")
     for i, (a, want, spec) in enumerate(zip(avals, jaxpr.in_avals, in_specs, strict=True)):
@@ -116,16 +124,16 @@ def _type(*avals, jaxpr: ClosedJaxpr, mesh, in_specs: Specs, out_specs: Specs, m
                 f"shard_map: operand {i} is {a.str_short()}, but the body takes parts of type {want.str_short()}, cut as "
                 f"{spec} over {mesh!r}"
             )
-    return [global_aval(a, s, mesh, manual_axes) for a, s in zip(jaxpr.out_avals, out_specs, strict=True)]
+    return [global_aval(a, s, mesh, newly_manual_axes) for a, s in zip(jaxpr.out_avals, out_specs, strict=True)]
 
 
-def _effects(*_, jaxpr, manual_axes, **__):
-    return frozenset(e for e in jaxpr.effects if type(e) is not NamedAxisEffect or e.name not in manual_axes)
+def _effects(*_, jaxpr, newly_manual_axes, **__):
+    return frozenset(e for e in jaxpr.effects if type(e) is not NamedAxisEffect or e.name not in newly_manual_axes)
 
 
 def _varying(operands, params):
     """Inside of another `shard_map`: operands vary along the outer axes as well."""
-    closed, names = params["jaxpr"], params["manual_axes"]
+    closed, names = params["jaxpr"], params["newly_manual_axes"]
     inner = vmas(closed.in_avals)
     wanted = [v | (w - names) for v, w in zip(operands, inner, strict=True)]
     if not any(wanted):
@@ -136,7 +144,7 @@ def _varying(operands, params):
 
 
 def _scope(params):
-    return inside(params["mesh"], params["manual_axes"], params["check_vma"])
+    return inside(params["mesh"], params["newly_manual_axes"], params["check_vma"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -158,7 +166,7 @@ def _jvp(primals, tangents, *, jaxpr, in_specs, out_specs, **common):
 
 def _residual_axes(aval, common) -> tuple:
     """The axes along which the parts of a residual may differ, in the order of the mesh."""
-    mesh, names = common["mesh"], common["manual_axes"]
+    mesh, names = common["mesh"], common["newly_manual_axes"]
     own = aval.vma if common["check_vma"] else names
     return tuple(a for a in mesh.axis_names if a in own and a in names)
 
@@ -171,10 +179,11 @@ def _partial_eval(split, args, unknown, *, jaxpr, in_specs, out_specs, **common)
         # result. (A result of the first program may have a spec that hides along which axes it varies.)
         computed = sorted({i for kind, i in cut.residuals if kind == "out"})
         avals = {i: cut.known.out_avals[i] for i in computed}
-        known = _with_residuals(cut.known, n_known, computed)
+        key = (_with_residuals, n_known, *computed)
+        known = remember(cut.known, key, lambda: _with_residuals(cut.known, n_known, computed))
         res_avals = [cut.known.in_avals[i] if kind == "in" else avals[i] for kind, i in cut.residuals]
         packed = [kind == "out" and not a.shape for (kind, _), a in zip(cut.residuals, res_avals, strict=True)]
-        later = _unpacking(cut.unknown, packed)
+        later = remember(cut.unknown, (_unpacking, *packed), lambda: _unpacking(cut.unknown, packed))
     known_args = [x for x, u in zip(args, unknown, strict=True) if not u]
     known_specs = [s for s, u in zip(in_specs, unknown, strict=True) if not u]
     res_specs = {i: P(_residual_axes(a, common)) for i, a in avals.items()}
@@ -239,46 +248,54 @@ def _psum(x, axes):
 
 
 def _transpose(cts, *args, jaxpr, in_specs, out_specs, **common):
-    mesh, names, tracked = common["mesh"], common["manual_axes"], common["check_vma"]
-    order = [a for a in mesh.axis_names if a in names]
-    linear = [is_linear(x) for x in args]
-    nonzero = [type(c) is not Zero for c in cts]
+    linear = tuple(is_linear(x) for x in args)
+    nonzero = tuple(type(c) is not Zero for c in cts)
+    key = (_transposed, linear, nonzero, in_specs, out_specs, *common.values())
+    program, live = remember(jaxpr, key, lambda: _transposed(jaxpr, linear, nonzero, in_specs, out_specs, **common))
+    operands = [x for x, lin in zip(args, linear, strict=True) if not lin] + [c for c in cts if type(c) is not Zero]
+    specs = [s for s, lin in zip(in_specs, linear, strict=True) if not lin]
+    specs += [s for s, nz in zip(out_specs, nonzero, strict=True) if nz]
+    wanted = [s for s, has in zip(in_specs, live, strict=True) if has]
+    outs = iter(bind_body(program, operands, specs, wanted, common) if wanted else [])
+    return [next(outs) if has else None for has in live]
+
+
+def _transposed(
+    jaxpr, linear, nonzero, in_specs, out_specs, mesh, newly_manual_axes, check_vma
+) -> tuple[ClosedJaxpr, list[bool]]:
+    """``(other operands, nonzero cotangents) -> cotangents``, and which operands get one."""
+    order = [a for a in mesh.axis_names if a in newly_manual_axes]
     builder = JaxprTrace(debug_info=jaxpr.jaxpr.debug_info)
-    with _scope(common):
-        body_args = [
+    with inside(mesh, newly_manual_axes, check_vma):
+        args = [
             UndefinedPrimal(a) if lin else builder.new_arg(a) for a, lin in zip(jaxpr.in_avals, linear, strict=True)
         ]
         previous = swap_trace(builder)
         try:
-            body_cts: list[Any] = []
+            cts: list[Any] = []
             for a, spec, nz in zip(jaxpr.out_avals, out_specs, nonzero, strict=True):
                 if not nz:
-                    body_cts.append(Zero(a))
+                    cts.append(Zero(a))
                     continue
                 axes = spec.axes()
-                ct: Any = builder.new_arg(a.update(vma=a.vma.union(axes)) if tracked else a)
-                if tracked:
+                ct: Any = builder.new_arg(a.update(vma=a.vma.union(axes)) if check_vma else a)
+                if check_vma:
                     ct = _psum(ct, [n for n in axes if n not in a.vma])
                 else:
                     copies = math.prod(mesh.shape[n] for n in order if n not in axes)
                     if copies != 1:
                         ct = registry["div"].bind(ct, scalar_of(copies, get_aval(ct)))
-                body_cts.append(ct)
-            results = backward_pass(jaxpr.jaxpr, jaxpr.consts, body_args, body_cts)
-            live = []
-            for c, spec, lin in zip(results, in_specs, linear, strict=True):
-                if lin and type(c) is not Zero:
+                cts.append(ct)
+            results = backward_pass(jaxpr.jaxpr, jaxpr.consts, args, cts)
+            live = [lin and type(c) is not Zero for c, lin in zip(results, linear, strict=True)]
+            outs = []
+            for c, spec, has in zip(results, in_specs, live, strict=True):
+                if has:
                     axes = spec.axes()
-                    live.append((c if tracked else _psum(c, [n for n in order if n not in axes]), spec))
+                    outs.append(c if check_vma else _psum(c, [n for n in order if n not in axes]))
         finally:
             swap_trace(previous)
-        # The order of the builder's arguments is: values, then cotangents.
-        program = ClosedJaxpr(*builder.finish([c for c, _ in live]))
-    operands = [x for x, lin in zip(args, linear, strict=True) if not lin] + [c for c in cts if type(c) is not Zero]
-    specs = [s for s, lin in zip(in_specs, linear, strict=True) if not lin]
-    specs += [s for s, nz in zip(out_specs, nonzero, strict=True) if nz]
-    outs = iter(bind_body(program, operands, specs, [s for _, s in live], common) if live else [])
-    return [next(outs) if lin and type(c) is not Zero else None for c, lin in zip(results, linear, strict=True)]
+        return ClosedJaxpr(*builder.finish(outs)), live
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -286,28 +303,45 @@ def _transpose(cts, *args, jaxpr, in_specs, out_specs, **common):
 
 
 def _batch(axis, args, dims, *, jaxpr, in_specs, out_specs, **common):
-    """One more leading dimension, which is not cut."""
+    """One more leading dimension. It is cut over the mesh axes that `vmap` was told (``spmd_axis_name``) if they are manual
+    here, and neither the body nor the specs use them; otherwise every device has all examples.
+    """
     batched = [d is not None for d in dims]
+    spread = _spread_over(axis, jaxpr, (*in_specs, *out_specs), common)
     with _scope(common):
+        if spread:
+            axis = Axis(axis.size // math.prod(common["mesh"].shape[a] for a in spread), axis.name)
+            if common["check_vma"]:
+                jaxpr = retyped(
+                    jaxpr, [v.union(spread) if b else v for v, b in zip(vmas(jaxpr.in_avals), batched, strict=True)]
+                )
         program, out_batched = batch_jaxpr(jaxpr, axis, batched)
     moved = [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
-    outs = bind_body(program, moved, _leading(in_specs, batched), _leading(out_specs, out_batched), common)
+    ins, results = ([P(spread, *s) if b else s for s, b in zip(specs, flags, strict=True)]
+                    for specs, flags in ((in_specs, batched), (out_specs, out_batched)))  # fmt: skip
+    outs = bind_body(program, moved, ins, results, common)
     return outs, [0 if b else None for b in out_batched]
 
 
-def _leading(specs: Sequence[PartitionSpec], flags: Sequence[bool]) -> list[PartitionSpec]:
-    return [P(None, *s) if b else s for s, b in zip(specs, flags, strict=True)]
+def _spread_over(axis, jaxpr: ClosedJaxpr, specs, common) -> tuple:
+    """The mesh axes over which a batch is spread."""
+    names = axis.spmd_name
+    names = names if isinstance(names, tuple) else () if names is None else (names,)
+    used = {a for s in specs for a in s.axes()} | {e.name for e in jaxpr.effects if type(e) is NamedAxisEffect}
+    if used.intersection(names) or axis.name in used or not common["newly_manual_axes"].issuperset(names):
+        return ()
+    return names if axis.size % math.prod(common["mesh"].shape[a] for a in names) == 0 else ()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The definition: the body mapped over each manual axis
 
 
-def _expand(*avals, jaxpr, mesh, in_specs, out_specs, manual_axes, check_vma) -> ClosedJaxpr:
+def _expand(*avals, jaxpr, mesh, in_specs, out_specs, newly_manual_axes, check_vma) -> ClosedJaxpr:
     """The program without devices: every operand is cut into a batch of parts, over which the body is vmapped, one axis
     of the mesh after the other; the parts of results are put together again.
     """
-    order = [a for a in mesh.axis_names if a in manual_axes]
+    order = [a for a in mesh.axis_names if a in newly_manual_axes]
     body = without_vma(jaxpr)
     builder = JaxprTrace(current_trace(), jaxpr.jaxpr.debug_info)
     args = [builder.new_arg(a.update(vma=INVARIANT)) for a in avals]
@@ -432,6 +466,9 @@ def _strip(jaxpr: Jaxpr) -> Jaxpr:
     return Jaxpr(constvars, invars, list(map(read, jaxpr.outvars)), eqns, jaxpr.effects, jaxpr.debug_info)
 
 
+shard_map_p.notation = Notation(
+    spelled={"newly_manual_axes": (lambda names: f"frozenset({{{', '.join(sorted(map(repr, names)))}}})", frozenset)}
+)
 shard_map_p.abstract_eval = _type
 shard_map_p.effects = _effects
 shard_map_p.varying = _varying

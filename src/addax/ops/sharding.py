@@ -21,7 +21,7 @@ def _batch(axis, args, dims, *, sharding):
     if isinstance(sharding, NamedSharding):
         entries = list(sharding.spec)
         entries += [None] * (d - len(entries))
-        entries.insert(d, getattr(axis, "spmd_name", None) or PartitionSpec.UNCONSTRAINED)
+        entries.insert(d, axis.spmd_name or PartitionSpec.UNCONSTRAINED)
         sharding = NamedSharding(sharding.mesh, PartitionSpec(*entries))
     return sharding_constraint.bind(x, sharding=sharding), d
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from addax.core import tree
 from addax.core.avals import ShapedArray, get_aval
-from addax.core.axis_env import manual_axes
+from addax.core.axis_env import manual_axes, scope_key
+from addax.core.context import current_context
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.mesh import AbstractMesh, Mesh, current_mesh, use_abstract_mesh
 from addax.core.sharding import NamedSharding, PartitionSpec
@@ -119,15 +120,16 @@ def _spec_of(x) -> PartitionSpec:
 
 
 class ShardMapped:
-    """A function over the parts of arrays, traced anew at every call."""
+    """A function over the parts of arrays, traced once per types of its arguments, like a jitted one."""
 
     def __init__(self, fun: Callable, mesh, in_specs, out_specs, axis_names, check_vma: bool):
         self.fun, self.mesh, self.in_specs, self.out_specs = fun, mesh, in_specs, out_specs
         self.axis_names, self.check_vma = frozenset(axis_names), bool(check_vma)
+        self.traces: dict[Any, tuple] = {}
         functools.update_wrapper(self, fun)
 
     def __call__(self, *args):
-        fun, name = self.fun, function_name(self.fun)
+        fun = self.fun
         mesh, names = _manual(self.mesh, self.axis_names)
         leaves, in_tree = tree.flatten((args, {}))
         avals = check_leaves(fun, leaves, args, {}, "shard_map")
@@ -141,17 +143,29 @@ class ShardMapped:
         for i, (a, s) in enumerate(zip(avals, in_specs, strict=True)):
             if problem := _misfit(a, s, mesh):
                 raise ValueError(_argument_error(problem, i, a, s, fun, args, mesh))
+        key = (in_tree, tuple(avals), mesh, names, current_context().trace_key, scope_key())
+        found = self.traces.get(key)
+        if found is None:
+            found = self.traced(args, in_tree, avals, in_specs, mesh, names)
+            # A program that captured a tracer of an enclosing transformation is of no use outside it.
+            if not any(isinstance(c, Tracer) for c in found[0].consts):
+                self.traces[key] = found
+        closed, out_specs, out_tree = found
+        outs = bind_body(
+            closed, leaves, in_specs, out_specs, {"mesh": mesh, "newly_manual_axes": names, "check_vma": self.check_vma}
+        )
+        return out_tree.unflatten(outs)
+
+    def traced(self, args, in_tree, avals, in_specs, mesh, names) -> tuple[ClosedJaxpr, list[PartitionSpec], Any]:
+        """The body, the specs of its results and their structure."""
+        fun, name = self.fun, function_name(self.fun)
         local = [local_aval(a, s, mesh, self.check_vma) for a, s in zip(avals, in_specs, strict=True)]
         with inside(mesh, names, self.check_vma), use_abstract_mesh(mesh.abstract_mesh.with_manual(names)):
             closed, out_tree = trace_to_closed(fun, in_tree, local, LazyDebugInfo(fun, args))
             out_specs = _spread(self.out_specs, out_tree.unflatten(range(out_tree.num_leaves)), "shard_map out_specs")
             _check_specs(out_specs, mesh, names, "out_specs")
             self._check_results(closed, out_specs, out_tree, mesh, names, name)
-            closed = self._with_varying_results(closed, out_specs)
-        outs = bind_body(
-            closed, leaves, in_specs, out_specs, {"mesh": mesh, "manual_axes": names, "check_vma": self.check_vma}
-        )
-        return out_tree.unflatten(outs)
+            return self._with_varying_results(closed, out_specs), out_specs, out_tree
 
     def _with_varying_results(self, closed: ClosedJaxpr, out_specs) -> ClosedJaxpr:
         """Results vary along all axes that their specs name, whether they must or not."""

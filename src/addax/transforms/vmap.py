@@ -33,6 +33,7 @@ def vmap(
       out_axes: where the mapped axis stands in the results; None for results that do not depend on it.
       axis_name: a name for collectives (`addax.lax.psum`) inside ``fun``.
       axis_size: the size, needed if no argument is mapped.
+      spmd_axis_name: mesh axes (a name or a tuple) over which shardings inside ``fun`` cut the mapped axis.
 
     Raises:
       ValueError: if the mapped axes differ in size, or ``in_axes`` does not fit the arguments.
@@ -68,7 +69,7 @@ def vmap(
         dims = _flatten_axes("vmap in_axes", (args, kwargs), (in_axes, 0))
         dims = [_canonical(d, x, i, fun, args, kwargs) for i, (d, x) in enumerate(zip(dims, leaves, strict=True))]
         size = _mapped_size(fun, leaves, dims, axis_size, args, kwargs)
-        axis = Axis(size, axis_name)
+        axis = Axis(size, axis_name, spmd_axis_name)
         flat = FlatFunction(fun, in_tree)
         with extend_axis_env(axis_name, size):
             outs, out_dims = batch_flat(flat, axis, leaves, dims, current_trace())

@@ -29,7 +29,7 @@ def _shard_map(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
         raise NotImplementedError(
             f"shard_map cannot contain ordered effects: the devices would have to wait for each other\n  in {eqn.source_info}"
         )
-    mesh, names, outer = p["mesh"], p["manual_axes"], module.manual
+    mesh, names, outer = p["mesh"], p["newly_manual_axes"], module.manual
     manual = ManualMesh(
         target.mesh_name(mesh), mesh.shape_tuple, _numbers(mesh, target.devices),
         names if outer is None else names | outer.names,
