@@ -225,8 +225,55 @@ def _tridiagonal_solve(b: Block, eqn: Eqn, dl: Value, d: Value, du: Value, y: Va
         d = b.select(b.compare("EQ", d, zero), tiny, d)
     if d.shape[-1] == 1:
         return b.binary("divide", y, b.broadcast(d, y.shape, range(len(d.shape))))
+    if b.module.target.platform == "tpu":
+        return thomas(b, dl, d, du, y)
     x, info = solvers.gtsv(b, dl, d, du, y)
     return x if info is None else nan_unless(b, succeeded(b, info), x)
+
+
+def thomas(b: Block, dl: Value, d: Value, du: Value, y: Value) -> Value:
+    """Elimination from above and substitution from below, without pivoting: for diagonally dominant systems."""
+    n, rank, batch = d.shape[-1], len(y.shape), y.shape[:-2]
+    row_shape = (*batch, y.shape[-1])
+
+    def at(c: Block, v: Value, i: Value) -> Value:
+        """Element i of each diagonal."""
+        zero = c.scalar(0, INT32)
+        return c.reshape(c.dynamic_slice(v, [*[zero] * (rank - 2), i], (*batch, 1)), batch)
+
+    def row(c: Block, v: Value, i: Value) -> Value:
+        zero = c.scalar(0, INT32)
+        return c.reshape(c.dynamic_slice(v, [*[zero] * (rank - 2), i, zero], (*batch, 1, y.shape[-1])), row_shape)
+
+    def put(c: Block, v: Value, i: Value, value: Value) -> Value:
+        zero = c.scalar(0, INT32)
+        along = [i] if len(v.shape) == rank - 1 else [i, zero]
+        shape = (*batch, 1, *v.shape[rank - 1 :])
+        return c.dynamic_update_slice(v, c.reshape(value, shape), [*[zero] * (rank - 2), *along])
+
+    def times(c: Block, v: Value, x: Value) -> Value:
+        return c.binary("multiply", c.broadcast(v, row_shape, range(rank - 2)), x)
+
+    def down(c: Block, values: list[Value]) -> list[Value]:
+        i, upper, right, last_upper, last_right = values
+        below = at(c, dl, i)
+        pivot = c.binary("subtract", at(c, d, i), c.binary("multiply", below, last_upper))
+        upper_i = c.binary("divide", at(c, du, i), pivot)
+        change = c.binary("subtract", row(c, y, i), times(c, below, last_right))
+        right_i = c.binary("divide", change, c.broadcast(pivot, row_shape, range(rank - 2)))
+        news = [put(c, upper, i, upper_i), put(c, right, i, right_i), upper_i, right_i]
+        return [c.binary("add", i, c.scalar(1, INT32)), *news]
+
+    def up(c: Block, values: list[Value]) -> list[Value]:
+        i, solution, last = values
+        x = c.binary("subtract", row(c, right, i), times(c, at(c, upper, i), last))
+        return [c.binary("subtract", i, c.scalar(1, INT32)), put(c, solution, i, x), x]
+
+    none, empty = b.full(0, batch, d.dtype), b.full(0, row_shape, d.dtype)
+    start = [b.scalar(0, INT32), b.full(0, d.shape, d.dtype), b.full(0, y.shape, d.dtype), none, empty]
+    _, upper, right, *_ = b.loop(start, lambda c, v: c.compare("LT", v[0], c.scalar(n, INT32)), down)
+    start = [b.scalar(n - 1, INT32), b.full(0, y.shape, d.dtype), empty]
+    return b.loop(start, lambda c, v: c.compare("GE", v[0], c.scalar(0, INT32)), up)[1]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

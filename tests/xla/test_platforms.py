@@ -1,0 +1,48 @@
+"""What is written for TPUs and GPUs where it is written otherwise than for CPUs, as far as it runs on a CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from batch import Case, run_reference, together
+from samples_reduce import SAMPLES
+
+from addax.engines.xla.client import client
+from addax.engines.xla.executable import XlaExecutable, load
+from addax.engines.xla.lower import lower
+from addax.engines.xla.module import Target
+
+PORTABLE = ("cholesky", "triangular_solve", "tridiagonal_solve", "conv_general_dilated")
+
+
+def cases(platform: str):
+    for number, sample in enumerate(SAMPLES):
+        for dtype in sample.dtypes:
+            if sample.name not in PORTABLE or dtype.kind not in "fc":
+                continue
+            if dtype.kind == "f" and sample.name != "tridiagonal_solve" and number % 4:
+                continue
+            if sample.name == "tridiagonal_solve" and platform == "cuda":
+                continue  # a routine of cuSPARSE
+            args = sample.draw(np.random.default_rng(number), dtype)
+            if sample.name == "tridiagonal_solve":
+                args[1] = args[1] + 9  # dominant: elimination is without pivoting
+            yield Case(
+                sample.name, args, sample.params, id=f"{sample.id} {dtype}", tol=2e-2 if dtype.itemsize < 4 else 5e-5
+            )
+
+
+@pytest.mark.parametrize("platform", ("cuda", "tpu"))
+def test_portable_code_on_the_cpu(platform):
+    chosen = list(cases(platform))
+    assert {case.name for case in chosen} >= set(PORTABLE) - {"tridiagonal_solve"}
+    closed, _ = together(chosen)
+    program = lower(closed, Target(platform))
+    assert "@lapack" not in program.text
+    device = client("cpu").devices()[0]
+    executable = XlaExecutable(program, load(program, Target("cpu"), [device]), device)
+    outs = executable.run([x for case in chosen for x in case.args])
+    for case, got in zip(chosen, outs, strict=True):
+        (want,) = run_reference([case])[0]
+        tol = case.facts["tol"]
+        np.testing.assert_allclose(got.astype(want.dtype), want, rtol=tol, atol=tol * 5, err_msg=case.facts["id"])
