@@ -107,12 +107,25 @@ def block(arrays: Any):
     """An array put together from nested lists of blocks: innermost along the last axis, outer ones before it."""
 
     def depth(x) -> int:
-        return 1 + max(map(depth, x)) if isinstance(x, list) else 0
+        return 1 + max(map(depth, x), default=0) if isinstance(x, list) else 0
+
+    def check(x, level: int) -> None:
+        if isinstance(x, list):
+            if not x:
+                raise ValueError("block: lists cannot be empty")
+            for v in x:
+                check(v, level + 1)
+        elif level != levels:
+            raise ValueError(
+                f"block: mismatched list depths: blocks are {levels} lists deep, but {np.shape(x)} is an array at depth "
+                f"{level}"
+            )
 
     def rank(x) -> int:
         return max(map(rank, x)) if isinstance(x, list) else np.ndim(x)
 
     levels = depth(arrays)
+    check(arrays, 0)
     ndim = max(levels, rank(arrays))
 
     def build(x, level: int):

@@ -53,7 +53,7 @@ def reshape(a, shape, order: str = "C", *, copy: bool | None = None, out_shardin
 
 
 def _new_shape(a, shape) -> tuple[int, ...]:
-    items = tuple(shape) if isinstance(shape, (tuple, list)) or np.ndim(shape) else (shape,)
+    items = tuple(shape) if isinstance(shape, (tuple, list)) or getattr(shape, "ndim", 0) else (shape,)
     for d in items:
         if isinstance(d, Tracer):
             canonical_shape(items)  # raises, saying why a traced size cannot be
@@ -275,9 +275,19 @@ def roll(a, shift, axis: int | Sequence[int] | None = None):
     if axis is None:
         return reshape(roll(ravel(a), shift, 0), a.shape)
     axes = [canonical_axis(i, a.ndim) for i in (axis if isinstance(axis, (tuple, list)) else (axis,))]
-    shifts = shift if isinstance(shift, (tuple, list)) else (shift,)
+    if isinstance(shift, Tracer) and shift.ndim:
+        shifts = [shift[k] for k in range(shift.shape[0])] if shift.ndim == 1 else []
+    else:
+        shifts = list(shift) if isinstance(shift, (tuple, list)) or np.ndim(shift) == 1 else [shift]
     if len(shifts) == 1:
-        shifts = tuple(shifts) * len(axes)
+        shifts = shifts * len(axes)
+    elif len(axes) == 1:
+        axes = axes * len(shifts)
+    if len(shifts) != len(axes):
+        raise ValueError(
+            f"roll: 'shift' and 'axis' must be scalars or sequences of equal length, got {len(shifts)} shifts for "
+            f"{len(axes)} axes"
+        )
     for s, i in zip(shifts, axes, strict=True):
         n = a.shape[i]
         if not n:

@@ -99,8 +99,8 @@ def argpartition(a, kth: int, axis: int = -1):
 
 
 def sort_complex(a):
-    """The elements, by real and then imaginary part, as complex numbers."""
-    out = sort(a, 0)
+    """The elements along the last axis, by real and then imaginary part, as complex numbers."""
+    out = sort(a)
     return convert(out, dtypes.to_complex_dtype(out.dtype))
 
 
