@@ -35,6 +35,8 @@ def close(got, want, tol=2e-5, case=""):
         "optimize",
         "sparse.linalg",
         "cluster.vq",
+        "signal",
+        "spatial.transform",
     ],
 )
 def test_everything_that_jax_has(name):

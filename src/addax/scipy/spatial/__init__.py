@@ -1,0 +1,3 @@
+"""Geometry: `jax.scipy.spatial`."""
+
+from addax.scipy.spatial import transform as transform
