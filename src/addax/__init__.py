@@ -14,6 +14,7 @@ from addax.core.config import (
     checking_leaks as checking_leaks,
     config as config,
     debug_infs as debug_infs,
+    debug_key_reuse as debug_key_reuse,
     debug_nans as debug_nans,
     default_device as default_device,
     default_matmul_precision as default_matmul_precision,
@@ -41,6 +42,11 @@ from addax.transforms.custom import (
 )
 from addax.transforms.inspect import eval_shape as eval_shape, make_jaxpr as make_jaxpr, typeof as typeof
 from addax.transforms.jit import jit as jit
+from addax.transforms.remat import (
+    checkpoint as checkpoint,
+    checkpoint_policies as checkpoint_policies,
+    remat as remat,
+)
 from addax.transforms.stages import ShapeDtypeStruct as ShapeDtypeStruct
 from addax.transforms.vmap import vmap as vmap
 
@@ -79,7 +85,7 @@ P = PartitionSpec
 jacobian = jacrev
 __version__ = "0.1.0"
 
-_LAZY = ("distributed", "experimental", "scipy", "sharding")  # loaded when first used
+_LAZY = ("ad_checkpoint", "distributed", "experimental", "scipy", "sharding")  # loaded when first used
 
 
 _LAZY_FUNCTIONS = {"pmap": "addax.parallel_map", "shard_map": "addax.transforms.shard_map"}

@@ -77,6 +77,7 @@ from addax.lax.conv import (
 from addax.lax.convert import (
     bitcast_convert_type as bitcast_convert_type,
     convert_element_type as convert_element_type,
+    optimization_barrier as optimization_barrier,
     reduce_precision as reduce_precision,
     stop_gradient as stop_gradient,
 )

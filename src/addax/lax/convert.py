@@ -14,8 +14,8 @@ from addax.core.trace import Tracer
 from addax.interpreters.values import SCALARS
 from addax.lax.apply import ArrayLike, apply
 from addax.lax.arguments import as_array, operand as checked
-from addax.ops import arithmetic, convert
-from addax.tree import map as tree_map
+from addax.ops import arithmetic, convert, remat
+from addax.tree import flatten, map as tree_map
 
 
 def convert_element_type(operand: ArrayLike, new_dtype: Any):
@@ -103,6 +103,20 @@ def stop_gradient(x: Any):
     3.0
     """
     return tree_map(_stop, x)
+
+
+def optimization_barrier(operand: Any):
+    """The identity, which compilers do not move computations across: nothing before it is merged with anything after it.
+
+    Args:
+      operand: a pytree of arrays.
+
+    >>> from addax import lax
+    >>> lax.optimization_barrier((1, 2))
+    (Array(1, dtype=int32, weak_type=True), Array(2, dtype=int32, weak_type=True))
+    """
+    leaves, treedef = flatten(operand)
+    return treedef.unflatten(remat.optimization_barrier.bind(*leaves) if leaves else [])
 
 
 def _stop(x):

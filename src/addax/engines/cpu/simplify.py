@@ -23,7 +23,8 @@ from addax.engines.cpu import (
 )
 from addax.engines.cpu.simplify_rules import EXACT_FOLDS, RULES
 
-_NOT_SHARED = frozenset({"while", "cond", "scan"})  # programs as parameters
+# Programs as parameters; and what keeps two computations of a value apart.
+_NOT_SHARED = frozenset({"while", "cond", "scan", "optimization_barrier"})
 
 
 def simplify(closed: ClosedJaxpr) -> ClosedJaxpr:
@@ -51,7 +52,7 @@ class _Simplifier:
         self.bind_consts(closed, env)
         self.count_uses(jaxpr)
         outs = self.walk(jaxpr, env, fresh=False)
-        eqns = self.drop_dead(outs)
+        eqns, outs = without_barriers(self.drop_dead(outs), outs)
         return ClosedJaxpr(Jaxpr(self.constvars, jaxpr.invars, outs, eqns, None, jaxpr.debug_info), self.consts)
 
     def bind_consts(self, closed: ClosedJaxpr, env: dict):
@@ -194,6 +195,22 @@ class _Simplifier:
         pairs = [(v, c) for v, c in zip(self.constvars, self.consts, strict=True) if v in live]
         self.constvars, self.consts = [v for v, _ in pairs], [c for _, c in pairs]
         return kept
+
+
+def without_barriers(eqns: list[Eqn], outs: list[Atom]) -> tuple[list[Eqn], list[Atom]]:
+    """Each ``optimization_barrier`` replaced by its operands: it has done its work, nothing merges equations after this."""
+    if not any(e.primitive.name == "optimization_barrier" for e in eqns):
+        return eqns, outs
+    same: dict[Atom, Atom] = {}
+    read = lambda x: same.get(x, x) if type(x) is Var else x  # noqa: E731
+    kept = []
+    for eqn in eqns:
+        invars = [read(x) for x in eqn.invars]
+        if eqn.primitive.name == "optimization_barrier":
+            same.update(zip(eqn.outvars, invars, strict=True))
+        else:
+            kept.append(Eqn(eqn.primitive, invars, eqn.outvars, eqn.params, eqn.effects, eqn.source))
+    return kept, [read(x) for x in outs]
 
 
 def _literal_key(x: Literal) -> tuple:

@@ -22,6 +22,7 @@ from addax.engines.xla import (  # noqa: F401
     lower_linalg,
     lower_random,
     lower_reduce,
+    lower_remat,
     lower_shape,
     lower_shard_map,
     lower_sharding,

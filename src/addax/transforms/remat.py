@@ -1,0 +1,201 @@
+"""`checkpoint` (also called `remat`): trade computation for memory in reverse mode."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from addax.core import dtypes, tree
+from addax.core.config import current_context
+from addax.core.jaxpr import ClosedJaxpr, Literal
+from addax.core.trace import Tracer
+from addax.interpreters.jvp import jvp_jaxpr
+from addax.interpreters.linearize import split_jaxpr
+from addax.ops.call import jit_p
+from addax.ops.remat import checkpoint_p, name_p
+from addax.transforms.flat import LazyDebugInfo, check_leaves, jax_array
+from addax.transforms.jit import Hashable, hoist_tracers, trace_to_closed
+
+
+def checkpoint(
+    fun: Callable | None = None, *, prevent_cse: bool = True, policy: Callable[..., bool] | None = None,
+    static_argnums: int | tuple[int, ...] = (), concrete: bool = False,
+) -> Any:  # fmt: skip
+    """``fun``, whose intermediate values reverse mode computes again instead of keeping them.
+
+    Without it, ``grad`` keeps what the derivatives of all operations of ``fun`` need until the backward pass reads it.
+    With it only the arguments are kept (and what ``policy`` says), and the rest is computed a second time. A chain of n
+    such pieces needs the memory of n arguments and of one piece.
+
+    Effects (`debug.print`) happen once, when the values are computed first; JAX repeats them.
+
+    Args:
+      fun: a function of pytrees of arrays.
+      prevent_cse: keep compilers from merging the second computation with the first. Inside ``scan`` there is nothing to
+        merge with, and False is as good.
+      policy: which intermediate values to keep; see `checkpoint_policies`. Policies are asked about the operations of
+        ``fun`` and of the jitted functions that it calls, not about those inside of its loops.
+      static_argnums: arguments that are Python values, compared by hash and equality.
+
+    >>> import addax, addax.numpy as jnp
+    >>> f = addax.checkpoint(lambda x: jnp.sin(jnp.sin(x)))
+    >>> round(float(addax.grad(f)(1.0)), 4)
+    0.36
+    """
+    if fun is None:
+        return functools.partial(
+            checkpoint, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums, concrete=concrete
+        )
+    if concrete:
+        raise NotImplementedError(
+            "checkpoint: concrete=True has been removed; mark the arguments whose values decide what is computed with "
+            "static_argnums."
+        )
+    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    traces: dict[Any, tuple[ClosedJaxpr, Any]] = {}
+
+    @functools.wraps(fun)
+    def checkpointed(*args, **kwargs):
+        fixed = {i % len(args): args[i] for i in static} if static else {}
+        dynamic = tuple(a for i, a in enumerate(args) if i not in fixed)
+
+        def call(*rest, **kw):
+            values = iter(rest)
+            return fun(*(fixed[i] if i in fixed else next(values) for i in range(len(args))), **kw)
+
+        program = functools.update_wrapper(call, fun) if fixed else fun
+        leaves, in_tree = tree.flatten((dynamic, kwargs))
+        leaves = [jax_array(x) for x in leaves]
+        avals = check_leaves(fun, leaves, dynamic, kwargs, "checkpoint")
+        key = (
+            in_tree,
+            tuple(avals),
+            tuple((i, Hashable(v)) for i, v in sorted(fixed.items())),
+            current_context().trace_key,
+        )
+        found = traces.get(key)
+        if found is None:
+            found = trace_to_closed(program, in_tree, avals, LazyDebugInfo(fun, dynamic, kwargs))
+            if not any(isinstance(c, Tracer) for c in found[0].consts):
+                traces[key] = found
+        closed, leaves = hoist_tracers(found[0], leaves)
+        outs = checkpoint_p.bind(*leaves, jaxpr=closed, policy=policy, prevent_cse=prevent_cse, differentiated=False)
+        return found[1].unflatten(outs)
+
+    return checkpointed
+
+
+remat = checkpoint
+
+
+def checkpoint_name(x, name: str):
+    """``x``, with a name by which `checkpoint_policies` can refer to it."""
+    return tree.map(lambda leaf: name_p.bind(jax_array(leaf), name=name), x)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Policies
+
+
+def _named(primitive, params) -> str | None:
+    return params["name"] if primitive is name_p else None
+
+
+class checkpoint_policies:
+    """Which values `checkpoint` keeps: pass one as its ``policy``.
+
+    ``everything_saveable``, ``nothing_saveable``: all, or none but the arguments.
+    ``dots_saveable``: results of matrix products and convolutions.
+    ``dots_with_no_batch_dims_saveable``: of matrix products without batch dimensions, as those of dense layers are.
+    The others are functions that make policies from names given with `checkpoint_name`.
+    """
+
+    @staticmethod
+    def everything_saveable(primitive, *_, **__) -> bool:
+        return True
+
+    @staticmethod
+    def nothing_saveable(primitive, *_, **__) -> bool:
+        return False
+
+    @staticmethod
+    def dots_saveable(primitive, *_, **__) -> bool:
+        return primitive.name in ("dot_general", "conv_general_dilated")
+
+    checkpoint_dots = dots_saveable
+
+    @staticmethod
+    def dots_with_no_batch_dims_saveable(primitive, *_, **params) -> bool:
+        return primitive.name == "dot_general" and not params["dimension_numbers"][1][0]
+
+    checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable
+
+    @staticmethod
+    def save_only_these_names(*names: str) -> Callable[..., bool]:
+        """Keep values with one of these names, and nothing else."""
+        return lambda primitive, *_, **params: _named(primitive, params) in names
+
+    @staticmethod
+    def save_any_names_but_these(*names: str) -> Callable[..., bool]:
+        """Keep values that have a name, unless it is one of these."""
+        return lambda primitive, *_, **params: _named(primitive, params) not in (None, *names)
+
+    @staticmethod
+    def save_anything_except_these_names(*names: str) -> Callable[..., bool]:
+        """Keep everything but values with one of these names."""
+        return lambda primitive, *_, **params: _named(primitive, params) not in names
+
+    @staticmethod
+    def save_from_both_policies(first: Callable[..., bool], second: Callable[..., bool]) -> Callable[..., bool]:
+        """Keep what either of two policies keeps."""
+        return lambda primitive, *avals, **params: (
+            first(primitive, *avals, **params) or second(primitive, *avals, **params)
+        )
+
+
+def saved_residuals(fun: Callable, *args, **kwargs) -> list[tuple[Any, str]]:
+    """What reverse mode through ``fun`` keeps at these arguments: ``(type, where it comes from)`` of each value."""
+    leaves, in_tree = tree.flatten((args, kwargs))
+    info = LazyDebugInfo(fun, args, kwargs)
+    avals = check_leaves(fun, leaves, args, kwargs, "saved_residuals")
+    closed, _ = trace_to_closed(fun, in_tree, avals, info)
+    n = len(avals)
+    floats = [a.to_tangent().dtype != dtypes.float0 for a in avals]
+    program, _ = jvp_jaxpr(closed, floats)
+    cut = split_jaxpr(program, [False] * n + [True] * sum(floats))
+    names = closed.jaxpr.debug_info.arg_names if closed.jaxpr.debug_info is not None else ()
+    made = {v: e for e in cut.known.jaxpr.eqns for v in e.outvars}
+    found = []
+    for kind, i in dict.fromkeys(cut.residuals):
+        if kind == "in":
+            found.append((avals[i], f"from the argument {names[i] if i < len(names) else i}"))
+            continue
+        var = cut.known.jaxpr.outvars[i]
+        if type(var) is Literal:
+            continue
+        eqn = made.get(var)
+        while eqn is not None and eqn.primitive in (checkpoint_p, jit_p):  # look into the call
+            body = eqn.params["jaxpr"].jaxpr
+            inner = body.outvars[eqn.outvars.index(var)]
+            eqn, var = next((e for e in body.eqns if inner in e.outvars), None), inner
+        where = "from a constant" if eqn is None else f"output of {eqn.primitive.name} from {eqn.source_info}"
+        found.append((var.aval, where))
+    return found
+
+
+def print_saved_residuals(fun: Callable, *args, **kwargs) -> None:
+    """Print what reverse mode through ``fun`` keeps, a line for each value.
+
+    >>> import addax, addax.numpy as jnp
+    >>> addax.ad_checkpoint.print_saved_residuals(addax.checkpoint(lambda x: jnp.sin(jnp.sin(x))), 1.0)
+    f32[] from the argument x
+    """
+    for aval, where in saved_residuals(fun, *args, **kwargs):
+        print(f"{aval.str_short(True)} {where}")
+
+
+__all__ = [
+    "checkpoint", "checkpoint_name", "checkpoint_policies", "print_saved_residuals", "remat",
+    "saved_residuals",
+]  # fmt: skip
