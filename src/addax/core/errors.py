@@ -446,8 +446,8 @@ class UnexpectedTracerError(AddaxTypeError):
 class KeyReuseError(AddaxTypeError):
     """A PRNG key was used twice, so two sets of random numbers that should be independent are the same.
 
-    The check that raises it is not part of this version; the class is here so that programs can name it. What it is
-    about: ``noise = random.normal(key, (2,))`` followed by ``mask = random.bernoulli(key, 0.5)`` draws from the same bits.
+    Raised when ``addax.debug_key_reuse`` is on (``with addax.debug_key_reuse(True):``, or ADDAX_DEBUG_KEY_REUSE=1).
+    ``noise = random.normal(key, (2,))`` followed by ``mask = random.bernoulli(key, 0.5)`` draws from the same bits.
 
     Split the key, and use each part once::
 

@@ -51,6 +51,11 @@ def bits_of(k, width: int, shape) -> Any:
     return _prims.random_bits.bind(k, bit_width=width, shape=shape)
 
 
+def split_key(k, num: int = 2) -> Any:
+    """``num`` keys of a typed key, for the parts of one sampler: the reuse check counts the sampler as one use."""
+    return _prims.random_split.bind(k, shape=(num,))
+
+
 def const(value, dtype) -> Any:
     """A scalar constant."""
     return np.asarray(value, dtype)[()]

@@ -14,8 +14,8 @@ from addax import numpy as jnp
 from addax.core import dtypes
 from addax.engines.eager import fused
 from addax.numpy.base import canonical_shape
-from addax.random.base import const, float_dtype, param, result_shape
-from addax.random.keys import single_key, split
+from addax.random.base import const, float_dtype, param, result_shape, split_key
+from addax.random.keys import single_key
 from addax.random.samplers import signs, standard_exponential, standard_normal, uniform_between, unit_uniform
 
 
@@ -125,7 +125,7 @@ def wald(key, mean, shape=None, dtype=None, *, out_sharding=None):
 
 @fused(static=("shape", "dtype"))
 def _wald(k, mean, *, shape, dtype):
-    k_root, k_side = split(k)
+    k_root, k_side = split_key(k)
     mean = param(mean, dtype, shape, "wald")
     chi2 = jnp.square(standard_normal(k_root, shape=shape, dtype=dtype))
     u = unit_uniform(k_side, shape=shape, dtype=dtype)
@@ -211,7 +211,7 @@ def double_sided_maxwell(key, loc, scale, shape=(), dtype=None):
 
 @fused(static=("shape", "dtype"))
 def _double_sided_maxwell(k, loc, scale, *, shape, dtype):
-    k_length, k_sign = split(k)
+    k_length, k_sign = split_key(k)
     out = signs(k_sign, shape=shape, dtype=dtype) * _maxwell(k_length, shape=shape, dtype=dtype)
     loc, scale = (param(x, dtype, shape, "double_sided_maxwell") for x in (loc, scale))
     return out * scale + loc

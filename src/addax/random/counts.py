@@ -21,8 +21,8 @@ from addax.core import dtypes
 from addax.engines.eager import fused
 from addax.numpy.base import check_array_like
 from addax.numpy.creation import asarray
-from addax.random.base import const, float_dtype, param, result_shape
-from addax.random.keys import single_key, split
+from addax.random.base import const, float_dtype, param, result_shape, split_key
+from addax.random.keys import single_key
 from addax.random.samplers import unit_uniform
 
 _F32 = np.dtype(np.float32)
@@ -64,7 +64,7 @@ def _knuth(k, lam, dtype):
 
     def multiply(state):
         key, count, log_product = state
-        key, sub = split(key)
+        key, sub = split_key(key)
         count = jnp.where(log_product > -lam, count + const(1, dtype), count)
         return key, count, log_product + jnp.log(unit_uniform(sub, shape=lam.shape, dtype=_F32))
 
@@ -77,7 +77,7 @@ def _hat(k, a, b, center, shape, dtype):
 
     Returns ``(next key, candidate, s = 1/2 - |u|, v)`` with u uniform in [-1/2, 1/2) and v in [0, 1).
     """
-    k, k_u, k_v = split(k, 3)
+    k, k_u, k_v = split_key(k, 3)
     half = const(0.5, dtype)
     u = unit_uniform(k_u, shape=shape, dtype=dtype) - half
     v = unit_uniform(k_v, shape=shape, dtype=dtype)
@@ -121,9 +121,9 @@ def _ptrs(k, lam):
 def binomial(key, n, p, shape=None, dtype=None):
     """The number of successes in ``n`` trials of probability ``p``, as floats.
 
-    NaN where ``n`` is negative or NaN or ``p`` is outside [0, 1]; inf where ``n`` is. Computed in float32 unless the
-    dtype is float64. The acceptance test follows the paper, without cancellation; JAX's takes the Stirling term of 9 for
-    all counts above it, and so about 1 number in 1000 differs from JAX's, more for large ``n``.
+    NaN where ``n`` is negative or NaN or ``p`` is outside [0, 1]; inf where ``n`` is. Computed in the dtype of the
+    parameters, float32 at least. The acceptance test follows the paper, without cancellation; JAX's takes the Stirling
+    term of 9 for all counts above it, and so about 1 number in 1000 differs from JAX's, more for large ``n``.
 
     >>> import addax.random as jr
     >>> bool((jr.binomial(jr.key(0), 10, 0.5, (100,)) <= 10).all())
@@ -131,12 +131,17 @@ def binomial(key, n, p, shape=None, dtype=None):
     """
     k = single_key("binomial", key)
     dtype = float_dtype("binomial", dtype)
-    return _binomial(k, n, p, shape=result_shape("binomial", shape, n, p), dtype=dtype)
+    shape = result_shape("binomial", shape, n, p)
+    return _binomial(k, n, p, shape=shape, dtype=dtype, wide=_computed_in(n, p))
 
 
-@fused(static=("shape", "dtype"))
-def _binomial(k, n, p, *, shape, dtype) -> Any:
-    wide = dtype if dtype == np.float64 else _F32
+def _computed_in(*params):
+    """The float dtype that the parameters promote to, float32 at least."""
+    return dtypes.promote_types(dtypes.to_inexact_dtype(jnp.result_type(*params)), _F32)
+
+
+@fused(static=("shape", "dtype", "wide"))
+def _binomial(k, n, p, *, shape, dtype, wide) -> Any:
     n, p = param(n, wide, shape, "binomial"), param(p, wide, shape, "binomial")
     low = p < 0.5
     q = jnp.where(low, p, 1 - p)  # the rarer of success and failure is counted
@@ -160,7 +165,7 @@ def _geometric_sums(k, n, q):
 
     def wait(state):
         key, count, trials = state
-        sub, key = split(key)
+        sub, key = split_key(key)
         count = jnp.where(trials <= n, count + 1, count)
         u = unit_uniform(sub, shape=n.shape, dtype=n.dtype)
         return key, count, trials + jnp.ceil(jnp.log(u) / log_failure)
@@ -231,13 +236,12 @@ def multinomial(key, n, p, *, shape=None, dtype=None, unroll: int | bool = 1):
     k = single_key("multinomial", key)
     dtype = dtypes.default_float_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "multinomial")
     check_array_like("multinomial", n, p)
-    wide = np.dtype(np.float64) if dtype == np.float64 else _F32
     if np.ndim(p) < 1:
         raise ValueError("multinomial requires p.ndim >= 1, got p.ndim == 0: one probability per category")
     shape = result_shape("multinomial", shape, p, np.empty((*np.shape(n), 1)))
     if shape[-1:] != np.shape(p)[-1:]:
         raise ValueError(f"multinomial: shape {shape} must end in the number of categories, {np.shape(p)[-1]}")
-    return _multinomial(k, n, p, shape=shape, dtype=dtype, wide=wide, unroll=unroll)
+    return _multinomial(k, n, p, shape=shape, dtype=dtype, wide=_computed_in(n, p), unroll=unroll)
 
 
 @fused(static=("shape", "dtype", "wide", "unroll"))
@@ -249,8 +253,8 @@ def _multinomial(k, n, p, *, shape, dtype, wide, unroll):
 
     def take(trials, this):
         sub, ratio = this
-        count = _binomial(sub, trials, ratio, shape=shape[:-1], dtype=wide)
+        count = _binomial(sub, trials, ratio, shape=shape[:-1], dtype=wide, wide=wide)
         return trials - count, count
 
-    _, counts = lax.scan(take, n, (split(k, shape[-1]), ratios), unroll=unroll)
+    _, counts = lax.scan(take, n, (split_key(k, shape[-1]), ratios), unroll=unroll)
     return jnp.moveaxis(counts, 0, -1).astype(dtype)

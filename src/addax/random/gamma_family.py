@@ -22,8 +22,8 @@ from addax.engines.eager import fused
 from addax.numpy.base import canonical_shape, check_array_like
 from addax.numpy.creation import asarray
 from addax.ops import random_bits as _prims
-from addax.random.base import const, float_dtype, param, result_shape
-from addax.random.keys import single_key, split
+from addax.random.base import const, float_dtype, param, result_shape, split_key
+from addax.random.keys import single_key
 from addax.random.samplers import signs, standard_exponential, standard_normal, unit_uniform
 from addax.transforms.custom import custom_jvp
 
@@ -160,7 +160,7 @@ def beta(key, a, b, shape=None, dtype=None, *, out_sharding=None):
 
 @fused(static=("shape", "dtype"))
 def _beta(k, a, b, *, shape, dtype) -> Any:
-    ka, kb = split(k)
+    ka, kb = split_key(k)
     log_a = _log_gamma_samples(ka, param(a, dtype, shape, "beta"))
     log_b = _log_gamma_samples(kb, param(b, dtype, shape, "beta"))
     top = jnp.maximum(log_a, log_b)
@@ -228,7 +228,7 @@ def f(key, dfnum, dfden, shape=None, dtype=None, *, out_sharding=None):
 
 @fused(static=("shape", "dtype"))
 def _f(k, dfnum, dfden, *, shape, dtype) -> Any:
-    k_den, k_num = split(k)
+    k_den, k_num = split_key(k)
     num = _chi_square(k_num, dfnum, shape=shape, dtype=dtype) / param(dfnum, dtype, shape, "f")
     den = _chi_square(k_den, dfden, shape=shape, dtype=dtype) / param(dfden, dtype, shape, "f")
     return num / den
@@ -248,7 +248,7 @@ def t(key, df, shape=None, dtype=None, *, out_sharding=None):
 
 @fused(static=("shape", "dtype"))
 def _t(k, df, *, shape, dtype) -> Any:
-    k_normal, k_gamma = split(k)
+    k_normal, k_gamma = split_key(k)
     half = param(df, dtype, shape, "t") / 2
     return standard_normal(k_normal, shape=shape, dtype=dtype) * jnp.sqrt(half / _gamma_samples(k_gamma, half))
 
@@ -268,7 +268,7 @@ def generalized_normal(key, p, shape=(), dtype=None, *, out_sharding=None):
 
 @fused(static=("shape", "dtype"))
 def _generalized_normal(k, p, *, shape, dtype) -> Any:
-    k_length, k_sign = split(k)
+    k_length, k_sign = split_key(k)
     power = asarray(1 / asarray(p, dtype), dtype)
     length = jnp.power(_gamma_samples(k_length, param(power, dtype, shape, "generalized_normal")), power)
     return signs(k_sign, shape=shape, dtype=dtype) * length
@@ -294,7 +294,7 @@ def ball(key, d: int, p: float = 2, shape=(), dtype=None, *, out_sharding=None):
 
 @fused(static=("shape", "dtype"))
 def _ball(k, p, *, shape, dtype) -> Any:
-    k_x, k_e = split(k)
+    k_x, k_e = split_key(k)
     x = _generalized_normal(k_x, p, shape=shape, dtype=dtype)
     e = standard_exponential(k_e, shape=shape[:-1], dtype=dtype)
     p = asarray(p, dtype)

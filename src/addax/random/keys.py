@@ -19,6 +19,7 @@ from addax.numpy.base import canonical_shape
 from addax.numpy.creation import asarray
 from addax.ops import random_bits as _prims
 from addax.ops.random_bits import PRNGImpl, prng_impl
+from addax.random.reuse import consume
 
 
 def is_key(x) -> bool:
@@ -158,12 +159,14 @@ def single_key(name: str, k):
     Raises:
       ValueError: for an array of keys.
     """
-    typed, _ = as_keys(name, k)
+    typed, legacy = as_keys(name, k)
     if typed.ndim:
         raise ValueError(
             f"{name} accepts a single key, but was given a key array of shape {typed.shape} != (). Use addax.vmap for "
             "batching."
         )
+    if legacy is None:
+        consume(name, typed)
     return typed
 
 
@@ -180,7 +183,10 @@ def split(key, num: int | tuple[int, ...] = 2):
             f"split accepts a single key, but was given a key array of shape {typed.shape} != (). Use addax.vmap for "
             "batching."
         )
-    out = _prims.random_split.bind(typed, shape=canonical_shape(num))
+    shape = canonical_shape(num)
+    if legacy is None:
+        consume("split", typed)
+    out = _prims.random_split.bind(typed, shape=shape)
     return out if legacy is None else key_data(out)
 
 
@@ -198,7 +204,12 @@ def fold_in(key, data):
             "batching."
         )
     if type(data) is int:
-        data = np.uint32(data & 0xFFFFFFFF)
+        if not 0 <= data < 2**32:
+            raise OverflowError(
+                f"fold_in takes a number of 32 bits, 0 to 2**32 - 1, got {data}: other numbers would share the keys of those. "
+                "Fold larger ones in as their parts: fold_in(fold_in(key, n >> 32), n & 0xFFFFFFFF)."
+            )
+        data = np.uint32(data)
     elif np.ndim(data):
         raise TypeError(f"fold_in accepts a scalar, but was given an array of shape {np.shape(data)} != ().")
     data = asarray(data)

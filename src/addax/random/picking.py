@@ -10,15 +10,17 @@ import numpy as np
 from addax import lax
 from addax.core import dtypes
 from addax.core.avals import get_aval
-from addax.interpreters.values import reshape
+from addax.interpreters.values import convert, reshape
 from addax.numpy.base import canonical_axis, canonical_shape, check_array_like
 from addax.numpy.creation import asarray
 from addax.numpy.sorting import searchsorted
-from addax.random.base import bits_of, const
-from addax.random.keys import single_key, split
-from addax.random.samplers import gumbel_mode, randint, standard_gumbel, unit_uniform
+from addax.random.base import bits_of, const, split_key
+from addax.random.keys import single_key
+from addax.random.samplers import gumbel_mode, randint_below, standard_gumbel, unit_uniform
 
-_INT32 = np.dtype(np.int32)
+
+def _index_dtype():
+    return dtypes.default_int_dtype()
 
 
 def categorical(
@@ -52,7 +54,7 @@ def categorical(
         full = (*prefix, *shape[len(prefix) : len(prefix) + axis], logits.shape[axis], *shape[len(prefix) + axis :])
         noise = standard_gumbel(k, shape=full, dtype=logits.dtype, mode=mode)
         scores = lax.add(noise, lax.broadcast_in_dim(logits, full, tuple(range(len(prefix), len(full)))))
-        return lax.argmax(scores, axis + len(prefix), np.int32)
+        return lax.argmax(scores, axis + len(prefix), _index_dtype())
     count = math.prod(prefix)
     if count > logits.shape[axis]:
         raise ValueError(
@@ -84,17 +86,20 @@ def permutation(key, x, axis: int = 0, independent: bool = False, *, out_shardin
     >>> sorted(jr.permutation(jr.key(0), 5).tolist())
     [0, 1, 2, 3, 4]
     """
-    k = single_key("permutation", key)
+    return _permutation(single_key("permutation", key), x, axis, independent)
+
+
+def _permutation(k, x, axis: int = 0, independent: bool = False) -> Any:
     check_array_like("permutation", x)
     if np.ndim(x) == 0:
         if not dtypes.issubdtype(get_aval(x).dtype, np.integer):
             raise TypeError("x must be an integer or at least 1-dimensional")
-        return _shuffle(k, lax.iota(_INT32, int(x)), 0)
+        return _shuffle(k, lax.iota(_index_dtype(), int(x)), 0)
     x = asarray(x)
     axis = canonical_axis(axis, x.ndim)
     if independent or x.ndim == 1:
         return _shuffle(k, x, axis)
-    order = _shuffle(k, lax.iota(_INT32, x.shape[axis]), 0)
+    order = _shuffle(k, lax.iota(_index_dtype(), x.shape[axis]), 0)
     return _take(x, order, axis)
 
 
@@ -106,7 +111,7 @@ def _shuffle(k, x, axis: int) -> Any:
     """Sort by random keys, so often that ties between 32-bit keys do not matter: 3 log n / log 2^32 times."""
     rounds = math.ceil(3 * math.log(max(x.size, 1)) / math.log(2**32 - 1))
     for _ in range(rounds):
-        k, sub = split(k)
+        k, sub = split_key(k)
         _, x = lax.sort((bits_of(sub, 32, x.shape), x), dimension=axis, num_keys=1)
     return x
 
@@ -134,7 +139,7 @@ def choice(key, a, shape=(), replace: bool = True, p: Any = None, axis: int = 0,
     count = math.prod(shape)
     if not count:
         rest = () if arr is None else arr.shape[:axis] + arr.shape[axis + 1 :]
-        return lax.full((*rest[:axis], *shape, *rest[axis:]), 0, _INT32 if arr is None else arr.dtype)
+        return lax.full((*rest[:axis], *shape, *rest[axis:]), 0, _index_dtype() if arr is None else arr.dtype)
     if n <= 0:
         raise ValueError("a must be greater than 0 unless no samples are taken")
     if not replace and count > n:
@@ -142,11 +147,11 @@ def choice(key, a, shape=(), replace: bool = True, p: Any = None, axis: int = 0,
     if p is not None:
         index = _weighted(k, asarray(p), n, shape, replace, gumbel_mode(mode))
     elif replace:
-        index = randint(k, shape, 0, n)
+        index = randint_below(k, n, shape)
     elif arr is None:
-        index = reshape(permutation(k, n)[:count], shape)
+        index = reshape(_permutation(k, n)[:count], shape)
     else:  # shuffle the elements themselves
-        shuffled = permutation(k, arr, axis)
+        shuffled = _permutation(k, arr, axis)
         kept = lax.slice_in_dim(shuffled, 0, count, axis=axis)
         return reshape(kept, (*arr.shape[:axis], *shape, *arr.shape[axis + 1 :]))
     return index if arr is None else _take(arr, index, axis)
@@ -163,6 +168,6 @@ def _weighted(k, p, n: int, shape, replace: bool, mode: str):
     if replace:  # invert the cumulative distribution
         total = lax.cumsum(p, 0)
         r = lax.mul(total[-1], lax.sub(const(1, p.dtype), unit_uniform(k, shape=shape, dtype=p.dtype)))
-        return searchsorted(total, r)
+        return convert(searchsorted(total, r), _index_dtype())
     scores = lax.add(standard_gumbel(k, shape=(n,), dtype=p.dtype, mode=mode), lax.log(p))
-    return reshape(lax.top_k(scores, math.prod(shape))[1], shape)
+    return convert(reshape(lax.top_k(scores, math.prod(shape))[1], shape), _index_dtype())

@@ -18,8 +18,8 @@ from addax.engines.eager import fused
 from addax.interpreters.values import broadcast_to, convert
 from addax.numpy.base import canonical_shape
 from addax.numpy.creation import asarray
-from addax.random.base import bits_of, const, float_dtype, inexact_dtype, param, result_shape
-from addax.random.keys import single_key, split
+from addax.random.base import bits_of, const, float_dtype, inexact_dtype, param, result_shape, split_key
+from addax.random.keys import single_key
 
 
 def uniform(key, shape=(), dtype=None, minval=0.0, maxval=1.0, *, out_sharding=None):
@@ -73,7 +73,7 @@ def normal(key, shape=(), dtype=None, *, out_sharding=None):
 @fused(static=("shape", "dtype"))
 def standard_normal(k, *, shape, dtype) -> Any:
     if dtypes.issubdtype(dtype, np.complexfloating):
-        kr, ki = split(k)
+        kr, ki = split_key(k)
         part = np.finfo(dtype).dtype
         root = const(math.sqrt(2), part)
         re, im = (lax.div(standard_normal(x, shape=shape, dtype=part), root) for x in (kr, ki))
@@ -270,7 +270,7 @@ def integers(k, minval, maxval, above=None, *, shape, dtype) -> Any:
     width = dtypes.iinfo(dtype).bits
     unsigned = np.dtype(f"uint{width}")
     low, high = param(minval, dtype, shape, "randint"), param(maxval, dtype, shape, "randint")
-    k1, k2 = split(k)
+    k1, k2 = split_key(k)
     upper, lower = bits_of(k1, width, shape), bits_of(k2, width, shape)
 
     # Two random words make one number of twice the width; its remainder by the span is nearly uniform.
@@ -284,3 +284,9 @@ def integers(k, minval, maxval, above=None, *, shape, dtype) -> Any:
     offset = lax.add(lax.mul(lax.rem(upper, span), multiplier), lax.rem(lower, span))
     offset = lax.rem(offset, span)
     return lax.add(low, convert(offset, dtype))
+
+
+def randint_below(k, n: int, shape) -> Any:
+    """Integers below a Python integer, of the default dtype."""
+    dtype = dtypes.default_int_dtype()
+    return integers(k, const(0, dtype), const(n, dtype), shape=shape, dtype=dtype)
