@@ -125,6 +125,11 @@ def test_donated_arguments_lend_their_memory():
     p = program(lambda x: x.sum(), X, donated=(0,))
     assert "{jax.buffer_donor = true}" in p.text
     compat.parse_module(p.text)
+    compiled = compile_program(addax.jit(lambda x: x + 1).trace(X).jaxpr, donated=(0,))
+    buffer = compiled._put(X)
+    (out,) = compiled([buffer])
+    assert buffer.is_deleted()
+    np.testing.assert_array_equal(np.asarray(out), X + 1)
 
 
 def test_attributes_of_arguments_and_results():

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import re
 from typing import Any
 
 from addax.core.config import (
@@ -25,8 +24,7 @@ from addax.engines.cpu.elf import Image
 from addax.engines.cpu.objects import DiskCache, disk as kernels
 from addax.engines.xla import compat
 from addax.engines.xla.compat import xla_client
-
-_LOCATIONS = re.compile(r"( loc\(#loc\d+\)$)|(^#loc\d+ = .*\n)", re.MULTILINE)
+from addax.engines.xla.inspect import without_locations
 
 
 @functools.cache
@@ -48,7 +46,7 @@ def key(text: str, options: Any, devices: Any) -> str:
     """The name of a program's entry."""
     device = devices[0]
     parts = (
-        _LOCATIONS.sub("", text), options.SerializeAsString(), compat.jaxlib_version, device.client.platform,
+        without_locations(text), options.SerializeAsString(), compat.jaxlib_version, device.client.platform,
         device.client.platform_version, device.device_kind, llvm.fingerprint(), os.environ.get("XLA_FLAGS", ""),
     )  # fmt: skip
     h = hashlib.blake2b(digest_size=20)

@@ -13,6 +13,7 @@ from addax.engines.xla import buffers, compat, disk
 from addax.engines.xla.buffers import Aval, Placement
 from addax.engines.xla.client import client as client_of
 from addax.engines.xla.compat import xla_client
+from addax.engines.xla.inspect import readable
 from addax.engines.xla.lower import Program, lower
 from addax.engines.xla.module import Target
 
@@ -74,7 +75,7 @@ class XlaExecutable:
     def as_text(self, stage: str = "hlo") -> str:
         """The program at a stage: "stablehlo" as sent to XLA, or "hlo" as XLA has optimised it."""
         if stage == "stablehlo":
-            return self.program.text
+            return readable(self.program.text)
         if stage == "hlo":
             with compat.without_jax():
                 return "\n\n".join(m.to_string() for m in self._loaded.hlo_modules())

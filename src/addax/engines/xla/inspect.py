@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 from addax.core.jaxpr import ClosedJaxpr
 from addax.engines.xla.lower import lower
 from addax.engines.xla.module import Target, indented
+
+_LOCATIONS = re.compile(r"( loc\(#loc\d+\)$)|(^#loc\d+ = .*\n)", re.MULTILINE)
+
+
+def without_locations(text: str) -> str:
+    """A module without the files and lines its operations come from."""
+    return _LOCATIONS.sub("", text)
+
+
+def readable(text: str) -> str:
+    """A module for people: blocks indented, no locations."""
+    return indented(without_locations(text))
 
 
 def text(closed: ClosedJaxpr, stage: str, platform: str = "cpu") -> str:
