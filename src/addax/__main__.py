@@ -1,7 +1,8 @@
-"""``python -m addax``"""
+"""``python -m addax``: the command line of `addax.launch`."""
 
 import sys
 
 from addax.launch import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
