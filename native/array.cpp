@@ -721,6 +721,19 @@ PyObject* array_external(PyObject*, PyObject* const* args, Py_ssize_t n) {
   return reinterpret_cast<PyObject*>(a);
 }
 
+// The elements of an array that nothing binds to its place are in another engine's buffer from now on.
+PyObject* array_migrate(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  if (check_args("array_migrate", n, 3) < 0) return nullptr;
+  if (!array_check(args[0])) return PyErr_Format(PyExc_TypeError, "array_migrate: expected an Array, got %R", Py_TYPE(args[0]));
+  ArrayObject* a = self_of(args[0]);
+  if (a->storage == nullptr) return array_raise_deleted(a), nullptr;
+  Storage* s = storage_foreign(nullptr, static_cast<size_t>(a->desc->nbytes), args[1], Owner::kExternal);
+  if (s == nullptr) return PyErr_NoMemory();
+  storage_decref(std::exchange(a->storage, s));
+  Py_XDECREF(std::exchange(a->device, Py_NewRef(args[2])));
+  Py_RETURN_NONE;
+}
+
 PyObject* set_external_fetch(PyObject*, PyObject* callable) {
   Py_XDECREF(std::exchange(g_external_fetch, Py_NewRef(callable)));
   Py_RETURN_NONE;
@@ -765,6 +778,8 @@ PyMethodDef functions[] = {
     {"array_external", fastcall(array_external), METH_FASTCALL,
      "array_external(buffer, aval, sharding, committed): an Array whose elements are in another engine's buffer, fetched when "
      "first read."},
+    {"array_migrate", fastcall(array_migrate), METH_FASTCALL,
+     "array_migrate(a, buffer, sharding): the elements of `a` are in another engine's buffer from now on."},
     {"set_external_fetch", set_external_fetch, METH_O,
      "set_external_fetch(f): how external arrays are read; f(buffer) returns an ndarray."},
     {"set_tracer_type", set_tracer_type, METH_O, "set_tracer_type(cls): the base class of tracers."},

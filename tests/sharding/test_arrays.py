@@ -253,3 +253,16 @@ def test_new_arrays_are_made_where_they_shall_be(mesh, devices):
         assert addax.jit(lambda make=make: make(device=there))().sharding is there
     with addax.set_mesh(mesh):
         assert jnp.zeros((8,), device=P("x")).sharding is there
+
+
+def test_arrays_that_are_bound_to_no_place_follow_the_programs_that_read_them(devices):
+    x = jnp.arange(8.0)
+    f = addax.jit(lambda x: x * 2)
+    with addax.default_device(devices[4]):
+        y = f(x)
+        assert y.device is devices[4] and x.device is devices[4] and not x.committed
+        assert jnp.sin(x).device is devices[4]
+    np.testing.assert_array_equal(x, np.arange(8.0))
+    np.testing.assert_array_equal(f(x), np.arange(8.0) * 2)  # on the embedded engine again
+    z = addax.device_put(np.ones(8, np.float32), devices[1])
+    assert (x + z).device is devices[1]

@@ -102,7 +102,10 @@ def buffer_at(x: Any, sharding: Sharding) -> Any:
                 [xla_client.ArrayCopySemantics.ALWAYS_COPY],
             )  # fmt: skip
             return moved
-    return put_host(host_value(x), sharding)
+    moved = put_host(host_value(x), sharding)
+    if buffer is None and not x._committed and isinstance(sharding, SingleDeviceSharding):
+        _native.array_migrate(x, moved, sharding)  # the next program will want it there too
+    return moved
 
 
 def _same_layout(a: Sharding, b: Sharding, ndim: int) -> bool:
