@@ -367,6 +367,28 @@ class TestCalls:
         f = addax.shard_map(part, mesh=mesh, in_specs=(P("x"), P()), out_specs=P())
         assert float(f(np.arange(8, dtype=np.float32), B)) == 5.0
 
+    def test_gradients_of_solves(self, mesh):
+        """Programs among the parameters of an equation are typed like its operands: nothing is summed twice."""
+
+        def part(v, w):
+            return jnp.linalg.solve(w, v.T).T
+
+        a = W[:4] + 4 * np.eye(4, dtype=np.float32)
+        f = addax.shard_map(part, mesh=mesh, in_specs=(P("x"), P()), out_specs=P("x"))
+        ours = addax.jit(addax.grad(lambda w: (f(X[:, :4], w) ** 2).sum()))(a)
+        np.testing.assert_allclose(ours, addax.grad(lambda w: (part(X[:, :4], w) ** 2).sum())(a), rtol=1e-4, atol=1e-5)
+
+    def test_large_captured_arrays(self, mesh):
+        """They are whole on every device, whatever the partitioner would like."""
+        table = np.sin(np.arange(64 * 64, dtype=np.float32)).reshape(64, 8, 8)
+
+        @addax.jit
+        def f(x):
+            y = addax.shard_map(lambda v: lax.psum(v * table[0, 0], "x"), mesh=mesh, in_specs=P("x"), out_specs=P())(x)
+            return (lax.with_sharding_constraint(x, NamedSharding(mesh, P("x"))) * table).sum(0) + y.sum()
+
+        np.testing.assert_allclose(f(X), (X * table).sum(0) + (X * table[0, 0]).sum(), rtol=1e-3, atol=1e-3)
+
     def test_explicit_meshes(self, devices):
         mesh = Mesh(np.array(devices).reshape(4, 2), ("x", "y"), (AxisType.Explicit,) * 2)
         f = addax.shard_map(lambda v: lax.psum(v, "x"), mesh=mesh, in_specs=P("x"), out_specs=P())

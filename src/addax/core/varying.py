@@ -16,9 +16,10 @@ The rule costs one attribute look-up per equation in processes that never use it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Primitive, registry
 from addax.core.trace import Tracer
 
@@ -34,6 +35,15 @@ def join(vmas: Sequence[frozenset]) -> frozenset:
     return INVARIANT.union(*vmas)
 
 
+_program_rule: Callable[..., Any] | None = None
+
+
+def set_program_rule(rule: Callable[..., Any]) -> None:
+    """The rule of primitives that contain programs and have none of their own. It needs tracing, which stands above."""
+    global _program_rule
+    _program_rule = rule
+
+
 def align(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> tuple[Sequence[Any], dict, Any]:
     """Make operands vary alike, under the current trace.
 
@@ -42,14 +52,17 @@ def align(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> 
       varies and the type rule has the last word.
     """
     vmas = [vma_of(x) for x in args]
-    if primitive.varying is None:
+    rule = primitive.varying
+    if rule is None and params and any(isinstance(p, ClosedJaxpr) for p in params.values()):
+        rule = _program_rule
+    if rule is None:
         union = join(vmas)
         if not union:
             return args, params, None
         wanted: Sequence[frozenset] = [union] * len(vmas)
         result: Any = union
     else:
-        found = primitive.varying(vmas, params)
+        found = rule(vmas, params)
         if found is None:
             return args, params, None
         wanted, params, result = found

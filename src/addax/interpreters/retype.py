@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from addax.core.builder import JaxprTrace, JaxprTracer
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.trace import swap_trace
-from addax.core.varying import INVARIANT, join, vary
+from addax.core.varying import INVARIANT, join, set_program_rule, vary
 
 Vmas = Sequence[frozenset]
 
@@ -69,6 +69,15 @@ def of_call(param: str):
     return rule
 
 
+def of_programs(operands, params):
+    """Everything varies alike, in all programs among the parameters as well."""
+    union = join(operands)
+    if not union:
+        return None
+    programs = {k: retyped(p, [union] * len(p.in_avals)) for k, p in params.items() if isinstance(p, ClosedJaxpr)}
+    return [union] * len(operands), {**params, **programs}, union
+
+
 def of_scan(operands, params):
     """The carry varies along all axes along which it does after a turn."""
     closed, n = params["jaxpr"], params["num_consts"]
@@ -115,3 +124,17 @@ def of_cond(operands, params):
     programs = [retyped(b, wanted) for b in branches]
     outs = [join([index, *each]) for each in zip(*(vmas(p.out_avals) for p in programs), strict=True)]
     return [index, *wanted], {**params, "branches": tuple(retyped(b, wanted, outs) for b in branches)}, outs
+
+
+_of_jaxpr = of_call("jaxpr")
+
+
+def _of_any(operands, params):
+    """Primitives without a rule of their own: one program applied to the operands, or several that share them."""
+    program = params.get("jaxpr")
+    if isinstance(program, ClosedJaxpr) and len(program.in_avals) == len(operands):
+        return _of_jaxpr(operands, params)
+    return of_programs(operands, params)
+
+
+set_program_rule(_of_any)

@@ -193,6 +193,13 @@ pmin.jvp = _extremum_jvp(pmin)
 # ---------------------------------------------------------------------------------------------------------------------
 # pvary: a value that is the same for all members, as one that may differ. See core/varying.py.
 
+
+def _pvary_transpose(ct, x, *, axes):
+    """In a program that was written again for operands that vary along more axes, some may vary already."""
+    new = tuple(a for a in axes if a not in x.aval.vma)
+    return psum.bind(ct, axes=new, axis_index_groups=None) if new else [ct]
+
+
 pvary = Primitive("pvary", cache_types=False)
 pvary.abstract_eval = lambda x, *, axes: x.update(vma=x.vma.union(axes))
 pvary.jvp = lambda primals, tangents, *, axes: (
@@ -201,7 +208,7 @@ pvary.jvp = lambda primals, tangents, *, axes: (
     if type(tangents[0]) is Zero
     else pvary.bind(*tangents, axes=axes),
 )
-pvary.transpose = lambda ct, x, *, axes: psum.bind(ct, axes=axes, axis_index_groups=None)
+pvary.transpose = _pvary_transpose
 pvary.batch = lambda axis, vals, dims, *, axes: (pvary.bind(*vals, axes=axes), dims[0])
 pvary.reference = lambda x, *, axes: x
 pvary.axis_rule = AxisRule(lambda axis, vals, dims, *, axes: (vals[0], dims[0]), "axes")

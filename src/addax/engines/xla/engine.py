@@ -44,6 +44,10 @@ class ShardedTarget(Target):
         )  # fmt: skip
         self.devices, self.meshes = tuple(devices), named
 
+    def captured_attribute(self, ndim: int) -> str | None:
+        mesh = next((m for m in self.meshes if isinstance(m, Mesh)), None)
+        return None if mesh is None else self._attribute(NamedSharding(mesh, _REPLICATED), ndim)
+
     def _attribute(self, sharding: Sharding | None, ndim: int) -> str | None:
         if not isinstance(sharding, NamedSharding):
             return None

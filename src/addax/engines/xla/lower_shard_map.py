@@ -31,7 +31,7 @@ def _shard_map(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
         )
     mesh, names, outer = p["mesh"], p["newly_manual_axes"], module.manual
     manual = ManualMesh(
-        target.mesh_name(mesh), mesh.shape_tuple, _numbers(mesh, target.devices),
+        target.mesh_name(mesh), mesh.shape_tuple, _numbers(mesh, target.meshes, target.devices),
         names if outer is None else names | outer.names,
     )  # fmt: skip
     body = p["jaxpr"]
@@ -85,10 +85,10 @@ def _layout(mesh_name: str, spec: PartitionSpec, ndim: int, free: bool) -> str:
     return f"<@{mesh_name}, [{', '.join(dims)}]>"
 
 
-def _numbers(mesh: Any, devices) -> np.ndarray:
+def _numbers(mesh: Any, meshes, devices) -> np.ndarray:
     """The number of the partition at each place of the mesh."""
-    if not isinstance(mesh, Mesh):
-        return np.arange(mesh.size).reshape(mesh.axis_sizes)
+    if not isinstance(mesh, Mesh):  # the arguments are over a mesh of these axes
+        mesh = next(m for m in meshes if isinstance(m, Mesh) and m.shape_tuple == mesh.shape_tuple)
     order = {d: i for i, d in enumerate(devices)}
     return np.array([order[d] for d in mesh.devices.flat]).reshape(mesh.axis_sizes)
 

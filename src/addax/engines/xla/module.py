@@ -52,6 +52,10 @@ class Target:
         self.devices: tuple[Any, ...] = ()
         self.meshes: dict[Any, str] = {}
 
+    def captured_attribute(self, ndim: int) -> str | None:
+        """The attribute of an array that the program captures."""
+        return None
+
     def mesh_name(self, mesh: Any) -> str:
         """The name in the module of a mesh, or of the one with its axes (inside of a `shard_map` the types differ)."""
         found = self.meshes.get(mesh)
@@ -242,7 +246,9 @@ class Module:
         for i, p in enumerate(args):
             attrs = [a for a in (target.argument_attributes and target.argument_attributes(i), aliases.get(i)) if a]
             params.append(f"{p.name}: {p.type}" + (f" {{{', '.join(attrs)}}}" if attrs else ""))
-        params += [f"{p.name}: {p.type}" for p in function.captures.values()]
+        for p in function.captures.values():  # whole on all devices, and the partitioner must not cut them
+            attr = target.captured_attribute(len(p.shape))
+            params.append(f"{p.name}: {p.type}" + (f" {{{attr}}}" if attr else ""))
         results = []
         for i, x in enumerate(outs):
             attr = target.result_attributes and target.result_attributes(i)
