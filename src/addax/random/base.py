@@ -8,7 +8,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
-from addax.interpreters.values import broadcast_to
+from addax.interpreters.values import SCALARS, broadcast_to
 from addax.numpy.base import canonical_shape, check_array_like
 from addax.numpy.creation import asarray
 from addax.ops import random_bits as _prims
@@ -79,8 +79,10 @@ def result_shape(name: str, shape, *params) -> tuple[int, ...]:
       TypeError: if a parameter is no array.
       ValueError: if the parameters do not broadcast to ``shape``.
     """
+    if all(type(p) in SCALARS for p in params):
+        return () if shape is None else canonical_shape(shape)
     check_array_like(name, *params)
-    shapes = [np.shape(p) if isinstance(p, np.ndarray) else get_aval(p).shape for p in params]
+    shapes = [get_aval(p).shape for p in params]
     try:
         common = np.broadcast_shapes(*shapes)
     except ValueError:

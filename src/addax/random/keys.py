@@ -210,9 +210,11 @@ def fold_in(key, data):
                 "Fold larger ones in as their parts: fold_in(fold_in(key, n >> 32), n & 0xFFFFFFFF)."
             )
         data = np.uint32(data)
-    elif np.ndim(data):
-        raise TypeError(f"fold_in accepts a scalar, but was given an array of shape {np.shape(data)} != ().")
+        out = _prims.random_fold_in.bind(typed, data)
+        return out if legacy is None else key_data(out)
     data = asarray(data)
+    if data.ndim:
+        raise TypeError(f"fold_in accepts a scalar, but was given an array of shape {data.shape} != ().")
     if not dtypes.issubdtype(data.dtype, np.integer):
         raise TypeError(f"fold_in takes an integer, got {data.dtype}")
     out = _prims.random_fold_in.bind(typed, data.astype(np.uint32))

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from addax import lax
+from addax import lax, numpy as jnp
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.engines.eager import fused
 from addax.interpreters.values import convert, reshape
 from addax.numpy.base import canonical_axis, canonical_shape, check_array_like
 from addax.numpy.creation import asarray
-from addax.numpy.sorting import searchsorted
 from addax.random.base import bits_of, const, split_key
 from addax.random.keys import single_key
 from addax.random.samplers import gumbel_mode, randint_below, standard_gumbel, unit_uniform
@@ -52,9 +52,7 @@ def categorical(
     mode = gumbel_mode(mode)
     if replace:
         full = (*prefix, *shape[len(prefix) : len(prefix) + axis], logits.shape[axis], *shape[len(prefix) + axis :])
-        noise = standard_gumbel(k, shape=full, dtype=logits.dtype, mode=mode)
-        scores = lax.add(noise, lax.broadcast_in_dim(logits, full, tuple(range(len(prefix), len(full)))))
-        return lax.argmax(scores, axis + len(prefix), _index_dtype())
+        return _largest(k, logits, axis=axis + len(prefix), full=full, mode=mode)
     count = math.prod(prefix)
     if count > logits.shape[axis]:
         raise ValueError(
@@ -65,6 +63,13 @@ def categorical(
     rank = picked.ndim
     picked = lax.transpose(picked, (rank - 1, *range(rank - 1)))
     return reshape(picked, (*prefix, *picked.shape[1:]))
+
+
+@fused(static=("axis", "full", "mode"))
+def _largest(k, logits, *, axis, full, mode) -> Any:
+    noise = standard_gumbel(k, shape=full, dtype=logits.dtype, mode=mode)
+    scores = lax.add(noise, lax.broadcast_in_dim(logits, full, tuple(range(len(full) - logits.ndim, len(full)))))
+    return lax.argmax(scores, axis, _index_dtype())
 
 
 def _ends_in(tail, batch) -> bool:
@@ -94,12 +99,12 @@ def _permutation(k, x, axis: int = 0, independent: bool = False) -> Any:
     if np.ndim(x) == 0:
         if not dtypes.issubdtype(get_aval(x).dtype, np.integer):
             raise TypeError("x must be an integer or at least 1-dimensional")
-        return _shuffle(k, lax.iota(_index_dtype(), int(x)), 0)
+        return _shuffled_range(k, size=int(x), dtype=_index_dtype())
     x = asarray(x)
     axis = canonical_axis(axis, x.ndim)
     if independent or x.ndim == 1:
-        return _shuffle(k, x, axis)
-    order = _shuffle(k, lax.iota(_index_dtype(), x.shape[axis]), 0)
+        return _shuffle(k, x, axis=axis)
+    order = _shuffled_range(k, size=x.shape[axis], dtype=_index_dtype())
     return _take(x, order, axis)
 
 
@@ -107,7 +112,13 @@ def _take(x, index, axis: int):
     return x[(slice(None),) * axis + (index,)]
 
 
-def _shuffle(k, x, axis: int) -> Any:
+@fused(static=("size", "dtype"))
+def _shuffled_range(k, *, size, dtype) -> Any:
+    return _shuffle(k, lax.iota(dtype, size), axis=0)
+
+
+@fused(static=("axis",))
+def _shuffle(k, x, *, axis) -> Any:
     """Sort by random keys, so often that ties between 32-bit keys do not matter: 3 log n / log 2^32 times."""
     rounds = math.ceil(3 * math.log(max(x.size, 1)) / math.log(2**32 - 1))
     for _ in range(rounds):
@@ -168,6 +179,6 @@ def _weighted(k, p, n: int, shape, replace: bool, mode: str):
     if replace:  # invert the cumulative distribution
         total = lax.cumsum(p, 0)
         r = lax.mul(total[-1], lax.sub(const(1, p.dtype), unit_uniform(k, shape=shape, dtype=p.dtype)))
-        return convert(searchsorted(total, r), _index_dtype())
+        return convert(jnp.searchsorted(total, r), _index_dtype())
     scores = lax.add(standard_gumbel(k, shape=(n,), dtype=p.dtype, mode=mode), lax.log(p))
     return convert(reshape(lax.top_k(scores, math.prod(shape))[1], shape), _index_dtype())

@@ -6,6 +6,7 @@ arguments; the function of arrays below it is one compiled program per shape and
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -238,16 +239,22 @@ def randint(key, shape, minval, maxval, dtype=None, *, out_sharding=None):
         raise TypeError(f"randint only accepts integer dtypes, got {dtypes.dtype_name(dtype)}")
     shape = result_shape("randint", shape, minval, maxval)
     for x in (minval, maxval):
-        if dtypes.issubdtype(get_aval(x).dtype, np.complexfloating):
+        if type(x) is not int and dtypes.issubdtype(get_aval(x).dtype, np.complexfloating):
             raise TypeError(f"randint requires real minval and maxval, got {get_aval(x).str_short(False)}")
     if dtype.itemsize >= 4:
-        info = dtypes.iinfo(dtype)
-        (low, _), (high, above) = _bound(minval, info.min, info.max, dtype), _bound(maxval, info.min, info.max, dtype)
+        least, largest = _range(dtype)
+        (low, _), (high, above) = _bound(minval, least, largest, dtype), _bound(maxval, least, largest, dtype)
         return integers(k, low, high, *(() if above is False else (above,)), shape=shape, dtype=dtype)
-    narrow, wide = dtypes.iinfo(dtype), np.dtype(np.int32)
-    low, _ = _bound(minval, narrow.min, narrow.max, wide)
-    high, _ = _bound(maxval, narrow.min, narrow.max + 1, wide)
+    (least, largest), wide = _range(dtype), np.dtype(np.int32)
+    low, _ = _bound(minval, least, largest, wide)
+    high, _ = _bound(maxval, least, largest + 1, wide)
     return convert(integers(k, low, high, shape=shape, dtype=wide), dtype)
+
+
+@functools.cache
+def _range(dtype) -> tuple[int, int]:
+    info = dtypes.iinfo(dtype)
+    return int(info.min), int(info.max)
 
 
 def _bound(x, least: int, largest: int, dtype) -> tuple[Any, Any]:
@@ -257,10 +264,10 @@ def _bound(x, least: int, largest: int, dtype) -> tuple[Any, Any]:
     own = get_aval(x).dtype
     if not dtypes.issubdtype(own, np.integer):
         x, own = convert(asarray(x), np.dtype(np.int32)), np.dtype(np.int32)
-    mine = dtypes.iinfo(own)
-    if least <= mine.min and mine.max <= largest:
+    low, high = _range(own)
+    if least <= low and high <= largest:
         return x, False
-    clipped = lax.clamp(const(max(least, mine.min), own), asarray(x), const(min(largest, mine.max), own))
+    clipped = lax.clamp(const(max(least, low), own), asarray(x), const(min(largest, high), own))
     return clipped, lax.gt(asarray(x), clipped)
 
 
