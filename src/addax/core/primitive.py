@@ -19,13 +19,13 @@ no_effects: frozenset = frozenset()
 
 
 class Refusal:
-    """A rule that is deliberately absent; calling it raises `NotImplementedError` with the reason."""
+    """A rule that is deliberately absent; calling it raises ``error`` with the reason."""
 
-    def __init__(self, reason: str):
-        self.reason = reason
+    def __init__(self, reason: str, error: type[Exception] = NotImplementedError):
+        self.reason, self.error = reason, error
 
     def __call__(self, *_, **__):
-        raise NotImplementedError(self.reason)
+        raise self.error(self.reason)
 
     def __repr__(self) -> str:
         return f"Refusal({self.reason!r})"

@@ -17,6 +17,7 @@ from addax.core.builder import trace_to_jaxpr
 from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.trace import Tracer
+from addax.core.tree_prefix import equality_errors
 from addax.interpreters.values import convert, expand_dims, move_axis, reshape
 from addax.ops.control_flow import cond_p, scan_p, while_p
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, describe_function, jax_array
@@ -141,9 +142,9 @@ def _branches(what, index, functions, operands, labels):
     traced = [_trace(f, ops_tree, avals) for f in functions]
     out_tree = traced[0][2]
     first = traced[-1] if what == "cond" else traced[0]
-    for (closed, _, t), label, f in zip(traced, labels, functions, strict=True):
-        if t != out_tree:
-            _different_trees(what, functions, labels, traced)
+    if any(t != out_tree for _, _, t in traced):
+        _different_trees(what, functions, labels, traced)
+    for (closed, _, _), label, f in zip(traced, labels, functions, strict=True):
         for i, (a, b) in enumerate(zip(closed.out_avals, first[0].out_avals, strict=True)):
             if (a.shape, a.dtype) != (b.shape, b.dtype):
                 path = tree.keystr(tree.flatten_with_path(out_tree.unflatten(range(out_tree.num_leaves)))[0][i][0])
@@ -177,14 +178,32 @@ def _pad_inputs(closed: ClosedJaxpr, before: int, own: int, after: int, const_av
 def _different_trees(what, functions, labels, traced):
     lines = [f"  {label} ({describe_function(f)}) returns {t}"
              for label, f, (_, _, t) in zip(labels, functions, traced, strict=True)]  # fmt: skip
+    first = traced[0][2]
+    other, label = next((t, label) for (_, _, t), label in zip(traced, labels, strict=True) if t != first)
     raise TypeError(
         f"{what} branch outputs must have the same pytree structure, but they differ:\n"
         + "\n".join(lines)
+        + _where_different(f"the result of {labels[0]}", first, f"that of {label}", other)
         + f"\nRevise {' and/or '.join(labels)} so that they have the same pytree structure."
     )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _where_different(one: str, tree1, two: str, tree2) -> str:
+    """Lines that say where two structures part, and which leaves only one of them has."""
+    values = [t.unflatten([0] * t.num_leaves) for t in (tree1, tree2)]
+    lines = []
+    for path, a, b, why in equality_errors(*values):
+        at = f"at {tree.keystr(path)} " if path else ""
+        lines.append(f"\n  * {at}{one} has {a}, {two} {b}: {why}")
+    paths = [[tree.keystr(path) for path, _ in tree.flatten_with_path(v)[0]] for v in values]
+    for name, mine, others in ((one, *paths), (two, *reversed(paths))):
+        alone = [p for p in mine if p and p not in others]
+        if alone:
+            lines.append(f"\n  * only {name} has {', '.join(alone[:5])}{', ...' if len(alone) > 5 else ''}")
+    return "".join(lines)
 
 
 def _promote_carry(what: str, fun, trace: Callable, leaves: list, in_tree):
@@ -199,10 +218,12 @@ def _promote_carry(what: str, fun, trace: Callable, leaves: list, in_tree):
         outs = traced[0].out_avals[: len(leaves)]
         out_tree = traced[-1]
         if out_tree != in_tree:
+            what, before, after = _as_called(what, fun, in_tree, out_tree)
             raise TypeError(
                 f"{what} function carry input and carry output must have the same pytree structure, but they differ: "
-                f"the input carry is {in_tree} but {describe_function(fun)} returns the carry {out_tree}. Revise the "
-                "function so that the carry keeps its structure."
+                f"the input carry is {before} but {describe_function(fun)} returns the carry {after}."
+                f"{_where_different('the input carry', before, 'the output carry', after)}\n"
+                "Revise the function so that the carry keeps its structure."
             )
         promote = [
             a.weak_type and not b.weak_type and a.shape == b.shape and a.dtype != b.dtype
@@ -214,18 +235,26 @@ def _promote_carry(what: str, fun, trace: Callable, leaves: list, in_tree):
         leaves = [convert(x, b.dtype, False) if p else x for x, b, p in zip(leaves, outs, promote, strict=True)]
     for i, (a, b) in enumerate(zip(avals, outs, strict=True)):
         if (a.shape, a.dtype) != (b.shape, b.dtype):
-            path = tree.keystr(tree.flatten_with_path(in_tree.unflatten(range(in_tree.num_leaves)))[0][i][0])
+            path = tree.flatten_with_path(in_tree.unflatten(range(in_tree.num_leaves)))[0][i][0]
+            called, *_ = _as_called(what, fun, in_tree, in_tree)
+            path = tree.keystr(path if called == what else path[1:])
             fix = (
                 f"convert it (astype({dtypes.dtype_name(a.dtype)})) or start from an array of dtype {dtypes.dtype_name(b.dtype)}"
                 if a.shape == b.shape else "start from an array of the shape that the loop keeps"
             )  # fmt: skip
             raise TypeError(
-                f"{what} function carry input and carry output must have equal types, but they differ: the input carry"
+                f"{called} function carry input and carry output must have equal types, but they differ: the input carry"
                 f"{path} has type {a.str_short(False)} but the corresponding output carry component of "
                 f"{describe_function(fun)} has type {b.str_short(False)}. Revise the function so that the types agree: "
                 f"{fix}."
             )
     return traced, leaves
+
+
+def _as_called(what: str, fun, *trees):
+    """The name of the loop that the user wrote and structures of its carry: a fori_loop carries its counter, too."""
+    at = getattr(fun, "fori_position", None)
+    return (what, *trees) if at is None else ("fori_loop body", *(t.children()[at] for t in trees))
 
 
 def while_loop(cond_fun: Callable, body_fun: Callable, init_val):
@@ -293,14 +322,26 @@ def fori_loop(lower, upper, body_fun: Callable, init_val, *, unroll: int | bool 
             i, x = carry
             return (i + 1, body_fun(i, x)), None
 
+        _stands_for(scan_body, body_fun, 1)
+
         start = np.asarray(low, dtype)[()] if not isinstance(lower, int) else low
         (_, result), _ = scan(scan_body, (start, init_val), None, length=max(high - low, 0), unroll=unroll or 1)
         return result
     lower, upper = convert(jax_array(lower), dtype), convert(jax_array(upper), dtype)
-    _, _, result = while_loop(
-        lambda c: c[0] < c[1], lambda c: (c[0] + 1, c[1], body_fun(c[0], c[2])), (lower, upper, init_val)
-    )
+
+    def while_body(carry):
+        i, end, x = carry
+        return i + 1, end, body_fun(i, x)
+
+    _stands_for(while_body, body_fun, 2)
+    _, _, result = while_loop(lambda c: c[0] < c[1], while_body, (lower, upper, init_val))
     return result
+
+
+def _stands_for(loop_body, body_fun, position: int) -> None:
+    """Errors in a loop that a fori_loop became speak of the function the user wrote, and its carry at ``position``."""
+    loop_body.__wrapped__, loop_body.__name__ = body_fun, getattr(body_fun, "__name__", "body_fun")
+    loop_body.fori_position = position
 
 
 def _static_int(x) -> int | None:
@@ -365,7 +406,9 @@ def scan(
     elif not lengths:
         raise ValueError("scan got no values to scan over and `length` not provided.")
     elif len(lengths) > 1:
-        raise ValueError(f"scan got values with different leading axis sizes: {', '.join(map(str, sorted(lengths)))}.")
+        raise ValueError(
+            f"scan got values with different leading axis sizes: {', '.join(str(n) for n in sorted(lengths))}."
+        )
     else:
         length = lengths.pop()
     if current_context().disable_jit:

@@ -342,7 +342,8 @@ def canonical_shape(shape) -> tuple[int, ...]:
     Raises:
       TypeError: for traced or non-integer sizes, which a compiled program cannot have.
     """
-    items: Sequence = (shape,) if np.ndim(shape) == 0 and not isinstance(shape, (tuple, list)) else tuple(shape)
+    scalar = not isinstance(shape, (tuple, list)) and (shape.ndim if isinstance(shape, Tracer) else np.ndim(shape)) == 0
+    items: Sequence = (shape,) if scalar else tuple(shape)
     out = []
     for d in items:
         if isinstance(d, Tracer):

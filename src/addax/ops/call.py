@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.notation import Notation
 from addax.core.primitive import Primitive
@@ -47,7 +49,7 @@ def _partial_eval(split: SplitTrace, args, unknown, *, jaxpr, name, **params):
     )
     residuals = cut.gather(known_args, known_outs)
     later_args = [*residuals, *(x for x, u in zip(args, unknown, strict=True) if u)]
-    later_outs = []
+    later_outs: Any = []
     if cut.unknown.jaxpr.outvars or cut.unknown.effects:
         later_outs = split.write_later(jit_p, later_args, dict(params, jaxpr=cut.unknown, name=name))
     known, later = iter(known_outs), iter(later_outs)

@@ -106,7 +106,7 @@ def grad(
     return grad_f
 
 
-def vjp(fun: Callable, *primals, has_aux: bool = False, reduce_axes=()):
+def vjp(fun: Callable, *primals, has_aux: bool = False, reduce_axes=()) -> Any:
     """``(fun(*primals), vjp_fun)``: ``vjp_fun(ct)`` gives the tuple of cotangents of the primals, ``ct @ J``.
 
     >>> import addax, addax.numpy as jnp
@@ -181,7 +181,7 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
     return (out, tangent, flat.aux) if has_aux else (out, tangent)
 
 
-def linearize(fun: Callable, *primals, has_aux: bool = False):
+def linearize(fun: Callable, *primals, has_aux: bool = False) -> Any:
     """``(fun(*primals), f_jvp)``: the linear map ``tangents -> J @ tangents`` at this point, to be applied many times.
 
     >>> import addax
@@ -200,10 +200,13 @@ def linearize(fun: Callable, *primals, has_aux: bool = False):
     def f_jvp(*tangents):
         t_leaves, t_tree = tree.flatten((tangents, {}))
         if t_tree != in_tree:
-            raise TypeError(f"linearized function called with tree structure {t_tree}, expected {in_tree}")
+            raise TypeError(
+                f"linearized function called with arguments of structure {tree.structure(tangents)}, expected that of the "
+                f"primals, {tree.structure(primals)}."
+            )
         live = [
-            t for t, a in zip(map(check_tangent, t_leaves, avals), avals, strict=True)
-            if a.to_tangent().dtype != dtypes.float0
+            checked for t, a in zip(t_leaves, avals, strict=True)
+            if type(checked := check_tangent(t, a, linearized=True)) is not Zero
         ]  # fmt: skip
         outs = iter(eval_jaxpr(lin.jaxpr, lin.consts, *[instantiate(t) for t in live]))
         flat_out = [zeros(a.to_tangent()) if z else next(outs) for a, z in zip(out_avals, lin.out_zero, strict=True)]
@@ -349,7 +352,7 @@ def normalise_argnums(fun, argnums, args) -> int | tuple[int, ...]:
         raise TypeError(f"argnums must be an int or a sequence of ints, got {argnums!r}")
     for i in nums:
         if not -len(args) <= i < len(args):
-            raise ValueError(
+            raise TypeError(
                 f"differentiating {describe_function(fun)} with respect to argnums={argnums} requires at least "
                 f"{(i if i >= 0 else -i - 1) + 1} positional arguments to be passed by the caller, but got only "
                 f"{len(args)} positional arguments. Arguments passed by keyword cannot be differentiated by number."
@@ -368,8 +371,9 @@ def check_input(x, holomorphic: bool, allow_int: bool, name: str) -> None:
         if not allow_int:
             raise TypeError(
                 f"{name} requires real- or complex-valued inputs (input dtype that is a sub-dtype of np.inexact), but "
-                f"got {dtypes.dtype_name(dtype)}. If you want to use Boolean- or integer-valued inputs, use vjp or set "
-                "allow_int to True; a Python int becomes differentiable when written as a float (2.0 instead of 2)."
+                f"got {dtypes.dtype_name(dtype)}. If you want to use Boolean- or integer-valued inputs, use vjp"
+                f"{'' if name == 'jacfwd' else ' or set allow_int to True'}; a Python int becomes differentiable when "
+                "written as a float (2.0 instead of 2)."
             )
     elif not holomorphic and name == "jacfwd" and dtypes.issubdtype(dtype, np.complexfloating):
         raise TypeError(
@@ -432,9 +436,20 @@ def check_cotangent(ct, aval):
     return ct
 
 
-def check_tangent(t, primal_aval) -> Any:
+def check_tangent(t, primal_aval, linearized: bool = False) -> Any:
+    """A tangent of the right type for an argument of type ``primal_aval``.
+
+    Raises:
+      TypeError, ValueError: if dtypes or shapes differ; always ValueError for an argument of a linearized function.
+    """
     aval = primal_aval.to_tangent()
     got = get_aval(t) if not (isinstance(t, np.ndarray) and t.dtype == dtypes.float0) else aval
+    if linearized and (got.shape, got.dtype) != (aval.shape, aval.dtype):
+        raise ValueError(
+            "linearized function called on tangent values inconsistent with the original primal values: got a tangent of "
+            f"type {got.str_short(False)} for a primal of type {primal_aval.str_short(False)}, expected "
+            f"{aval.str_short(False)}."
+        )
     if aval.dtype == dtypes.float0:
         if got.dtype != dtypes.float0:
             raise TypeError(

@@ -145,6 +145,7 @@ while_p.jvp = _jvp
 while_p.partial_eval = _partial_eval
 while_p.transpose = Refusal(
     "Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop with dynamic start/stop values. "
-    "Try using lax.scan, or using fori_loop with static start/stop."
+    "Try using lax.scan, or using fori_loop with static start/stop.",
+    ValueError,
 )
 while_p.batch = _batch
