@@ -128,6 +128,13 @@ def test_a_collective_names_the_axis(devices):
         addax.pmap(lambda x: addax.lax.psum(x, "b"), axis_name="i", devices=devices)(X)
 
 
+def test_a_jitted_function_under_axes_of_two_sizes():
+    """What it is traced for depends on the named axes around it."""
+    f = addax.jit(lambda x: x * addax.lax.axis_size("i"))
+    sizes = [addax.vmap(f, axis_name="i")(np.ones(n)).tolist() for n in (2, 3)]
+    assert sizes == [[2.0, 2.0], [3.0, 3.0, 3.0]]
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("call", "message"),

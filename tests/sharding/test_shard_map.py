@@ -389,6 +389,21 @@ class TestCalls:
 
         np.testing.assert_allclose(f(X), (X * table).sum(0) + (X * table[0, 0]).sum(), rtol=1e-3, atol=1e-3)
 
+    def test_arguments_are_sent_in_parts(self, mesh):
+        """To each device what its shard_map reads, not the whole."""
+        f = addax.shard_map(lambda v, w: v @ w, mesh=mesh, in_specs=(P("x"), P(None, "y")), out_specs=P("x", "y"))
+
+        def whole(x, w):
+            return addax.jit(f)(x, w) + x.sum()
+
+        text = addax.jit(f).lower(X, W).as_text("stablehlo")
+        assert text.count('sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>') == 1
+        assert text.count('sdy.sharding = #sdy.sharding<@mesh, [{}, {"y"}]>') == 1
+        text = addax.jit(whole).lower(X, W).as_text("stablehlo")
+        assert "%arg0: tensor<8x8xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>}" in text
+        np.testing.assert_allclose(addax.jit(f)(X, W), X @ W, atol=1e-5)
+        np.testing.assert_allclose(addax.jit(whole)(X, W), X @ W + X.sum(), atol=1e-5)
+
     def test_explicit_meshes(self, devices):
         mesh = Mesh(np.array(devices).reshape(4, 2), ("x", "y"), (AxisType.Explicit,) * 2)
         f = addax.shard_map(lambda v: lax.psum(v, "x"), mesh=mesh, in_specs=P("x"), out_specs=P())

@@ -13,7 +13,7 @@ from typing import Any
 
 from addax._native import array_external
 from addax.core.execution import CompileOptions, meshes_in
-from addax.core.jaxpr import ClosedJaxpr
+from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from addax.core.mesh import Mesh
 from addax.core.primitive import Primitive
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
@@ -37,8 +37,9 @@ class ShardedTarget(Target):
     def __init__(self, platform: str, devices: Sequence[Any], meshes: Sequence[Any], inputs, outputs, ranks):
         named = {m.abstract_mesh if not isinstance(m, Mesh) else m: f"mesh{i or ''}" for i, m in enumerate(meshes)}
         axes = meshes[0].shape_tuple if meshes else ()
+        lines = [*(mesh_text(n, m, devices) for m, n in named.items()), "sdy.mesh @first_device = <[], device_ids=[0]>"]
         super().__init__(
-            platform, axes, len(devices), "\n".join([*(mesh_text(n, m, devices) for m, n in named.items()), "sdy.mesh @first_device = <[], device_ids=[0]>"]),
+            platform, axes, len(devices), "\n".join(lines),
             lambda i: self._attribute(inputs[i], ranks[0][i]) if i < len(inputs) else None,
             lambda i: self._attribute(outputs[i], ranks[1][i]),
         )  # fmt: skip
@@ -76,7 +77,8 @@ class XlaCompiled:
         if len(devices) > 1:
             default = NamedSharding(meshes[0], _REPLICATED)
         given = options.in_shardings or (None,) * len(closed.in_avals)
-        self.in_shardings = [default if s is None else s for s in given]
+        cut = cut_by_shard_map(closed) if len(devices) > 1 and None in given else {}
+        self.in_shardings = [cut.get(i, default) if s is None else s for i, s in enumerate(given)]
         wanted = options.out_shardings or (None,) * len(closed.out_avals)
         for s, a in zip((*self.in_shardings, *wanted), (*closed.in_avals, *closed.out_avals), strict=True):
             if s is not None:
@@ -229,6 +231,29 @@ def plan_devices(closed: ClosedJaxpr, options: CompileOptions, device: Any = Non
                 f"{m!r} has other devices, {ids(m.devices.flat)}, than the arguments of the program, {ids(devices)}"
             )
     return devices, concrete
+
+
+def cut_by_shard_map(closed: ClosedJaxpr) -> dict[int, NamedSharding]:
+    """Of arguments that only one `shard_map` reads, the parts it wants: sent to their devices, and the rest nowhere."""
+    wanted: dict[int, set] = {}
+    stack: list[tuple[Jaxpr, dict[Any, int]]] = [(closed.jaxpr, {v: i for i, v in enumerate(closed.jaxpr.invars)})]
+    while stack:
+        jaxpr, number = stack.pop()
+        for eqn in jaxpr.eqns:
+            read = [(k, number[v]) for k, v in enumerate(eqn.invars) if type(v) is Var and v in number]
+            name, mesh = eqn.primitive.name, eqn.params.get("mesh")
+            if name == "jit":
+                inner = eqn.params["jaxpr"].jaxpr
+                stack.append((inner, {inner.invars[k]: i for k, i in read}))
+                continue
+            for k, i in read:
+                whole = name != "shard_map" or not isinstance(mesh, Mesh)
+                wanted.setdefault(i, set()).add(None if whole else NamedSharding(mesh, eqn.params["in_specs"][k]))
+        for v in jaxpr.outvars:
+            if type(v) is Var and v in number:
+                wanted.setdefault(number[v], set()).add(None)
+    single = {i: next(iter(found)) for i, found in wanted.items() if len(found) == 1}
+    return {i: s for i, s in single.items() if s is not None}
 
 
 def ids(devices) -> list[int]:
