@@ -366,6 +366,13 @@ def test_rtol_of_matrix_rank_is_relative():
     assert anp.linalg.matrix_rank(x, tol=0.5).item() == np.linalg.matrix_rank(x, tol=0.5) == 2
 
 
+@pytest.mark.parametrize("batch", [3, 100])
+def test_permutations_of_pivots(batch):
+    pivots = np.array([[0, 3, 3, 3], [2, 1, 3, 3], [3, 3, 3, 3]], np.int32)[np.arange(batch) % 3]
+    want = jax.lax.linalg.lu_pivots_to_permutation(pivots, 5)
+    np.testing.assert_array_equal(addax.lax.linalg.lu_pivots_to_permutation(pivots, 5), want)
+
+
 def test_float64():
     with addax.enable_x64(True):
         a = matrices(3, 3, dtype="float64")

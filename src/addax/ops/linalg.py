@@ -7,6 +7,8 @@ Derivatives follow the matrix calculus of Giles, "Collected matrix derivative re
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from addax.core import dtypes
@@ -265,15 +267,30 @@ def _lu_jvp(primals, tangents):
     return [lu_, pivots, permutation], [tangent, Zero.of(pivots), Zero.of(permutation)]
 
 
+FEW = 64  # permutations that are made one by one, in lists, which is quicker than NumPy on columns so short
+
+
 def permutation_of(pivots: np.ndarray, size: int) -> np.ndarray:
     """The permutation that swapping row i with row pivots[i], for i = 0, 1, ..., makes of 0..size-1."""
-    out = np.broadcast_to(np.arange(size, dtype=np.int32), (*pivots.shape[:-1], size)).copy()
-    for i in range(pivots.shape[-1]):
-        j = pivots[..., i : i + 1].astype(np.intp)
-        here, there = np.array(out[..., i : i + 1]), np.take_along_axis(out, j, -1)
-        out[..., i : i + 1] = there
-        np.put_along_axis(out, j, here, -1)
-    return out
+    k = pivots.shape[-1]
+    flat = pivots.reshape(math.prod(pivots.shape[:-1]), k)
+    if len(flat) < FEW:
+        rows = []
+        for swaps in flat.tolist():
+            row = list(range(size))
+            for i, j in enumerate(swaps):
+                row[i], row[j] = row[j], row[i]
+            rows.append(row)
+        out = np.array(rows, np.int32)
+    else:
+        out = np.tile(np.arange(size, dtype=np.int32), (len(flat), 1))
+        which = np.arange(len(flat))
+        for i in range(k):
+            j = flat[:, i]
+            here, there = out[:, i].copy(), out[which, j]
+            out[which, j] = here
+            out[:, i] = there
+    return out.reshape(*pivots.shape[:-1], size)
 
 
 def _lu_reference(a):

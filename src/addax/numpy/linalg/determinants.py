@@ -18,6 +18,7 @@ from addax.numpy.taking import take_along_axis
 from addax.numpy.transcendental import log
 from addax.numpy.ufuncs import sign
 from addax.transforms.custom import custom_jvp
+from addax.transforms.jit import jit
 
 
 class SlogdetResult(NamedTuple):
@@ -47,7 +48,7 @@ def det(a):
         return x * q * w + y * r * u + z * p * v - z * q * u - x * r * v - y * p * w
     if n < 2:
         return prod(diagonal(a, 0, -2, -1), axis=-1)
-    return _det(a)
+    return _eager_det(a)
 
 
 @custom_jvp
@@ -105,9 +106,9 @@ def slogdet(a, *, method: str | None = None):
     """
     a = square("slogdet", inexact_one("slogdet", a))
     if method in (None, "lu"):
-        return SlogdetResult(*_slogdet(a))
+        return SlogdetResult(*_eager_slogdet(a))
     if method == "qr":
-        return SlogdetResult(*_slogdet_qr(a))
+        return SlogdetResult(*_eager_slogdet_qr(a))
     raise ValueError(f"Unknown slogdet method {method!r}. Supported methods are 'lu' (`None`), and 'qr'.")
 
 
@@ -147,6 +148,7 @@ def _slogdet_qr(a):
     return _log_product(diagonal(factors, 0, -2, -1), prod(sign(turns), axis=-1))
 
 
+_eager_det, _eager_slogdet, _eager_slogdet_qr = map(jit, (_det, _slogdet, _slogdet_qr))  # one dispatch each
 _slogdet.defjvp(_logarithmic_jvp(_slogdet))
 _slogdet_qr.defjvp(_logarithmic_jvp(_slogdet_qr))
 

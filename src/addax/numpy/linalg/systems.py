@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,8 @@ def pinv(a, rtol=None, hermitian: bool = False, *, rcond=None):
     return _pinv(a, convert(asarray(rtol), dtypes.finfo(a.dtype).dtype), bool(hermitian))
 
 
-def _pinv(a, rtol, hermitian):
+@partial(jit, static_argnums=2)
+def _pinv(a, rtol, hermitian: bool):
     @custom_jvp
     def pseudo_inverse(a, rtol):
         m, n = a.shape[-2:]
