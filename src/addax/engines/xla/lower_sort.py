@@ -56,30 +56,26 @@ def _sort(b: Block, eqn: Eqn, *xs: Value) -> list[Value]:
     return sort_by(b, xs, d, less)
 
 
-def largest(b: Block, x: Value, k: int, d: int) -> list[Value]:
+def largest(b: Block, x: Value, k: int, axis: int) -> list[Value]:
     """The k largest along a dimension in total order, and where they stand."""
-    shape = (*x.shape[:d], k, *x.shape[d + 1 :])
+    shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
     if 0 in shape:
         return [b.full(0, shape, x.dtype), b.full(0, shape, INT32)]
-    positions = b.iota(INT32, x.shape, d)
-    outs = sort_by(b, [x, positions], d, lambda c, p: c.compare("GT", p[0], p[1], total_order=is_float(p[0])))
-    return [b.take(y, d, 0, k) for y in outs]
+    if x.dtype == BOOL:  # which chlo.top_k does not take
+        outs = sort_by(b, [x, b.iota(INT32, x.shape, axis)], axis, lambda c, p: c.compare("GT", p[0], p[1]))
+        return [b.take(y, axis, 0, k) for y in outs]
+    order = [*(d for d in range(len(x.shape)) if d != axis), axis]
+    x = b.transpose(x, order)
+    values, index = b.like((*x.shape[:-1], k), x.dtype), b.like((*x.shape[:-1], k), INT32)
+    types = f"{x.type} -> ({values.type}, {index.type})"
+    outs = b.emit_many(f"chlo.top_k({x.name}, k = {k}) : {types}", [values, index])
+    back = [int(i) for i in np.argsort(order)]
+    return [b.transpose(y, back) for y in outs]
 
 
 @rule("top_k")
 def _top_k(b: Block, eqn: Eqn, x: Value) -> list[Value]:
-    k, axis = int(eqn.params["k"]), eqn.params["axis"]
-    last = len(x.shape) - 1
-    usable = x.dtype != BOOL and 0 not in x.shape and k
-    if not usable:
-        return largest(b, x, k, axis)
-    order = [*(d for d in range(last + 1) if d != axis), axis]
-    x = b.transpose(x, order)
-    shape = (*x.shape[:-1], k)
-    values, index = b.like(shape, x.dtype), b.like(shape, INT32)
-    outs = b.emit_many(f"chlo.top_k({x.name}, k = {k}) : {x.type} -> ({values.type}, {index.type})", [values, index])
-    back = [int(i) for i in np.argsort(order)]
-    return [b.transpose(y, back) for y in outs]
+    return largest(b, x, int(eqn.params["k"]), eqn.params["axis"])
 
 
 @rule("approx_top_k")
