@@ -11,13 +11,13 @@ from addax.core import tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.axis_env import manual_axes, scope_key
 from addax.core.context import current_context
-from addax.core.jaxpr import ClosedJaxpr
+from addax.core.jaxpr import ClosedJaxpr, Eqn, Var
 from addax.core.mesh import AbstractMesh, Mesh, current_mesh, use_abstract_mesh
 from addax.core.sharding import NamedSharding, PartitionSpec
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.core.tree_prefix import broadcast_prefix, raise_mismatch
 from addax.core.varying import INVARIANT
-from addax.interpreters.retype import retyped, vmas
+from addax.ops.collective import pvary
 from addax.ops.shard_map import bind_body, cuts, inside, local_aval
 from addax.transforms.flat import LazyDebugInfo, argument_paths, check_leaves, describe_function, function_name
 from addax.transforms.jit import jit, trace_to_closed
@@ -171,8 +171,16 @@ class ShardMapped:
         """Results vary along all axes that their specs name, whether they must or not."""
         if not self.check_vma:
             return closed
-        wanted = [v.union(s.axes()) for v, s in zip(vmas(closed.out_avals), out_specs, strict=True)]
-        return retyped(closed, vmas(closed.in_avals), wanted)
+        jaxpr = closed.jaxpr
+        outvars, eqns = [], list(jaxpr.eqns)
+        for x, spec in zip(jaxpr.outvars, out_specs, strict=True):
+            missing = frozenset(spec.axes()) - x.aval.vma
+            if missing:
+                varying = Var(x.aval.update(vma=x.aval.vma | missing))
+                eqns.append(Eqn(pvary, [x], [varying], {"axes": tuple(sorted(missing, key=str))}))
+                x = varying
+            outvars.append(x)
+        return ClosedJaxpr(jaxpr.replace(outvars=outvars, eqns=eqns), closed.consts)
 
     def _check_results(self, closed, out_specs, out_tree, mesh, names, name: str) -> None:
         for i, (a, spec) in enumerate(zip(closed.out_avals, out_specs, strict=True)):
