@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 from oracle import Weak, batched, check, sample
@@ -172,3 +173,19 @@ def test_conversions(check):
         check("astype", x, "float32", copy=True)
         check("copy", x)
     check("copy", X, "F")
+
+
+def test_64_bit_types():
+    """The dtypes of results that do not follow from those of the arguments."""
+    points = np.stack([X, Y], 1)
+    both = np.asarray([1, 2], np.float32)
+    with addax.enable_x64(True), jax.enable_x64(True):
+        check("histogramdd", points, 2, density=True)
+        check("bincount", ints(0, 2, 2), length=3)
+        check("logspace", 0, 2, 2, base=both)
+        check("tri", 2)
+        check("argpartition", ints(3, 1, 2), 1)
+        check("nonzero", ints(0, 1), size=1)
+        check("searchsorted", ints(1, 2), ints(1))
+        check("indices", (2, 2))
+        check("unique", ints(3, 1, 3), return_index=True, return_inverse=True, return_counts=True)

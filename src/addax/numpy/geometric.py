@@ -32,7 +32,7 @@ def logspace(start, stop, num: int = 50, endpoint: bool = True, base=10.0, dtype
     """
     num = _count("logspace", num)
     check_array_like("logspace", start, stop, base)
-    start, stop, base = (as_array(x) for x in promote_inexact(*(as_operand(x) for x in (start, stop, base))))
+    start, stop = (as_array(x) for x in promote_inexact(as_operand(start), as_operand(stop)))
     working = start.dtype
     out_dtype = working if dtype is None else dtypes.canonicalize_user_dtype(dtype, "logspace")
     exponents = linspace(start, stop, num, endpoint, dtype=working, axis=axis)

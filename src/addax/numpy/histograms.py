@@ -237,7 +237,6 @@ def _histogram(name: str, columns: list, bins, span, weights, density) -> tuple[
     counts = reshape(bincount(at, weights, length=math.prod(shape)), shape)
     counts = counts[(slice(1, -1),) * d]
     if density:
-        counts = asarray(counts, dtypes.to_inexact_dtype(counts.dtype))
         total = counts.sum()
         for k, e in enumerate(edges):
             counts = counts / diff(e).reshape([-1 if j == k else 1 for j in np.arange(d)])

@@ -91,11 +91,11 @@ def partition(a, kth: int, axis: int = -1):
 
 
 def argpartition(a, kth: int, axis: int = -1):
-    """The positions of the elements of `partition`."""
+    """The positions of the elements of `partition`, int32."""
     check_array_like("argpartition", a)
     a = asarray(a)
     canonical_axis(kth, a.shape[canonical_axis(axis, a.ndim)], "kth")
-    return argsort(a, axis)
+    return argsort(a, axis, dtype=np.int32)
 
 
 def sort_complex(a):

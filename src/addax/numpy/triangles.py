@@ -16,8 +16,8 @@ from addax.numpy.taking import nonzero
 
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype=None):
-    """Ones at and below the ``k``-th diagonal of an N x M array of zeros."""
-    dtype = dtypes.default_float_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "tri")
+    """Ones at and below the ``k``-th diagonal of an N x M array of zeros, by default float32 (also with 64-bit types)."""
+    dtype = np.dtype(np.float32) if dtype is None else dtypes.canonicalize_user_dtype(dtype, "tri")
     return from_numpy(np.tri(N, M, k).astype(dtype))
 
 
