@@ -58,7 +58,8 @@ def shard_map(
       f: the function of one device. Without it, ``shard_map(mesh=..., ...)`` is a decorator.
       in_specs, out_specs: `PartitionSpec`s, or pytrees of them that are prefixes of the positional arguments and of the
         result; None is ``P()``. By default ``in_specs`` are where the arguments are.
-      mesh: by default the mesh in scope (`addax.set_mesh`), or that of the `shard_map` around this one.
+      mesh: by default the mesh in scope (`addax.set_mesh`), or that of the `shard_map` around this one. An `AbstractMesh`
+        stands for the mesh that the arguments are on; if they are on none, one device does the work of all.
       axis_names: the axes that ``f`` handles itself; those left out are the partitioner's, as outside. By default all.
       check_vma: check that results are the same along the axes that their specs do not name, and differentiate knowing
         which values are. Turn it off for code that knows better: the gradients *inside* ``f`` of values that devices
