@@ -334,21 +334,28 @@ PROPERTIES: dict[str, Callable] = {
 
 def _item(self, *args):
     """One element as a Python number: the only one, or that at a position."""
+    value = _numbers(self, "item")
     if args:
-        return self._value.item(*(operator.index(a) for a in (args[0] if isinstance(args[0], tuple) else args)))
+        return value.item(*(operator.index(a) for a in (args[0] if isinstance(args[0], tuple) else args)))
     if self.size != 1:
         raise ValueError("can only convert an array of size 1 to a Python scalar")
-    return self._value.item()
+    return value.item()
 
 
 def _tolist(self):
     """The elements as nested lists of Python numbers."""
-    return self._value.tolist()
+    return _numbers(self, "tolist").tolist()
 
 
 def _tobytes(self, order: str = "C"):
     """The bytes of the elements."""
-    return self._value.tobytes(order)
+    return _numbers(self, "tobytes").tobytes(order)
+
+
+def _numbers(self, method: str) -> Any:
+    if isinstance(self.dtype, dtypes.PRNGKeyDType):
+        raise TypeError(f"{method}: PRNG keys are no numbers; their uint32 words are random.key_data(key).")
+    return self._value
 
 
 def _addressable_data(self, index: int):
@@ -361,8 +368,19 @@ def _to_device(self, device, *, stream=None):
     return move(self, as_sharding(device, "to_device"))
 
 
-def _restore(value: np.ndarray, weak_type: bool):
-    return _native.array_from_numpy(value, ShapedArray(value.shape, value.dtype, weak_type))
+def _restore(value: np.ndarray, weak_type: bool, dtype: Any = None):
+    dtype = value.dtype if dtype is None else dtype
+    return _native.array_from_numpy(value, ShapedArray(value.shape, dtype, weak_type))
+
+
+def _reduce(self):
+    """How an array is pickled; keys keep their dtype."""
+    extended = (self.dtype,) if isinstance(self.dtype, dtypes.PRNGKeyDType) else ()
+    return _restore, (np.array(self._value), self.weak_type, *extended)
+
+
+def _text(self) -> str:
+    return array_repr(self) if isinstance(self.dtype, dtypes.PRNGKeyDType) else str(self._value)
 
 
 CONCRETE: dict[str, Any] = {
@@ -385,8 +403,8 @@ CONCRETE: dict[str, Any] = {
     "is_fully_addressable": property(lambda self: sharding_of(self).is_fully_addressable),
     "is_fully_replicated": property(lambda self: sharding_of(self).is_fully_replicated),
     "__repr__": array_repr,
-    "__str__": lambda self: str(self._value),
-    "__reduce__": lambda self: (_restore, (np.array(self._value), self.weak_type)),
+    "__str__": _text,
+    "__reduce__": _reduce,
 }
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ def array_repr(arr, max_line_width: int | None = None, precision: int | None = N
     if arr.is_deleted():
         return f"{_PREFIX}<deleted>, shape={arr.shape}, {dtype}"
     value = arr._value
+    if isinstance(arr.dtype, dtypes.PRNGKeyDType):
+        return key_repr(arr.shape, arr.dtype, value)
     if arr.size == 0:
         return f"{_PREFIX}[], shape={arr.shape}, {dtype}"
     body = np.array2string(value, max_line_width, precision, suppress_small, separator=", ", prefix=_PREFIX, suffix=",")
@@ -46,8 +48,9 @@ def array_str(a, max_line_width: int | None = None, precision: int | None = None
     return np.array_str(np.asarray(a), max_line_width, precision, suppress_small)
 
 
-def key_repr(shape: tuple[int, ...], dtype: Any, words: np.ndarray) -> str:
+def key_repr(shape: tuple[int, ...], dtype: Any, keys: np.ndarray) -> str:
     """How an array of PRNG keys prints, over its uint32 words."""
+    words = np.array(keys, "<u8", order="C")[..., None].view("<u4")
     return f"Array({shape}, dtype={dtypes.dtype_name(dtype)}) overlaying:\n{words}"
 
 

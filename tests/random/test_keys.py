@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -113,3 +116,25 @@ def test_keys_compare_and_pass_through_transformations():
     folded = addax.vmap(jr.fold_in, (None, 0))(K, jnp.arange(3))
     assert words(folded) == [words(jr.fold_in(K, i)) for i in range(3)]
     assert words(addax.jit(lambda k: jr.split(k, (2, 3)))(K)) == words(jr.split(K, (2, 3)))
+
+
+def test_keys_print_over_their_words_and_are_no_numbers():
+    assert repr(jr.key(3)) == str(jr.key(3)) == "Array((), dtype=key<fry>) overlaying:\n[0 3]"
+    assert repr(jr.split(jr.key(0))).startswith("Array((2,), dtype=key<fry>) overlaying:\n[[1797259609 2579123966]\n")
+    for method in ("item", "tolist", "tobytes"):
+        with pytest.raises(TypeError, match=r"random\.key_data"):
+            getattr(jr.key(3), method)()
+
+
+def test_keys_survive_pickling_and_copying():
+    for copied in (pickle.loads(pickle.dumps(jr.key(3))), copy.copy(jr.key(3)), copy.deepcopy(jr.key(3))):
+        assert copied.dtype == jr.key_dtype() and words(copied) == [0, 3]
+    ks = jr.split(K, (2, 3))
+    assert words(pickle.loads(pickle.dumps(ks))) == words(ks)
+
+
+def test_numbers_to_fold_in_are_not_cut_silently():
+    """2**33 + 3 would give the key of 3."""
+    for n in (-1, 2**32, 2**33 + 3):
+        with pytest.raises(OverflowError, match="0 to 2"):
+            jr.fold_in(K, n)
