@@ -21,7 +21,8 @@ def conv(block: Block, call: Call):
     out = eqn.outvars[0]
     types = [element_name(x.aval.dtype) for x in eqn.invars]
     symbol = f"conv_{SHORT_NAMES.get(types[0])}_{SHORT_NAMES.get(element_name(out.aval.dtype))}"
-    if types[0] != types[1] or symbol not in symbols():
+    nothing = any(x.aval.size == 0 for x in eqn.invars)  # sums of no terms, which the kernel does not know
+    if types[0] != types[1] or symbol not in symbols() or nothing:
         return NotImplemented
     x, w = [in_memory(block, r) for r in call.refs]
     dims = p["dimension_numbers"]
