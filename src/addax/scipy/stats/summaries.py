@@ -58,7 +58,7 @@ def mode(a, axis: int | None = 0, nan_policy: str = "propagate", keepdims: bool 
         starts = jnp.searchsorted(row, row, side="left")
         counts = jnp.searchsorted(row, row, side="right") - starts
         best = jnp.argmax(counts)
-        return row[best], counts[best]
+        return row[best], counts[best].astype(dtypes.canonicalize_user_dtype(int, "mode"))
 
     found: Any = vmap(one)(flat)
     values, counts = (v.reshape(x.shape[:-1]) for v in found)
@@ -98,7 +98,7 @@ def rankdata(a, method: str = "average", *, axis: int | None = None, nan_policy:
             new = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])
             return jnp.cumsum(new)[first]
         if method == "average":
-            return (first + last + 1) / 2
+            return (first + last + 1).astype(dtypes.default_float_dtype()) / 2
         return first + 1 if method == "min" else last
 
     ranks: Any = vmap(one)(flat)
