@@ -51,6 +51,13 @@ def as_array(x) -> Any:
     return _native.array_from_numpy(np.asarray(x).astype(aval.dtype, copy=False), aval)
 
 
+def known(x: Any) -> np.ndarray | None:
+    """The value of an array as one of NumPy; None while it is being traced."""
+    if isinstance(x, Tracer):
+        x = x.concrete()
+    return None if x is None else np.asarray(x)
+
+
 def cast(x, dtype, weak: bool = False):
     """``x`` as ``dtype``. Python scalars stay what they are where their default type is the wanted one."""
     cls = type(x)
@@ -306,7 +313,7 @@ def ndim_of(x) -> int:
     return 0 if type(x) in PYTHON_SCALARS else x.ndim
 
 
-def canonical_axis(axis: int, ndim: int, what: str = "axis") -> int:
+def canonical_axis(axis: Any, ndim: int, what: str = "axis") -> int:
     """``axis`` counted from the front.
 
     Raises:

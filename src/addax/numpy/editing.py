@@ -12,7 +12,7 @@ from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer
 from addax.lax import slicing as lax_slicing
-from addax.numpy.base import as_array, canonical_axes, canonical_axis, canonical_shape, check_array_like
+from addax.numpy.base import as_array, canonical_axes, canonical_axis, canonical_shape, check_array_like, known
 from addax.numpy.creation import asarray, zeros
 from addax.numpy.joining import concatenate, tile
 from addax.numpy.shapes import broadcast_to, moveaxis, ravel, reshape
@@ -168,12 +168,12 @@ def trim_zeros(filt, trim: str = "fb", axis: int | Sequence[int] | None = None) 
     [1, 0, 2]
     """
     check_array_like("trim_zeros", filt)
-    array: Any = as_array(filt)
-    if isinstance(array, Tracer) and array.concrete() is None:
+    array = as_array(filt)
+    value = known(array)
+    if value is None:
         raise ConcretizationTypeError(
             array, "It arose in the filt argument of trim_zeros: the size of the result depends on its values."
         )  # fmt: skip
-    value = np.asarray(array.concrete() if isinstance(array, Tracer) else array)
     front, back = "f" in trim.lower(), "b" in trim.lower()
     index = [slice(None)] * array.ndim
     found = np.nonzero(value)

@@ -12,7 +12,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer
-from addax.numpy.base import as_array, as_operand, check_array_like, promote_dtypes, promote_inexact
+from addax.numpy.base import as_array, as_operand, check_array_like, known, promote_dtypes, promote_inexact
 from addax.numpy.choosing import where
 from addax.numpy.creation import asarray, linspace, zeros
 from addax.numpy.differences import diff
@@ -45,12 +45,12 @@ def bincount(x, weights=None, minlength: int = 0, *, length: int | None = None, 
     if x.ndim != 1:
         raise ValueError(f"bincount: only 1-dimensional input is supported, got shape {x.shape}")
     if length is None:
-        if isinstance(x, Tracer) and x.concrete() is None:
+        value = known(x)
+        if value is None:
             raise ConcretizationTypeError(
                 x, "It arose in the x argument of bincount: the length of the result depends on its values. In a "
                 "compiled function give the argument length=."
             )  # fmt: skip
-        value = np.asarray(x.concrete() if isinstance(x, Tracer) else x)
         length = max(operator.index(minlength), int(value.max()) + 1 if value.size else 0, 0)
     else:
         length = operator.index(length)

@@ -155,7 +155,8 @@ def _split(name: str, ary, sections, axis: int) -> list:
     if isinstance(sections, Tracer):
         raise TypeError(f"in jax.numpy.{name}: the argument indices_or_sections must be static, got {sections}")
     if np.ndim(sections) == 0:
-        count = int(sections) if isinstance(sections, float) and sections.is_integer() else operator.index(sections)
+        whole: Any = int(sections) if isinstance(sections, float) and sections.is_integer() else sections
+        count = operator.index(whole)
         if count < 1:
             raise ValueError(f"{name}: the number of parts must be positive, got {count}")
         if name == "array_split":

@@ -10,7 +10,6 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
-from addax.core.trace import Tracer
 from addax.interpreters.values import convert
 from addax.lax.control_flow import scan
 from addax.numpy import linalg
@@ -19,6 +18,7 @@ from addax.numpy.base import (
     as_operand,
     broadcast_shapes,
     check_array_like,
+    known,
     promote_dtypes,
     promote_inexact,
 )
@@ -248,12 +248,13 @@ def roots(p, *, strip_zeros: bool = True) -> Any:
         return zeros((0,), dtypes.to_complex_dtype(p.dtype))
     if not strip_zeros:
         return _roots_after(p, argmax(p != 0), all_(p == 0))
-    if isinstance(p, Tracer) and p.concrete() is None:
+    value = known(p)
+    if value is None:
         raise ConcretizationTypeError(
             p, "It arose in roots, which leaves out leading zeros: the number of roots depends on the values. In a "
             "compiled function pass strip_zeros=False."
         )  # fmt: skip
-    found = np.flatnonzero(np.asarray(p.concrete() if isinstance(p, Tracer) else p))
+    found = np.flatnonzero(value)
     if not found.size:
         return zeros((0,), dtypes.to_complex_dtype(p.dtype))
     first, last = int(found[0]), int(found[-1])

@@ -269,16 +269,14 @@ def _at_least(arys, widen, name: str):
     return out[0] if len(out) == 1 else out
 
 
-def roll(a, shift, axis: int | Sequence[int] | None = None):
+def roll(a, shift: Any, axis: int | Sequence[int] | None = None):
     """Elements moved ``shift`` places along ``axis``; those that leave at the end come in at the front."""
     a = _array("roll", a)
     if axis is None:
         return reshape(roll(ravel(a), shift, 0), a.shape)
     axes = [canonical_axis(i, a.ndim) for i in (axis if isinstance(axis, (tuple, list)) else (axis,))]
-    if isinstance(shift, Tracer) and shift.ndim:
-        shifts = [shift[k] for k in range(shift.shape[0])] if shift.ndim == 1 else []
-    else:
-        shifts = list(shift) if isinstance(shift, (tuple, list)) or np.ndim(shift) == 1 else [shift]
+    several = isinstance(shift, (tuple, list)) or getattr(shift, "ndim", 0) == 1
+    shifts: list[Any] = [shift[k] for k in range(len(shift))] if several else [shift]
     if len(shifts) == 1:
         shifts = shifts * len(axes)
     elif len(axes) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from addax.numpy.indexing import get
 from addax.numpy.shapes import ravel
 
 
-def sort(a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True, descending: bool = False):
+def sort(a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True, descending: bool = False) -> Any:
     """The elements along ``axis`` in increasing order; nan last.
 
     >>> import addax.numpy as jnp
@@ -41,7 +42,7 @@ def _no_order(name: str, order) -> None:
 
 def argsort(
     a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True, descending: bool = False, dtype=None
-):
+) -> Any:
     """The positions of the elements along ``axis`` in increasing order; equal elements in their own order.
 
     Args:
