@@ -34,7 +34,7 @@ def test_each_sampler_is_one_use(name):
     with addax.debug_key_reuse(True):
         k = jr.key(0)
         sample(k)
-        with pytest.raises(addax.errors.KeyReuseError, match=f"random.{name} drew from it at .*test_reuse.py"):
+        with pytest.raises(addax.errors.KeyReuseError, match=f"random.{name} drew from it at .*test_key_reuse.py"):
             jr.uniform(k)
         with pytest.raises(addax.errors.KeyReuseError, match=f"random.{name} was given has been used"):
             sample(k)
@@ -54,7 +54,7 @@ def test_the_message():
             jr.bernoulli(k)
     assert re.match(
         r"the key of type key<fry>\[\] that random.bernoulli was given has been used already: random.normal drew from it "
-        r"at .*test_reuse.py:\d+:\d+ \(test_the_message\)\. The same numbers would come out where independent ones are "
+        r"at .*test_key_reuse.py:\d+:\d+ \(test_the_message\)\. The same numbers would come out where independent ones are "
         r"expected\.\nSplit the key and use each part once: `k1, k2 = random.split\(key\)`\. If the same numbers are meant, "
         r"pass `random.clone\(key\)`\.",
         str(info.value),

@@ -1,6 +1,6 @@
 """Values, dtypes and derivatives of nn are JAX's.
 
-JAX takes long to compile the programs, so its results are recorded in `jax_values.npz`; ``python tests/nn/test_values.py``
+JAX takes long to compile the programs, so its results are recorded in `jax_values.npz`; ``python tests/nn/test_nn_values.py``
 records them anew, and a slow test compares.
 """
 

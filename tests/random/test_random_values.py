@@ -1,7 +1,7 @@
 """The numbers of every sampler are JAX's for the same key.
 
 All cases of a dtype are one compiled program of each library. JAX takes minutes to compile them, so its numbers are
-recorded in `jax_values.npz`; ``python tests/random/test_values.py`` records them anew, and a slow test compares.
+recorded in `jax_values.npz`; ``python tests/random/test_random_values.py`` records them anew, and a slow test compares.
 """
 
 from __future__ import annotations
