@@ -41,8 +41,9 @@ def check(seed: int, depth: int = 4) -> str:
         want = run(nest, JAX, jit=True)
     except (NotImplementedError, TypeError, IndexError):
         return "JAX has no result"  # a derivative that it does not define, an index it cannot have
+    narrow = any("float16" in step for step in nest.body.trail)  # what they round shows in wider results
     for jit in (False, True):
-        message = difference(run(nest, ADDAX, jit), want, exact=False)
+        message = difference(run(nest, ADDAX, jit), want, 30.0 if narrow else 1.0, exact=False)
         if message is not None and "JAX [" in message and not has_a_value(nest, want):
             return "no value"
         assert message is None, f"Nest({seed}, {depth}) {nest.names} {nest.body.trail} jit={jit}: {message}"
