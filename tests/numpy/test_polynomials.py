@@ -41,6 +41,9 @@ def test_convolutions(check, name):
     for a, b in (("bool", "bool"), ("int8", "int8"), ("uint8", "int32"), ("float16", ml_dtypes.bfloat16)):
         check(name, sample(a, 4), sample(b, 2), "full")
     check(name, sample("int8", 4), sample("int8", 2), preferred_element_type="float32")
+    for m in (15, 16, 17, 30):
+        check(name, sample("float32", 30), sample("float32", m), rtol=2e-5)
+    check(name, floats(1, np.inf, 0, 0), floats(1, 0))
     check(name, floats(), floats(1))
     check(name, np.ones((2, 2), np.float32), floats(1))
     check(name, 3, floats(1))
@@ -151,6 +154,11 @@ def test_polyfit_in_full():
     check("polyfit", x, y, 2, full=True, rtol=1e-4)
     fit = jnp.polyfit(jnp.arange(5), jnp.arange(5) * 2 + 1, 1)  # JAX refuses integers
     np.testing.assert_allclose(fit, [2, 1], rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_stay_weak():
+    x = jnp.full(4, 2.0)
+    assert x.weak_type and jnp.convolve(x, x).weak_type and jnp.correlate(x, x).weak_type
 
 
 def test_derivatives():

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from addax.interpreters.values import convert
 from addax.lax.conv import conv_general_dilated
-from addax.numpy.base import as_array, as_operand, check_array_like, promote_inexact
+from addax.lax.slicing import pad
+from addax.numpy.base import as_array, as_operand, check_array_like, fused, promote_inexact
 from addax.numpy.floats import conj
 from addax.numpy.shapes import flip
+
+# Kernels up to this length are applied as a sum of shifted arrays: 2.8 ms instead of 33 for 8 on a million float32.
+_SHORT = 16
 
 
 def convolve(a, v, mode: str = "full", *, precision=None, preferred_element_type=None) -> Any:
@@ -53,10 +60,24 @@ def _vectors(name: str, a, v, mode: str) -> tuple[Any, Any]:
     return a, v
 
 
+@fused(static=("padding",))
+def _shifted_sum(x, kernel, *, padding: tuple[int, int]):
+    """sum_k kernel[k] x[k : k + n], one fused loop; half precision would lose the wider sums of the convolution."""
+    m, weak = kernel.shape[0], x.weak_type and kernel.weak_type
+    x = pad(x, x.dtype.type(0), [(*padding, 0)])
+    n = x.shape[0] - m + 1
+    total = x[:n] * kernel[0]
+    for k in range(1, m):
+        total = total + x[k : k + n] * kernel[k]
+    return convert(total, total.dtype, weak)
+
+
 def _slide(x, kernel, mode: str, precision, preferred_element_type):
     """The products of ``kernel`` with the windows of ``x``, which is not shorter."""
     m = kernel.shape[0]
     padding = {"full": (m - 1, m - 1), "same": (m // 2, m - 1 - m // 2), "valid": (0, 0)}[mode]
+    if m <= _SHORT and x.dtype in (np.float32, np.float64) and precision is None and preferred_element_type is None:
+        return _shifted_sum(x, kernel, padding=padding)
     out = conv_general_dilated(
         x[None, None, :], kernel[None, None, :], (1,), [padding], precision=precision,
         preferred_element_type=preferred_element_type,
