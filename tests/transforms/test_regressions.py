@@ -54,6 +54,14 @@ def derivative_of_sort_of_nothing(L, x):
     return L.m.jvp(L.np.sort, (x,), (x,)), L.m.grad(lambda x: L.np.sort(x).sum())(x)
 
 
+def derivative_of_writing_nothing(L, x):
+    return L.m.jacfwd(L.np.diag)(x), L.m.grad(lambda x: L.np.diag(x).sum())(x)
+
+
+def convolution_over_no_channels(L, x):
+    return L.lax.conv(np.zeros((1, 0, 4, 4), "float32"), np.zeros((2, 0, 3, 3), "float32"), (1, 1), "SAME")
+
+
 def weak_gradients(L, x):
     m = L.m
     return [
@@ -85,6 +93,7 @@ CASES = [
     (scan_from_what_it_reads, X), (two_carries_from_one_value, X), (while_from_what_it_reads, X),
     (third_derivative_of_softmax, V), (cond_whose_derivative_has_no_results, V),
     (unused_argument_of_unused_equations, V, X), (power_at_an_index, X), (derivative_of_sort_of_nothing, EMPTY),
+    (derivative_of_writing_nothing, EMPTY), (convolution_over_no_channels, V),
     (maximum_of_narrow_floats, V.astype("float16")), (weak_gradients, 0.5), (weak_types_of_control_flow, 0.5),
 ]  # fmt: skip
 

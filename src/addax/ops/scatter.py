@@ -117,6 +117,8 @@ def window_sizes(operand_shape, updates_shape, numbers: ScatterDimensionNumbers)
 
 def read_back(operand, indices, updates_shape, params, fill_value=0):
     """Gather from ``operand`` the elements that a scatter with these parameters writes."""
+    if 0 in shape_of(operand) or 0 in updates_shape:  # no element of the operand is written
+        return rules.full(updates_shape, fill_value or 0, dtype_of(operand))
     numbers, mode = params["dimension_numbers"], params["mode"]
     drops = mode in (GatherScatterMode.FILL_OR_DROP, GatherScatterMode.ONE_HOT)
     return gather.bind(
