@@ -110,6 +110,27 @@ def test_random_body(seed):
     check(seed)
 
 
+@pytest.mark.parametrize("seed", [1002, 1081, 1154])
+def test_second_order(seed):
+    body, rng = random_body(seed), np.random.default_rng(seed)
+    args = [0.5 * rng.normal(size=s).astype(np.float32) for s in ((8, 3), (3,), (8, 3))]
+
+    def batched(v, w, u):
+        f = addax.vmap(body, in_axes=(0, None, 0), axis_name="x", out_axes=None)
+        return f(v.reshape(4, 2, 3), w, u.reshape(4, 2, 3))
+
+    def second(f):
+        slopes = addax.grad(f, (0, 1))
+        return addax.grad(lambda *xs: sum((y * y).sum() for y in slopes(*xs)), (0, 1, 2))
+
+    expected = by_definition(second(batched), *args)
+    for check_vma in (True, False):
+        f = addax.shard_map(body, mesh=MESH, in_specs=SPECS, out_specs=P(), check_vma=check_vma)
+        for want, got in zip(expected, by_definition(second(f), *args), strict=True):
+            scale = max(1.0, float(np.abs(want).max()))
+            np.testing.assert_allclose(got / scale, want / scale, atol=2e-3)
+
+
 @pytest.mark.slow
 def test_many_random_bodies():
     for seed in range(12, 150):

@@ -9,6 +9,7 @@ from addax.core import tree
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.varying import join, vary
 from addax.interpreters.transpose import transpose_instantiated
 from addax.interpreters.values import convert
 from addax.lax.convert import stop_gradient
@@ -71,6 +72,13 @@ def custom_linear_solve(
     args_tree = tree.structure(((b,), {}))
 
     forward, forward_consts, out_tree = _trace(matvec, args_tree, avals)
+    varies = join([a.vma for a in (*forward.out_avals, *avals)])
+    if any(a.vma != varies for a in avals):
+        # A shared right-hand side of a system that varies over devices is solved as a varying one: the transpose of the
+        # system must not add up over devices.
+        leaves = [vary(x, varies) for x in leaves]
+        avals = [a.update(vma=varies) for a in avals]
+        forward, forward_consts, out_tree = _trace(matvec, args_tree, avals)
     _check_same("custom_linear_solve: matvec", out_tree, forward.out_avals, b_tree, avals)
 
     def solver(name: str, fun: Callable, product: Callable):
