@@ -33,3 +33,10 @@ def test_lazy_modules_are_not_loaded_by_import():
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="no attribute 'no_such_function'"):
         jnp.no_such_function
+
+
+def test_star_import_brings_all_of_them():
+    ours, theirs = {}, {}
+    exec("from addax.numpy import *", ours)
+    exec("from jax.numpy import *", theirs)
+    assert not {n for n in theirs if not n.startswith("_")} - set(ours)

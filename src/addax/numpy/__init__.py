@@ -424,3 +424,8 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY_MODULES, *_MODULE_OF})
+
+
+# What `from addax.numpy import *` brings: everything public, also what is loaded when first used.
+__all__ = [n for n, v in globals().items() if n[0] != "_" and type(v) is not type(_importlib)]
+__all__ += [*_LAZY_MODULES, *_MODULE_OF]
