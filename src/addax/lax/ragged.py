@@ -115,7 +115,9 @@ def ragged_dot_general(
     options = {"precision": precision, "preferred_element_type": preferred_element_type}
     if d in lhs_batch:
         return dot_general(lhs, rhs, plain, **options)
-    outer = [i for i in (lhs_contract if d in lhs_contract else free_dims(lhs_aval.ndim, lhs_contract, lhs_batch)) if i < d]
+    outer = [
+        i for i in (lhs_contract if d in lhs_contract else free_dims(lhs_aval.ndim, lhs_contract, lhs_batch)) if i < d
+    ]
     masked = _one_copy_per_group(name, lhs, sizes, d, [*lhs_batch, *outer])  # [*lhs, g]
     if d in lhs_contract:
         shifted = tuple(i + 1 for i in lhs_contract), tuple(i + 1 for i in lhs_batch)
