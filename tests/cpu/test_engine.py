@@ -16,7 +16,7 @@ from random_programs import random_program
 import addax
 from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
-from addax.core.primitive import Primitive
+from addax.core.primitive import Primitive, registry
 from addax.engines.cpu import cpu_engine
 from addax.engines.reference import evaluate
 
@@ -117,7 +117,16 @@ def test_stages_are_readable():
     assert executable.memory_analysis().argument_size_in_bytes == 20
 
 
-@pytest.mark.usefixtures("unchecked")
+@pytest.fixture
+def primitives():
+    """What a test adds to the primitives goes again."""
+    known = set(registry)
+    yield
+    for name in set(registry) - known:
+        del registry[name]
+
+
+@pytest.mark.usefixtures("unchecked", "primitives")
 def test_a_primitive_nobody_can_run_is_named():
     x = Var(program(jnp.sin, f32(3)).in_avals[0])
     y = Var(x.aval)
@@ -126,7 +135,7 @@ def test_a_primitive_nobody_can_run_is_named():
         cpu_engine.compile(ClosedJaxpr(jaxpr, ()), CompileOptions())
 
 
-@pytest.mark.usefixtures("unchecked")
+@pytest.mark.usefixtures("unchecked", "primitives")
 def test_host_steps_say_so():
     p = Primitive("twice_in_python")
     p.reference = lambda x: x * 2
