@@ -58,6 +58,7 @@ from addax.api import (
     default_backend as default_backend,
     device_count as device_count,
     devices as devices,
+    get_num_threads as get_num_threads,
     io_callback as io_callback,
     live_arrays as live_arrays,
     local_device_count as local_device_count,

@@ -82,9 +82,36 @@ def clear_caches() -> None:
         primitive.eager_cache.clear()
 
 
-def set_num_threads(n: int) -> None:
-    """How many threads compiled programs may use (default: the usable cores, or ``ADDAX_NUM_THREADS``)."""
-    _native.set_num_threads(n)
+def get_num_threads() -> int:
+    """How many threads compiled programs may use."""
+    return _native.get_num_threads()
+
+
+class set_num_threads:
+    """Let compiled programs use ``n`` threads: from now on, or for a ``with`` block. It holds for the whole process.
+
+    Without it they use the usable cores, or as many as ``ADDAX_NUM_THREADS`` says.
+
+    Raises:
+      ValueError: if ``n`` is less than 1.
+
+    >>> import addax
+    >>> with addax.set_num_threads(1):
+    ...     addax.get_num_threads()
+    1
+    """
+
+    def __init__(self, n: int):
+        if n < 1:
+            raise ValueError(f"set_num_threads: expected at least one thread, got {n}")
+        self._before = _native.get_num_threads()
+        _native.set_num_threads(n)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_) -> None:
+        _native.set_num_threads(self._before)
 
 
 def _result_avals(result_shape_dtypes) -> tuple[tuple[ShapedArray, ...], Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from native_programs import add_f32, array, program
 
+import addax
 from addax import _native
 
 F4 = np.dtype(np.float32)
@@ -82,6 +83,17 @@ def test_fork():
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.run([sys.executable, "-c", FORK], env=environment, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
+
+
+def test_the_number_of_threads_can_be_set_for_a_block():
+    before = addax.get_num_threads()
+    with addax.set_num_threads(1):
+        assert addax.get_num_threads() == 1
+        np.testing.assert_array_equal(addax.numpy.arange(100_000) + 1, np.arange(1, 100_001))
+    assert addax.get_num_threads() == before
+    with pytest.raises(ValueError, match="expected at least one thread, got 0"):
+        addax.set_num_threads(0)
+    addax.set_num_threads(before)
 
 
 def test_threads_share_the_pool():
