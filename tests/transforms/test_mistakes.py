@@ -130,3 +130,9 @@ def test_mistake(name):
         assert type(ours).__name__ == type(theirs).__name__
     for piece in pieces:
         assert (__file__ if piece == "__FILE__" else piece) in str(ours), str(ours)
+
+
+def test_a_platform_that_is_not_there_is_named():
+    assert float(addax.jit(lambda x: x + 1, backend="cpu")(1.0)) == 2
+    with pytest.raises(RuntimeError, match="Unknown backend 'abacus': expected one of 'cpu', 'gpu', 'cuda', 'tpu'"):
+        addax.jit(lambda x: x + 1, backend="abacus")(1.0)

@@ -55,7 +55,7 @@ def jit(
       static_argnums, static_argnames: arguments that are compile-time constants, compared by hash and equality.
       donate_argnums, donate_argnames: arguments whose memory the program may reuse; they are deleted by the call.
       keep_unused: pass arguments to the compiled program even if it does not read them.
-      device, backend: where to run.
+      device, backend: where to run: a device, or the name of a platform.
       in_shardings, out_shardings: where arguments are to be and results shall be: shardings, `PartitionSpec`s for the
         mesh in scope, None for anywhere, or pytrees of these that are prefixes of the arguments and of the result.
       inline: within an outer traced function, insert the equations instead of one call.
@@ -83,8 +83,8 @@ def jit(
             f"jit cannot compile {describe_function(fun)}: generators and coroutines are not pure functions."
         )
     jitted = _Jitted(
-        fun, static_argnums, static_argnames, donate_argnums, donate_argnames, keep_unused, device, inline,
-        compiler_options or {}, in_shardings, out_shardings,
+        fun, static_argnums, static_argnames, donate_argnums, donate_argnames, keep_unused,
+        backend if device is None else device, inline, compiler_options or {}, in_shardings, out_shardings,
     )  # fmt: skip
     return jitted.make_callable()
 
