@@ -4,9 +4,14 @@ import os
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")  # for the oracle of tests/sharding
 
+import hypothesis
 import pytest
 
 import addax
+
+# The same examples each time, so that a run says something about what has changed; ADDAX_RANDOM_TESTS=1 goes hunting.
+hypothesis.settings.register_profile("repeatable", derandomize=os.environ.get("ADDAX_RANDOM_TESTS") != "1")
+hypothesis.settings.load_profile("repeatable")
 
 addax.config.update("addax_enable_checks", True)
 

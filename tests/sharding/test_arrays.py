@@ -266,3 +266,12 @@ def test_arrays_that_are_bound_to_no_place_follow_the_programs_that_read_them(de
     np.testing.assert_array_equal(f(x), np.arange(8.0) * 2)  # on the embedded engine again
     z = addax.device_put(np.ones(8, np.float32), devices[1])
     assert (x + z).device is devices[1]
+
+
+def test_convolutions_whose_padding_is_negative(devices):
+    x, w = np.arange(16, dtype=np.float32).reshape(1, 4, 4), np.arange(8, dtype=np.float32).reshape(1, 4, 2)
+    f = addax.jit(lambda x, w: lax.conv_general_dilated(x, w, (1,), [(-1, 1)]))
+    whole = np.concatenate([x[..., 1:], np.zeros((1, 4, 1), np.float32)], -1)
+    want = [sum((whole[0, :, i + k] * w[0, :, k]).sum() for k in range(2)) for i in range(3)]
+    np.testing.assert_array_equal(np.ravel(f(x, w)), want)
+    np.testing.assert_array_equal(np.ravel(f(addax.device_put(x, devices[1]), w)), want)

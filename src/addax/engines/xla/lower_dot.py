@@ -127,18 +127,32 @@ def _convolution(b: Block, eqn: Eqn, lhs: Value, rhs: Value) -> Value:
     return convert_element_type(b, _real_convolution(b, eqn, lhs, rhs), out.dtype)
 
 
+def _cropped(b: Block, lhs: Value, spec, padding, dilation) -> tuple[Value, list[tuple[int, int]], list[int]]:
+    """Negative padding taken off before the convolution: XLA's own for the CPU (jaxlib 0.10.2) pads wrongly where some of
+    it is negative; x[..., 1:4] padded by (-1, 1) read an element twice.
+    """
+    if all(low >= 0 and high >= 0 for low, high in padding):
+        return lhs, list(padding), list(dilation)
+    config = [(0, 0, 0)] * len(lhs.shape)
+    for d, (low, high), spread in zip(spec[2:], padding, dilation, strict=True):
+        config[d] = (min(low, 0), min(high, 0), spread - 1)
+    lhs = b.pad(lhs, b.scalar(0, lhs.dtype), config)
+    return lhs, [(max(low, 0), max(high, 0)) for low, high in padding], [1] * len(dilation)
+
+
 def _real_convolution(b: Block, eqn: Eqn, lhs: Value, rhs: Value) -> Value:
     """The convolution in the dtype of its operands."""
     p = eqn.params
     out = result_type(eqn)
     lhs_spec, rhs_spec, out_spec = p["dimension_numbers"]
     numbers = f"{_letters(lhs_spec, 'b', 'f')}x{_letters(rhs_spec, 'o', 'i')}->{_letters(out_spec, 'b', 'f')}"
-    pads = ", ".join(f"[{low}, {high}]" for low, high in p["padding"])
+    lhs, padding, lhs_dilation = _cropped(b, lhs, lhs_spec, p["padding"], p["lhs_dilation"])
+    pads = ", ".join(f"[{low}, {high}]" for low, high in padding)
     left, right = precision_names(p["precision"])
     window = ""
     if p["padding"]:
         window = (
-            f"stride = {ints(p['window_strides'])}, pad = [{pads}], lhs_dilate = {ints(p['lhs_dilation'])}, "
+            f"stride = {ints(p['window_strides'])}, pad = [{pads}], lhs_dilate = {ints(lhs_dilation)}, "
             f"rhs_dilate = {ints(p['rhs_dilation'])}"
         )
     return b.emit(
