@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from addax import _native
+
 
 class CpuDevice:
     """The CPU. Attributes as JAX's devices have them: ``id``, ``platform``, ``device_kind``, ``process_index``."""
@@ -22,8 +24,6 @@ class CpuDevice:
 
     def memory_stats(self) -> dict[str, int]:
         """Bytes in use, the peak, and what the allocator keeps for reuse."""
-        from addax import _native
-
         return _native.memory_stats()
 
     @property

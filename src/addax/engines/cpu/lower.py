@@ -16,11 +16,11 @@ import numpy as np
 from addax import _native
 from addax.core.avals import ShapedArray
 from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
-from addax.core.primitive import Refusal
+from addax.core.primitive import Refusal, registry
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, Copy, Fill, Host, ahead_of_time
 from addax.engines.cpu.fuse import Fuser
-from addax.engines.cpu.groups import Call, Group
+from addax.engines.cpu.groups import Call, Group, fresh_axes
 from addax.engines.cpu.lower_nest import Place, build_kernels
 from addax.engines.cpu.lower_windows import plan_windows
 from addax.engines.cpu.views import Ref
@@ -292,9 +292,6 @@ class Block:
 
 def copy_group(r: Ref, out: Var) -> Group:
     """A group of one member that copies a view."""
-    from addax.core.primitive import registry
-    from addax.engines.cpu.groups import fresh_axes
-
     group = Group()
     group.id = -1
     eqn = Eqn(registry["copy"], [Var(ShapedArray(r.shape, r.dtype))], [out], {})
