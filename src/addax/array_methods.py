@@ -49,6 +49,7 @@ from addax.numpy import (
     ufuncs,
 )
 from addax.numpy.base import PYTHON_SCALARS, fused
+from addax.numpy.masked import Selection, mapped
 from addax.ops.convert import bitcast_convert_type, copy
 from addax.placement import block_until_ready, device_of, is_ready, move, sharding_of, shards_of
 
@@ -86,6 +87,7 @@ UNARY = [
     ("invert", logic.bitwise_not),
 ]
 
+_TRACED = (Tracer, Selection)
 _OPERANDS = (_native.Array, Tracer, np.ndarray, np.generic, *PYTHON_SCALARS)
 _CONTAINERS = (list, tuple, set, dict)
 
@@ -128,14 +130,17 @@ def _method(name: str, symbol: str, fun: Callable, reflected: bool) -> Callable:
 def _attach_operators() -> None:
     for native, name, symbol, fun in BINARY:
         _native.set_operator(native, fun)
-        setattr(Tracer, f"__{name}__", _method(f"__{name}__", symbol, fun, reflected=False))
-        setattr(Tracer, f"__r{name}__", _method(f"__r{name}__", symbol, fun, reflected=True))
+        for cls in _TRACED:
+            setattr(cls, f"__{name}__", _method(f"__{name}__", symbol, fun, reflected=False))
+            setattr(cls, f"__r{name}__", _method(f"__r{name}__", symbol, fun, reflected=True))
     for name, symbol, fun in COMPARISON:
         _native.set_operator(name, fun)
-        setattr(Tracer, f"__{name}__", _method(f"__{name}__", symbol, fun, reflected=False))
+        for cls in _TRACED:
+            setattr(cls, f"__{name}__", _method(f"__{name}__", symbol, fun, reflected=False))
     for name, fun in UNARY:
         _native.set_operator(name, fun)
-        setattr(Tracer, f"__{name}__", fun)
+        for cls in _TRACED:
+            setattr(cls, f"__{name}__", fun)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -482,8 +487,25 @@ TRACED: dict[str, Any] = {
 _TracerBool = TracerBoolConversionError
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# Elements that a traced mask selects: reductions, and what maps them one by one
+
+
+def _mapped_method(fun: Callable) -> Callable:
+    return lambda self, *args, **kw: mapped(lambda x: fun(x, *args, **kw), self)
+
+
+SELECTED: dict[str, Any] = {
+    **{name: METHODS[name] for name in ("sum", "prod", "max", "min", "all", "any", "ptp", "mean", "var", "std")},
+    **{name: _mapped_method(METHODS[name]) for name in ("astype", "clip", "round", "conj", "conjugate", "__round__")},
+    **{name: property(_mapped_method(PROPERTIES[name])) for name in ("real", "imag")},
+}
+
+
 def attach() -> None:
     """Give `addax.Array`'s methods to both kinds of arrays."""
+    for name, value in SELECTED.items():
+        setattr(Selection, name, value)
     _attach_operators()
     for name, fun in METHODS.items():
         for cls in (_native.Array, Tracer):

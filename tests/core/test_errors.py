@@ -93,8 +93,9 @@ MESSAGES = [
         "Boolean indices must be concrete while tracing; got the traced mask bool[5]. The shape of x[mask] would "
         "depend on "
         "how many entries are true.\n" + ORIGIN + "\n"
-        "Write jnp.where(mask, x, fill_value) to keep the shape, a reduction with where=mask, x.at[mask].set(value) to "
-        "assign, or x[jnp.nonzero(mask, size=n)] if at most n entries are true.",
+        "Reductions of x[mask] (sum, mean, prod, max, min, var, std, any, all, jnp.count_nonzero), elementwise functions of "
+        "it before them, and x.at[mask].set(value) do not need to know it. Otherwise write jnp.where(mask, x, fill_value) "
+        "to keep the shape, or x[jnp.nonzero(mask, size=n)] if at most n entries are true.",
     ),
     (
         errors.UnexpectedTracerError(Tracer("float32", (4,), origin="It was made at model.py:9:4 (f).")),

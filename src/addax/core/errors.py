@@ -363,31 +363,36 @@ class NonConcreteBooleanIndexError(AddaxIndexError):
     This fails, because compiled programs have fixed shapes::
 
         @addax.jit
-        def sum_positive(x):
-            return x[x > 0].sum()          # NonConcreteBooleanIndexError
+        def positive(x):
+            return x[x > 0]                # NonConcreteBooleanIndexError
 
     Put a neutral value where the mask is false, and keep the shape::
 
         >>> import addax, addax.numpy as jnp
         >>> @addax.jit
-        ... def sum_positive(x):
-        ...     return jnp.where(x > 0, x, 0).sum()
-        >>> float(sum_positive(jnp.array([-1.0, 2.0, 3.0])))
-        5.0
+        ... def positive(x):
+        ...     return jnp.where(x > 0, x, 0)
+        >>> positive(jnp.array([-1.0, 2.0, 3.0])).tolist()
+        [0.0, 2.0, 3.0]
 
-    Reductions take a mask directly (``jnp.sum(x, where=x > 0)``), and *assigning* through a mask is fine, for it keeps
-    the shape: ``x.at[x > 0].set(0)``. If you know how many elements can be true, ``jnp.nonzero(mask, size=n)`` gives
-    their indices with a fixed shape. Outside `jit` masks work as in NumPy.
+    Unlike in JAX, what needs no array of the picked elements is fine: reductions (``x[x > 0].sum()``, ``mean``, ``prod``,
+    ``max``, ``min``, ``var``, ``std``, ``any``, ``all``, ``jnp.count_nonzero``), also after arithmetic and elementwise
+    functions (``jnp.log(x[m] / y[m]).sum()``); and *assigning* through a mask, which keeps the shape:
+    ``x.at[x > 0].set(0)``. If you know how many elements can be true, ``jnp.nonzero(mask, size=n)`` gives their indices
+    with a fixed shape. Outside `jit` masks work as in NumPy.
     """
 
-    def __init__(self, tracer: TracerLike) -> None:
+    def __init__(self, tracer: TracerLike, asked: str = "") -> None:
         super().__init__(
             _message(
                 f"Boolean indices must be concrete while tracing; got the traced mask {array_summary(tracer)}. The "
                 "shape of x[mask] would depend on how many entries are true.",
+                asked,
                 _origin(tracer),
-                "Write jnp.where(mask, x, fill_value) to keep the shape, a reduction with where=mask, "
-                "x.at[mask].set(value) to assign, or x[jnp.nonzero(mask, size=n)] if at most n entries are true.",
+                "Reductions of x[mask] (sum, mean, prod, max, min, var, std, any, all, jnp.count_nonzero), elementwise "
+                "functions of it before them, and x.at[mask].set(value) do not need to know it. Otherwise write "
+                "jnp.where(mask, x, fill_value) to keep the shape, or x[jnp.nonzero(mask, size=n)] if at most n entries "
+                "are true.",
                 self._help(),
             )
         )

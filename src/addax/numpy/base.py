@@ -12,10 +12,12 @@ from addax import _native
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval, scalar_aval
 from addax.core.config import current_context
-from addax.core.errors import warn_user
+from addax.core.errors import NonConcreteBooleanIndexError, warn_user
+from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.engines.eager import fused
 from addax.interpreters.values import broadcast_in_dim, broadcast_to, convert
+from addax.numpy.masked import mapped
 from addax.transforms.flat import jax_array
 
 Array = _native.Array
@@ -266,13 +268,19 @@ def elementwise(rule: Callable, strong: type | None = None) -> Callable:
         if body.__code__.co_argcount == 1:
 
             def fun(x, /):
-                (x,) = operands(name, rule, x)
+                try:
+                    (x,) = operands(name, rule, x)
+                except NonConcreteBooleanIndexError:  # x is picked[mask], with a traced mask
+                    return mapped(fun, x)
                 return body(x)
         else:
 
             def fun(x, y, /):
                 weak = strong is None or is_weak(x, y)
-                x, y = operands(name, rule, x, y)
+                try:
+                    x, y = operands(name, rule, x, y)
+                except NonConcreteBooleanIndexError:
+                    return mapped(fun, x, y)
                 out = body(x, y)
                 return out if weak or not dtypes.issubdtype(out.dtype, strong) else convert(out, out.dtype, False)
 
@@ -359,8 +367,8 @@ def canonical_shape(shape) -> tuple[int, ...]:
                 f"fixed shapes: mark the argument as static (static_argnums), or take the size from x.shape.\n{d.origin()}"
             )
         try:
-            n = d.__index__()
-        except (AttributeError, TypeError):
+            n = as_size(d)
+        except TypeError:
             raise TypeError(f"Shapes must be 1D sequences of concrete values of integer type, got {shape}.") from None
         if n < 0:
             raise ValueError(f"shape must have non-negative dimensions, got {shape}")

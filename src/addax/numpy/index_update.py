@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from addax.core.avals import get_aval
+from addax.core.errors import NonConcreteBooleanIndexError
 from addax.interpreters.values import broadcast_in_dim, full_like, reshape, transpose
 from addax.lax import indexing as lax_indexing
 from addax.numpy.base import as_operand, cast, is_array_like
 from addax.numpy.creation import asarray
-from addax.numpy.indexing import entries_of, expand_nones, get, lift_scalar_masks, plan
+from addax.numpy.indexing import entries_of, expand_nones, get, getitem, lift_scalar_masks, plan
+from addax.numpy.masked import applied, has_traced_mask, split_index, updated
 from addax.ops.indexing import GatherScatterMode, ScatterDimensionNumbers
 
 
@@ -38,6 +40,9 @@ class IndexUpdateRef:
     Every method takes ``indices_are_sorted``, ``unique_indices`` (promises that let it be quicker), ``mode`` ("drop",
     the default: updates out of bounds are skipped; "clip"; "promise_in_bounds") and ``wrap_negative_indices``.
     Where an index occurs twice, ``set`` keeps the last value and ``add`` adds both.
+
+    Unlike in JAX the index may be a traced boolean mask, alone or beside slices, if the values broadcast to every one
+    of its entries: ``x.at[x > 0].set(0)`` is ``jnp.where(x > 0, 0, x)``.
 
     >>> import addax.numpy as jnp
     >>> x = jnp.array([1, 2, 3])
@@ -83,7 +88,7 @@ class IndexUpdateRef:
 
     def divide(self, values, **options):
         """``x[index] /= values``"""
-        ones = self.array * 0 + 1
+        ones = full_like(self.array, 1)
         return self.array / _update(ones, self.index, values, lax_indexing.scatter_mul, **options)
 
     def power(self, values, **options):
@@ -101,10 +106,21 @@ class IndexUpdateRef:
     def apply(self, func: Callable[[Any], Any], **options):
         """``x[index] = func(x[index])``; applied once per occurrence of an index."""
 
+        if has_traced_mask(self.index):
+            mask, rest, at = split_index(len(self.array.shape), self.index)
+            return IndexUpdateRef(self.array, rest).set(applied(func, getitem(self.array, rest), mask, at))
+
         def scatter(operand, indices, updates, numbers, **kw):
             return lax_indexing.scatter_apply(operand, indices, func, numbers, update_shape=updates.shape, **kw)
 
         return _update(self.array, self.index, np.zeros((), get_aval(self.array).dtype)[()], scatter, **options)
+
+
+# What an update with a traced mask is called in masked.py.
+_MASKED = {
+    lax_indexing.scatter: "set", lax_indexing.scatter_add: "add", lax_indexing.scatter_sub: "sub",
+    lax_indexing.scatter_mul: "mul", lax_indexing.scatter_min: "min", lax_indexing.scatter_max: "max",
+}  # fmt: skip
 
 
 def _update(
@@ -117,9 +133,13 @@ def _update(
         raise TypeError(f"x.at[index] takes arrays or scalars as values, got {type(values)}.")
     aval = get_aval(x)
     parsed = GatherScatterMode.FILL_OR_DROP if mode is None else GatherScatterMode.from_any(mode)
-    x, index = lift_scalar_masks(x, index)
-    entries, nones = entries_of(get_aval(x).shape, index, clamp=False)
     values = cast(as_operand(values), aval.dtype, False)
+    x, index = lift_scalar_masks(x, index)
+    try:
+        entries, nones = entries_of(get_aval(x).shape, index, clamp=False)
+    except NonConcreteBooleanIndexError:
+        mask, rest, at = split_index(len(x.shape), index)
+        return IndexUpdateRef(x, rest).set(updated(_MASKED[scatter], getitem(x, rest), mask, at, values))
     operand, entries = expand_nones(x, entries, nones)
     p = plan(get_aval(operand).shape, entries, wrap_negative_indices)
     target = p.result_shape

@@ -6,6 +6,7 @@ dimension of the array plus the ``None``s. Then the cheapest form that says the 
   static integers and slices           -> slice, rev, squeeze (on concrete arrays: a view of NumPy, copied)
   traced scalars beside plain slices   -> dynamic_slice
   anything with an integer array       -> gather, planned by `plan`
+  a traced boolean mask                -> no array: a `Selection`, which can be reduced (masked.py)
 
 Reads out of bounds are clamped to the nearest element, as in JAX: a compiled program cannot raise.
 """
@@ -25,6 +26,7 @@ from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims, reshape, transpose
 from addax.lax import indexing as lax_indexing, shape as lax_shape, slicing as lax_slicing
 from addax.numpy.creation import asarray
+from addax.numpy.masked import selection_of
 from addax.ops.arithmetic import add
 from addax.ops.comparison import lt, select_n
 from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode
@@ -36,7 +38,10 @@ SMALL_GATHER = 4096
 def getitem(x, index):
     """``x[index]`` for an array or tracer."""
     x, index = lift_scalar_masks(x, index)
-    entries, nones = entries_of(get_aval(x).shape, index)
+    try:
+        entries, nones = entries_of(get_aval(x).shape, index)
+    except NonConcreteBooleanIndexError:
+        return selection_of(getitem, x, index)
     if all(type(e) in (int, slice) for e in entries):
         if isinstance(x, _native.Array) and x._device is None and current_trace() is base_trace:
             return _concrete_slice(x, entries, nones)
@@ -62,7 +67,10 @@ def get(x, index, *, mode=None, fill_value=None, indices_are_sorted=False, uniqu
         return getitem(x, index)
     parsed = GatherScatterMode.PROMISE_IN_BOUNDS if mode is None else GatherScatterMode.from_any(mode)
     x, index = lift_scalar_masks(x, index)
-    entries, nones = entries_of(get_aval(x).shape, index, clamp=False)
+    try:
+        entries, nones = entries_of(get_aval(x).shape, index, clamp=False)
+    except NonConcreteBooleanIndexError:  # a mask is nowhere out of bounds
+        return selection_of(getitem, x, index)
     entries = [np.asarray(e, np.int32) if type(e) is int else e for e in entries]
     x, entries = expand_nones(x, entries, nones)
     return _read(x, entries, parsed, fill_value, indices_are_sorted, unique_indices, wrap)

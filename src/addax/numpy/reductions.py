@@ -28,6 +28,7 @@ from addax.numpy.base import (
     no_out,
     shape_of,
 )
+from addax.numpy.masked import Selection, reduced
 from addax.ops.reduce import highest_value, lowest_value
 
 Axis = Any
@@ -99,6 +100,11 @@ def _reduction(
 
     @fused(static=("axis", "dtype", "keepdims", "promote_integers"))
     def fun(a, initial=None, where=None, *, axis, dtype, keepdims, promote_integers=False):
+        if type(a) is Selection:
+            start = identity(a.dtype) if initial is None and not has_identity else initial
+            return reduced(
+                fun, name, a, axis, keepdims, dtype=dtype, promote_integers=promote_integers, **_dynamic(start, where)
+            )
         check_array_like(name, *(x for x in (a, where) if x is not None))
         a = as_array(a)
         axes = reduced_axes(axis, a.ndim)
@@ -260,6 +266,8 @@ def count_nonzero(a, axis: Axis = None, keepdims: bool = False) -> Any:
     Array([1, 2], dtype=int32)
     """
     check_array_like("count_nonzero", a)
+    if type(a) is Selection:
+        return sum(a != 0, axis, dtypes.default_int_dtype(), keepdims=keepdims)  # type: ignore[operator]
     return sum(t.truth(as_operand(a)), axis, dtypes.default_int_dtype(), keepdims=keepdims)
 
 

@@ -27,6 +27,7 @@ from addax.numpy.base import (
     promote_inexact,
     shape_of,
 )
+from addax.numpy.masked import Selection, reduced
 from addax.numpy.reductions import Axis, axis_argument, dtype_argument, reduced_axes, restore_dims
 
 
@@ -90,6 +91,8 @@ def mean(a, axis: Axis = None, dtype=None, out=None, keepdims: bool = False, *, 
 
 @fused(static=("axis", "dtype", "keepdims"))
 def _mean(a, where=None, *, axis, dtype, keepdims):
+    if type(a) is Selection:
+        return reduced(_mean, "mean", a, axis, keepdims, dtype=dtype, **({} if where is None else {"where": where}))
     check_array_like("mean", *(x for x in (a, where) if x is not None))
     a = as_array(a)
     axes = reduced_axes(axis, a.ndim)
@@ -222,14 +225,28 @@ def _variance(name, a, ddof, where, mean, axis, dtype, keepdims):
     return t.select(positive, value, t.const(value, math.nan)), dtypes.to_floating_dtype(result)
 
 
+def _spread_of_selection(name, fun, a, ddof, where, mean, axis, dtype, keepdims):
+    if mean is not None:
+        a.refuse(f"{name} was given both x[mask] and mean=.")
+
+    def of_array(x, **options):
+        return fun(x, ddof, dtype=dtype, **options)
+
+    return reduced(of_array, name, a, axis, keepdims, smooth=False, **({} if where is None else {"where": where}))
+
+
 @fused(static=("axis", "dtype", "keepdims"))
 def _var(a, ddof, where=None, mean=None, *, axis, dtype, keepdims):
+    if type(a) is Selection:
+        return _spread_of_selection("var", _var, a, ddof, where, mean, axis, dtype, keepdims)
     out, result = _variance("var", a, ddof, where, mean, axis, dtype, keepdims)
     return t.to_dtype(out, result)
 
 
 @fused(static=("axis", "dtype", "keepdims"))
 def _std(a, ddof, where=None, mean=None, *, axis, dtype, keepdims):
+    if type(a) is Selection:
+        return _spread_of_selection("std", _std, a, ddof, where, mean, axis, dtype, keepdims)
     out, result = _variance("std", a, ddof, where, mean, axis, dtype, keepdims)
     return t.to_dtype(t.sqrt(out), result)
 

@@ -35,6 +35,7 @@ from addax.numpy.base import (
     same_dtype,
 )
 from addax.numpy.logic import ordered
+from addax.numpy.masked import Selection, mapped
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The four operations. Booleans add as "or" and multiply as "and", as in NumPy.
@@ -286,6 +287,8 @@ def power(x1, x2, /):
     """
     if type(x2) is int and isinstance(x1, ARRAYS):
         return _integer_power(x1, y=x2)
+    if type(x1) is Selection or type(x2) is Selection:
+        return mapped(power, x1, x2)
     check_array_like("power", x1, x2)
     n = _known_integer(x2)
     return _power(x1, x2) if n is None else _integer_power(x1, y=n)
