@@ -14,6 +14,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.config import current_context
+from addax.core.sizes import SymbolicSize
 
 
 class ShapedArray:
@@ -41,7 +42,8 @@ class ShapedArray:
         try:
             return _INTERNED[shape, dtype, weak_type, vma]
         except (KeyError, TypeError):
-            return _intern(tuple(int(d) for d in shape), dtypes.as_dtype(dtype), bool(weak_type), frozenset(vma))
+            sizes = tuple(d if isinstance(d, SymbolicSize) else int(d) for d in shape)
+            return _intern(sizes, dtypes.as_dtype(dtype), bool(weak_type), frozenset(vma))
 
     def __reduce__(self):
         return ShapedArray, (self.shape, self.dtype, self.weak_type, self.vma)

@@ -5,7 +5,6 @@ The primitives below take arrays, and tuples of Python ints; users pass anything
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from addax import _native
 from addax.core.avals import ShapedArray, get_aval
+from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.transforms.flat import jax_array
 
@@ -65,7 +65,7 @@ def integer(fun_name: str, what: str, x: Any) -> int:
             f"\n{x.origin()}".rstrip()
         )
     try:
-        return operator.index(x)
+        return as_size(x)
     except TypeError:
         raise TypeError(f"lax.{fun_name}: {what} must be an integer, got {x!r} of type {type(x).__name__}.") from None
 
@@ -97,7 +97,7 @@ def shape_argument(fun_name: str, shape: Any, hint: str = "") -> tuple[int, ...]
     sizes = []
     for d in items:
         try:
-            sizes.append(operator.index(d) if not isinstance(d, Tracer) else d)
+            sizes.append(as_size(d) if not isinstance(d, Tracer) else d)
         except TypeError:
             raise TypeError(
                 f"Shapes must be 1D sequences of concrete values of integer type, got {tuple(items)} in lax.{fun_name}."

@@ -22,6 +22,7 @@ from addax.core.avals import ShapedArray
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.notation import Derived, Notation
+from addax.core.sizes import SymbolicSize
 from addax.ops import rules
 from addax.ops.rules import LINEAR, Refusal, move_axis, primitive, reduce_sum
 
@@ -29,7 +30,7 @@ from addax.ops.rules import LINEAR, Refusal, move_axis, primitive, reduce_sum
 def check_sizes(name: str, what: str, sizes: tuple) -> None:
     """Sizes of dimensions: integers, none negative."""
     for d in sizes:
-        if not isinstance(d, (int, np.integer)) or isinstance(d, bool):
+        if not isinstance(d, (int, np.integer, SymbolicSize)) or isinstance(d, bool):
             raise TypeError(f"{name}: {what} must be integers, got {sizes} with {d!r} of type {type(d).__name__}.")
         if d < 0:
             raise TypeError(f"{name}: {what} must be nonnegative, got {sizes}.")
