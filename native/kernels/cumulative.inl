@@ -17,18 +17,24 @@ struct Prod {
   template <typename T> static T identity() { return T(1); }
   template <typename V> static V apply(V a, V b) { return a * b; }
 };
-// NaN, once met, stays.
+template <typename V> ADDAX_INLINE auto negative(V v) {
+  if constexpr (std::is_arithmetic_v<V>)
+    return std::signbit(v);
+  else
+    return (decltype(v == v))v < 0;  // of the bits
+}
+// NaN, once met, stays. 0 is above -0.
 struct Max {
   template <typename T> static T identity() {
     return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
   }
-  template <typename V> static V apply(V a, V b) { return ((a > b) | (a != a)) ? a : b; }
+  template <typename V> static V apply(V a, V b) { return ((a > b) | (a != a) | ((a == b) & negative(b))) ? a : b; }
 };
 struct Min {
   template <typename T> static T identity() {
     return std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
   }
-  template <typename V> static V apply(V a, V b) { return ((a < b) | (a != a)) ? a : b; }
+  template <typename V> static V apply(V a, V b) { return ((a < b) | (a != a) | ((a == b) & negative(a))) ? a : b; }
 };
 struct LogSumExp {
   template <typename T> static T identity() { return -std::numeric_limits<T>::infinity(); }

@@ -91,3 +91,17 @@ def test_special_values(isa, op):
         low = np.full((1, 40, inner), -np.inf, np.float32)
         if op != "cumsum":
             np.testing.assert_array_equal(run(op, "f32", low, False, isa), low)
+
+
+@pytest.mark.parametrize("isa", isas())
+def test_zero_is_above_minus_zero(isa):
+    for n, inner in ((2, 1), (40, 1), (40, 3)):
+        zeros = np.random.default_rng(n).choice([0.0, -0.0], (2, n, inner))
+        for name in ("f32", "f64"):
+            x = zeros.astype(DTYPES[name])
+            for reverse in (False, True):
+                signs = np.signbit(x)[:, ::-1] if reverse else np.signbit(x)
+                for op, running in (("cummax", np.logical_and), ("cummin", np.logical_or)):
+                    want = running.accumulate(signs, axis=1)
+                    got = np.signbit(run(op, name, x, reverse, isa))
+                    np.testing.assert_array_equal(got, want[:, ::-1] if reverse else want)
