@@ -34,7 +34,6 @@ class Program(typing.NamedTuple):
     fun: typing.Callable
     args: tuple
     order: int = 0
-    reverse: bool = True
     batched: bool = True
 
 
@@ -82,14 +81,18 @@ def in_python(f):
     return lambda x: addax.pure_callback(f, addax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
 
 
+def turned(x):
+    return lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.sin(c[1]) * x), (0, x))[1]
+
+
 RING = [(0, 1), (1, 2), (2, 0)]
 
 PROGRAMS = [
     Program("jit", lambda x: addax.jit(jnp.sin)(x) * x, (V,), 2),
     Program("cond", lambda x, y: lax.cond(x[0] > 0, lambda a, b: jnp.sin(a) * b, lambda a, b: a - b, x, y), (V, V * 2), 2),
     Program("scan", lambda x: lax.scan(lambda c, y: (jnp.sin(c) * y, c * c), x[0], x), (V,), 2),
-    Program("while", lambda x: lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.sin(c[1]) * x), (0, x))[1], (V,),
-            2, reverse=False),
+    Program("while", turned, (V,), 2),
+    Program("replay", lambda x, y: addax.vjp(turned, x)[1](y)[0], (V, V * 2), 2),
     Program("checkpoint", addax.checkpoint(lambda x: jnp.sin(jnp.sin(x) * x)), (V,), 2),
     Program("name", lambda x: jnp.sin(addax.ad_checkpoint.checkpoint_name(x * x, "square")), (V,), 2),
     Program("optimization_barrier", lambda x: lax.optimization_barrier((jnp.sin(x), x * x)), (V,), 2),
@@ -268,12 +271,11 @@ def test_derivatives_are_finite_differences(program):
         slope = [(a - b) / (2 * step) for a, b in zip(ahead, behind, strict=True)]
         tangent = derivative(*program.args)
         same(tangent, slope, 1e-7)
-        if program.reverse:
-            outs, pull = addax.vjp(fun, *program.args)
-            cts = [np.sin(np.arange(np.size(y)) + 2.0).reshape(np.shape(y)) for y in outs]
-            left = sum(np.vdot(g, d) for g, d in zip(flat(pull(cts)), directions, strict=True))
-            right = sum(np.vdot(c, t) for c, t in zip(cts, flat(tangent), strict=True))
-            np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9)
+        outs, pull = addax.vjp(fun, *program.args)
+        cts = [np.sin(np.arange(np.size(y)) + 2.0).reshape(np.shape(y)) for y in outs]
+        left = sum(np.vdot(g, d) for g, d in zip(flat(pull(cts)), directions, strict=True))
+        right = sum(np.vdot(c, t) for c, t in zip(cts, flat(tangent), strict=True))
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9)
         fun = derivative
 
 

@@ -67,8 +67,6 @@ MISTAKES = {
                    "only the output carry has ['b']", "__FILE__"),
     "fori carry dtype": (lambda m, n: m.lax.fori_loop(0, n.asarray(3), lambda i, c: {"a": X}, {"a": n.zeros(2)}),
                          "fori_loop body", "input carry['a'] has type float32[2]", "float32[3]"),
-    "reverse mode of while": (lambda m, n: m.grad(lambda x: m.lax.while_loop(lambda c: c < 3, lambda c: c * 2, x))(1.0),
-                              "Reverse-mode", "lax.scan", "static start/stop"),
     "static list": (lambda m, n: m.jit(lambda x, k: x, static_argnums=1)(X, [1, 2]), "Non-hashable", "[1, 2]"),
     "static name": (lambda m, n: m.jit(lambda x: x, static_argnames="y")(X), "argname 'y'", "takes x"),
     "static number": (lambda m, n: m.jit(lambda x: x, static_argnums=3)(X), "static_argnums=(3,)", "1 positional"),

@@ -16,6 +16,7 @@ from addax.core.avals import get_aval, is_valid_type
 from addax.core.builder import trace_to_jaxpr
 from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr
+from addax.core.sizes import is_symbolic, larger
 from addax.core.trace import Tracer
 from addax.core.tree_prefix import equality_errors
 from addax.interpreters.values import convert, expand_dims, move_axis, reshape
@@ -257,18 +258,53 @@ def _as_called(what: str, fun, *trees):
     return (what, *trees) if at is None else ("fori_loop body", *(t.children()[at] for t in trees))
 
 
-def while_loop(cond_fun: Callable, body_fun: Callable, init_val):
+def while_loop(cond_fun: Callable, body_fun: Callable, init_val, *, checkpoints: int | None = None):
     """``val = init_val; while cond_fun(val): val = body_fun(val)``, compiled to a loop.
 
-    The value may be any pytree; its structure, shapes and dtypes must not change from turn to turn. Forward-mode
-    derivatives work; for reverse mode use `scan` or `fori_loop` with a static length.
+    The value may be any pytree; its structure, shapes and dtypes must not change from turn to turn.
+
+    Unlike in JAX, reverse-mode derivatives work, to any order, without a bound on the number of turns n. The loop is run and
+    its turns are counted. Then it goes back from the last turn to the first, in memory for c = ``checkpoints`` values of
+    ``val``, whatever n is: the values in between are computed again. The number of times that a turn is run for the way
+    back, beyond its own derivative, is
+
+    ======== ================= ======================
+    runs     turns, at most    with c = 32
+    ======== ================= ======================
+    1        c/2               16
+    2        (c/2)^2           256
+    3        (c/2)^3 / 2       2,176
+    4        (c/2)^4 / 6       13,056
+    ======== ================= ======================
+
+    so the time grows with the logarithm of n for a c that does. By default c is 32, and more for small values: as many as
+    fit into 128 KiB, up to 1024. Only what the derivative needs is kept (no running totals), but what a turn needs of
+    ``val`` without changing it is better captured by the functions than carried. When the length is known, `scan` is
+    quicker: it keeps what each turn leaves, in memory proportional to n.
+
+    A `debug.print` in the body prints in the first run only. An `io_callback` whose result is used cannot be run again, and
+    is refused by reverse mode.
+
+    Args:
+      cond_fun: ``val -> bool[]``. Derivatives ignore how it depends on ``val``.
+      body_fun: ``val -> val``.
+      checkpoints: c, at least 3.
+
+    Source: A. Griewank and A. Walther, "Algorithm 799: revolve", ACM TOMS 26, 2000, on segments of c/2 turns.
 
     >>> import addax
     >>> int(addax.lax.while_loop(lambda x: x < 100, lambda x: x * 2, 3))
     192
+    >>> float(addax.grad(lambda x: addax.lax.while_loop(lambda x: x < 100, lambda x: x * 2, x))(3.0))
+    64.0
     """
     if not (callable(body_fun) and callable(cond_fun)):
         raise TypeError("lax.while_loop: body_fun and cond_fun arguments should be callable.")
+    if checkpoints is not None and (not isinstance(checkpoints, int) or checkpoints < 3):
+        raise ValueError(
+            "while_loop: checkpoints, the number of values of the loop that reverse mode may keep, must be an int of at "
+            f"least 3, got {checkpoints!r}."
+        )
     if current_context().disable_jit:
         val = init_val
         while bool(cond_fun(val)):
@@ -290,19 +326,31 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val):
         )
     outs = while_p.bind(
         *cond_consts, *body_consts, *leaves, cond_jaxpr=condition, cond_nconsts=len(cond_consts), body_jaxpr=body,
-        body_nconsts=len(body_consts),
+        body_nconsts=len(body_consts), **({} if checkpoints is None else {"checkpoints": checkpoints}),
     )  # fmt: skip
     return in_tree.unflatten(outs)
 
 
-def fori_loop(lower, upper, body_fun: Callable, init_val, *, unroll: int | bool | None = None):
+def fori_loop(
+    lower, upper, body_fun: Callable, init_val, *, unroll: int | bool | None = None, checkpoints: int | None = None
+):  # fmt: skip
     """``val = init_val; for i in range(lower, upper): val = body_fun(i, val)``, compiled to a loop.
 
-    With bounds known at trace time it is a `scan`, so reverse-mode derivatives work; otherwise a `while_loop`.
+    With bounds known at trace time it is a `scan`, whose reverse mode keeps what each turn leaves. With bounds known only at
+    run time, or if ``checkpoints`` is given, it is a `while_loop`, whose reverse mode (which JAX does not have) works in
+    memory for that many values of the loop and runs turns again; what that costs stands there.
+
+    Args:
+      lower, upper: integer scalars.
+      body_fun: ``(i, val) -> val``.
+      unroll: as in `scan`, for bounds known at trace time.
 
     >>> import addax
     >>> float(addax.lax.fori_loop(0, 10, lambda i, x: x + i, 0.0))
     45.0
+    >>> power = lambda x, n: addax.lax.fori_loop(0, n, lambda i, y: y * x, 1.0)
+    >>> float(addax.jit(addax.grad(power))(2.0, 5))
+    80.0
     """
     if not callable(body_fun):
         raise TypeError("lax.fori_loop: body_fun argument should be callable.")
@@ -316,7 +364,7 @@ def fori_loop(lower, upper, body_fun: Callable, init_val, *, unroll: int | bool 
         for i in range(low, high):
             init_val = body_fun(np.asarray(i, dtype)[()], init_val)
         return init_val
-    if low is not None and high is not None:
+    if low is not None and high is not None and checkpoints is None:
 
         def scan_body(carry, _):
             i, x = carry
@@ -324,8 +372,8 @@ def fori_loop(lower, upper, body_fun: Callable, init_val, *, unroll: int | bool 
 
         _stands_for(scan_body, body_fun, 1)
 
-        start = np.asarray(low, dtype)[()] if not isinstance(lower, int) else low
-        (_, result), _ = scan(scan_body, (start, init_val), None, length=max(high - low, 0), unroll=unroll or 1)
+        start = low if isinstance(lower, int) else convert(jax_array(low), dtype)
+        (_, result), _ = scan(scan_body, (start, init_val), None, length=larger(high - low, 0), unroll=unroll or 1)
         return result
     lower, upper = convert(jax_array(lower), dtype), convert(jax_array(upper), dtype)
 
@@ -334,7 +382,7 @@ def fori_loop(lower, upper, body_fun: Callable, init_val, *, unroll: int | bool 
         return i + 1, end, body_fun(i, x)
 
     _stands_for(while_body, body_fun, 2)
-    _, _, result = while_loop(lambda c: c[0] < c[1], while_body, (lower, upper, init_val))
+    _, _, result = while_loop(lambda c: c[0] < c[1], while_body, (lower, upper, init_val), checkpoints=checkpoints)
     return result
 
 
@@ -347,7 +395,7 @@ def _stands_for(loop_body, body_fun, position: int) -> None:
 def _static_int(x) -> int | None:
     if isinstance(x, Tracer):
         return None
-    return int(x)
+    return x if is_symbolic(x) else int(x)
 
 
 def scan(

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from addax.core.jaxpr import ClosedJaxpr, Var
+import numpy as np
+
+from addax.core import dtypes
+from addax.core.avals import get_aval
+from addax.core.builder import JaxprTrace
+from addax.core.jaxpr import ClosedJaxpr, Var, dce_jaxpr, eval_jaxpr
+from addax.core.primitive import registry
+from addax.core.trace import swap_trace
+from addax.interpreters.linearize import split_jaxpr
+from addax.interpreters.values import broadcast_in_dim, broadcast_to, shape_of
 
 T = TypeVar("T")
 
@@ -57,3 +66,69 @@ def fixed_point(flags: Sequence[bool], step: Callable[[list[bool]], Sequence[boo
             return flags
         flags = grown
     raise AssertionError("carry flags did not converge")
+
+
+def build(avals: Sequence, fun: Callable[..., Sequence]) -> ClosedJaxpr:
+    """The program of ``fun``, a function of flat values, at the given types."""
+    builder = JaxprTrace()
+    args = [builder.new_arg(a) for a in avals]
+    previous = swap_trace(builder)
+    try:
+        outs = fun(*args)
+    finally:
+        swap_trace(previous)
+    return ClosedJaxpr(*builder.finish(outs))
+
+
+def run(closed: ClosedJaxpr, *args) -> list:
+    return eval_jaxpr(closed.jaxpr, closed.consts, *args)
+
+
+def known_part(closed: ClosedJaxpr, unknown: Sequence[bool], out_unknown: Sequence[bool]) -> ClosedJaxpr:
+    """The program of the outputs that are not ``out_unknown``, from the inputs that are not ``unknown``."""
+    cut = split_jaxpr(closed, unknown, out_unknown)
+    program = rearrange(cut.known, range(len(cut.known.in_avals)), range(list(out_unknown).count(False)))
+    return without_dead_code(program)
+
+
+def without_dead_code(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program less the equations that no result needs."""
+    if without_dead_code not in closed.cache:
+        jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals))
+        closed.cache[without_dead_code] = ClosedJaxpr(jaxpr, closed.consts)
+    return closed.cache[without_dead_code]
+
+
+def guard(mask, values: Sequence, batched: Sequence[bool]) -> list:
+    """Operands for a program that is run for a whole batch although only the examples in ``mask`` are meant.
+
+    The values of the others are of no account, but their derivatives are zero times those of the program, and zero times
+    infinity is not zero. What the guard lets through is differentiated for the examples in the mask only; and if the
+    program also reads something that all examples share, the others borrow the operands of an example in the mask, so that
+    what they add to the derivative of the shared value is finite, too.
+
+    Args:
+      mask: bool[size]. At dimension 0 of a value stand the examples.
+    """
+    inexact = [dtypes.issubdtype(get_aval(x).dtype, np.inexact) for x in values]
+    shared = any(f and not b for f, b in zip(inexact, batched, strict=True))
+    out = []
+    select, stop = registry["select_n"], registry["stop_gradient"]
+    if shared:
+        first = registry["argmax"].bind(mask, axes=(0,), index_dtype=np.dtype(np.int32))
+        some = registry["reduce_or"].bind(mask, axes=(0,))
+    for x, b, f in zip(values, batched, inexact, strict=True):
+        if not b:
+            x = select.bind(some, stop.bind(x), x) if f else x
+        elif f or shared:
+            other = broadcast_to(row(x, first), shape_of(x)) if shared else x
+            x = select.bind(broadcast_in_dim(mask, shape_of(x), (0,)), stop.bind(other) if f else other, x)
+        out.append(x)
+    return out
+
+
+def row(x, i):
+    """``x[i:i+1]`` for an index known at run time."""
+    shape = shape_of(x)
+    zeros = [np.int32(0)] * (len(shape) - 1)
+    return registry["dynamic_slice"].bind(x, i, *zeros, slice_sizes=(1, *shape[1:]))

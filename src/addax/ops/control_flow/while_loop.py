@@ -1,25 +1,38 @@
 """``while``: repeat a program while a condition holds.
 
-Operands: constants of the condition, constants of the body, the initial carry.
+Operands: constants of the condition, constants of the body, the initial carry. How many turns there will be is not known
+in advance, so reverse mode keeps nothing for each turn: the loop is first run as it is and its turns are counted, and then
+`replay` (replay.py) goes back through them.
 """
 
 from __future__ import annotations
 
-from addax.core.builder import JaxprTrace
-from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from addax.core.primitive import Primitive, Refusal, registry
-from addax.core.trace import swap_trace
+import numpy as np
+
+from addax.core.avals import get_aval
+from addax.core.primitive import Primitive, registry
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
 from addax.interpreters.retype import of_while
-from addax.interpreters.values import Zero, broadcast_in_dim, instantiate, move_axis, shape_of, to_front
-from addax.ops.control_flow.common import add_unused_inputs, choose, fixed_point, rearrange, split_list
+from addax.interpreters.values import Zero, broadcast_in_dim, instantiate, is_linear, move_axis, shape_of, to_front
+from addax.ops.control_flow.common import (
+    add_unused_inputs,
+    build,
+    choose,
+    fixed_point,
+    guard,
+    known_part,
+    rearrange,
+    run,
+    split_list,
+)
+from addax.ops.control_flow.replay import nothing_back, replay_p, without_side_effects
 
 while_p = Primitive("while", multiple_results=True, cache_types=False)
 
 
-def _type(*avals, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
+def _type(*avals, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts, **_):
     cond_consts, body_consts, init = split_list(avals, cond_nconsts, body_nconsts)
     for what, program, got in (("cond_fun", cond_jaxpr, [*cond_consts, *init]),
                                ("body_fun", body_jaxpr, [*body_consts, *init])):  # fmt: skip
@@ -29,7 +42,7 @@ def _type(*avals, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
     return body_jaxpr.out_avals
 
 
-def _jvp(primals, tangents, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
+def _jvp(primals, tangents, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts, **params):
     cond_consts, body_consts, init = split_list(primals, cond_nconsts, body_nconsts)
     _, bconst_t, init_t = split_list(tangents, cond_nconsts, body_nconsts)
     bconst_nz = [type(t) is not Zero for t in bconst_t]
@@ -47,14 +60,14 @@ def _jvp(primals, tangents, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconst
         cond_jaxpr.in_avals[cond_nconsts:], carry_nz)])  # fmt: skip
     outs = while_p.bind(
         *cond_consts, *body_consts, *choose(bconst_t, bconst_nz), *init, *live,
-        cond_jaxpr=condition, body_jaxpr=program, cond_nconsts=cond_nconsts, body_nconsts=n + nb,
+        cond_jaxpr=condition, body_jaxpr=program, cond_nconsts=cond_nconsts, body_nconsts=n + nb, **params,
     )  # fmt: skip
     rest = iter(outs[m:])
     return outs[:m], [next(rest) if nz else Zero.of(x) for x, nz in zip(outs[:m], carry_nz, strict=True)]
 
 
-def _partial_eval(split, args, unknown, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
-    """The known carries run now; the later loop repeats them, since its length is not known in advance."""
+def _partial_eval(split, args, unknown, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts, checkpoints=None):
+    """The known carries run now, counting the turns; later a `replay` of that many turns repeats them with the rest."""
     params = dict(cond_jaxpr=cond_jaxpr, body_jaxpr=body_jaxpr, cond_nconsts=cond_nconsts, body_nconsts=body_nconsts)
     cconst_u, bconst_u, init_u = split_list(unknown, cond_nconsts, body_nconsts)
     carry_u = fixed_point(init_u, lambda u: split_jaxpr(body_jaxpr, [*bconst_u, *u]).out_unknown)
@@ -62,23 +75,60 @@ def _partial_eval(split, args, unknown, *, cond_jaxpr, body_jaxpr, cond_nconsts,
     if cond_unknown or all(carry_u):
         return split.write_later(while_p, args, params)
     cond_consts, body_consts, init = split_list(args, cond_nconsts, body_nconsts)
-    cut = split_jaxpr(body_jaxpr, [*bconst_u, *carry_u], carry_u)
-    n_known = carry_u.count(False)
-    known_body = rearrange(cut.known, range(len(cut.known.in_avals)), range(n_known))
-    kept = [i for i in range(len(cond_jaxpr.in_avals)) if i < cond_nconsts or not carry_u[i - cond_nconsts]]
-    known_cond = rearrange(cond_jaxpr, kept, [0])
-    known = split.run_now(
-        while_p,
-        [*cond_consts, *choose(body_consts, bconst_u, False), *choose(init, carry_u, False)],
-        dict(cond_jaxpr=known_cond, body_jaxpr=known_body, cond_nconsts=cond_nconsts,
-             body_nconsts=bconst_u.count(False)),
+    known_args = [*cond_consts, *choose(body_consts, bconst_u, False), *choose(init, carry_u, False)]
+    known, (n,) = _counted(
+        lambda *xs, **p: split.run_now(while_p, xs, p), known_args, params, [*bconst_u, *carry_u], carry_u
+    )
+    again = without_side_effects(body_jaxpr)
+    later = split.write_later(
+        replay_p, [n, *body_consts, *init],
+        dict(forward=again, backward=nothing_back(again), num_consts=body_nconsts, num_forward=len(init),
+             checkpoints=checkpoints),
     )  # fmt: skip
-    later = split.write_later(while_p, args, params)
     known_it = iter(known)
     return [x if u else next(known_it) for x, u in zip(later, carry_u, strict=True)]
 
 
-def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts):
+def _counted(bind, args, params, unknown, carry_unknown):
+    """Run the known part of a loop: its results, and a list with the number of its turns."""
+    cond_jaxpr, body_jaxpr, cond_nconsts = params["cond_jaxpr"], params["body_jaxpr"], params["cond_nconsts"]
+    body = known_part(body_jaxpr, unknown, carry_unknown)
+    kept = [i for i in range(len(cond_jaxpr.in_avals)) if i < cond_nconsts or not carry_unknown[i - cond_nconsts]]
+    condition = rearrange(cond_jaxpr, kept, [0])
+    one = np.int32(1)
+    counting = build(
+        [*body.in_avals, get_aval(one)], lambda *xs: [*run(body, *xs[:-1]), registry["add"].bind(xs[-1], one)]
+    )
+    outs = bind(
+        *args, np.int32(0), cond_jaxpr=add_unused_inputs(condition, len(kept), [get_aval(one)]), body_jaxpr=counting,
+        cond_nconsts=cond_nconsts, body_nconsts=len(body.in_avals) - carry_unknown.count(False),
+    )  # fmt: skip
+    return outs[:-1], outs[-1:]
+
+
+def _transpose(cts, *args, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts, checkpoints=None):
+    """Of a loop that is linear in some of its values: count the turns, then go back through as many."""
+    params = dict(cond_jaxpr=cond_jaxpr, body_jaxpr=body_jaxpr, cond_nconsts=cond_nconsts)
+    cond_consts, body_consts, init = split_list(args, cond_nconsts, body_nconsts)
+    bconst_l, init_l = [is_linear(x) for x in body_consts], [is_linear(x) for x in init]
+    carry_l = fixed_point(init_l, lambda f: split_jaxpr(body_jaxpr, [*bconst_l, *f]).out_unknown)
+    condition = split_jaxpr(cond_jaxpr, [*(is_linear(x) for x in cond_consts), *carry_l])
+    if condition.out_unknown[0]:
+        raise ValueError(
+            "while_loop: the loop is not linear, because its condition depends on the values in which it should be. "
+            "Keep them out of cond_fun."
+        )
+    known_args = [*cond_consts, *choose(body_consts, bconst_l, False), *choose(init, carry_l, False)]
+    _, (n,) = _counted(while_p.bind, known_args, params, [*bconst_l, *carry_l], carry_l)
+    again = without_side_effects(body_jaxpr)
+    back = replay_p.transpose(
+        cts, n, *body_consts, *init, forward=again, backward=nothing_back(again), num_consts=body_nconsts,
+        num_forward=len(init), checkpoints=checkpoints,
+    )  # fmt: skip
+    return [*(None for _ in cond_consts), *back[1:]]
+
+
+def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts, **params):
     args = [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
     cconsts, bconsts, init = split_list(args, cond_nconsts, body_nconsts)
     cconst_b, bconst_b, init_b = split_list([d is not None for d in dims], cond_nconsts, body_nconsts)
@@ -104,38 +154,27 @@ def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_ncons
         carry_avals = inner_body.in_avals[body_nconsts:]
 
         def any_condition(*xs):
-            (pred,) = eval_jaxpr(inner_cond.jaxpr, inner_cond.consts, *xs)
+            (pred,) = run(inner_cond, *xs)
             return [registry["reduce_or"].bind(pred, axes=(0,))]
 
         def guarded_body(*xs):
             cc, bc, carry = split_list(xs, cond_nconsts, body_nconsts)
-            (pred,) = eval_jaxpr(inner_cond.jaxpr, inner_cond.consts, *cc, *carry)
-            new = eval_jaxpr(inner_body.jaxpr, inner_body.consts, *bc, *carry)
+            (pred,) = run(inner_cond, *cc, *carry)
+            new = run(inner_body, *guard(pred, [*bc, *carry], [*bconst_b, *carry_b]))
             return [
                 registry["select_n"].bind(broadcast_in_dim(pred, shape_of(old), (0,)), old, x)
                 for old, x in zip(carry, new, strict=True)
             ]
 
-        condition = _build([*inner_cond.in_avals[:cond_nconsts], *carry_avals], any_condition)
-        body = _build(avals, guarded_body)
+        condition = build([*inner_cond.in_avals[:cond_nconsts], *carry_avals], any_condition)
+        body = build(avals, guarded_body)
         bconsts = [*cconsts, *bconsts]
         n_body = cond_nconsts + body_nconsts
     outs = while_p.bind(
         *cconsts, *bconsts, *init, cond_jaxpr=condition, body_jaxpr=body, cond_nconsts=cond_nconsts,
-        body_nconsts=n_body,
+        body_nconsts=n_body, **params,
     )  # fmt: skip
     return outs, [0 if b else None for b in carry_b]
-
-
-def _build(avals, fun) -> ClosedJaxpr:
-    builder = JaxprTrace()
-    args = [builder.new_arg(a) for a in avals]
-    previous = swap_trace(builder)
-    try:
-        outs = fun(*args)
-    finally:
-        swap_trace(previous)
-    return ClosedJaxpr(*builder.finish(outs))
 
 
 while_p.abstract_eval = _type
@@ -143,9 +182,5 @@ while_p.varying = of_while
 while_p.effects = lambda *_, cond_jaxpr, body_jaxpr, **__: cond_jaxpr.effects | body_jaxpr.effects
 while_p.jvp = _jvp
 while_p.partial_eval = _partial_eval
-while_p.transpose = Refusal(
-    "Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop with dynamic start/stop values. "
-    "Try using lax.scan, or using fori_loop with static start/stop.",
-    ValueError,
-)
+while_p.transpose = _transpose
 while_p.batch = _batch
