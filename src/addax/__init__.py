@@ -26,6 +26,7 @@ from addax.core.config import (
     numpy_rank_promotion as numpy_rank_promotion,
 )
 from addax.transforms.autodiff import (
+    fwd_and_bwd as fwd_and_bwd,
     grad as grad,
     hessian as hessian,
     jacfwd as jacfwd,
@@ -36,12 +37,14 @@ from addax.transforms.autodiff import (
     vjp as vjp,
 )
 from addax.transforms.custom import (
+    closure_convert as closure_convert,
     custom_gradient as custom_gradient,
     custom_jvp as custom_jvp,
     custom_vjp as custom_vjp,
 )
 from addax.transforms.inspect import eval_shape as eval_shape, make_jaxpr as make_jaxpr, typeof as typeof
 from addax.transforms.jit import jit as jit
+from addax.transforms.linear_maps import linear_transpose as linear_transpose
 from addax.transforms.remat import (
     checkpoint as checkpoint,
     checkpoint_policies as checkpoint_policies,
@@ -86,7 +89,10 @@ P = PartitionSpec
 jacobian = jacrev
 __version__ = "0.1.0"
 
-_LAZY = ("ad_checkpoint", "distributed", "experimental", "scipy", "sharding")  # loaded when first used
+# Loaded when first used.
+_LAZY = (
+    "ad_checkpoint", "custom_batching", "custom_derivatives", "distributed", "experimental", "scipy", "sharding",
+)  # fmt: skip
 
 
 _LAZY_FUNCTIONS = {"pmap": "addax.parallel_map", "shard_map": "addax.transforms.shard_map"}

@@ -184,5 +184,7 @@ def to_front(x, dim: int | None, size: int):
     """``x`` with its batch dimension first, broadcast if it had none."""
     if dim is None:
         shape = shape_of(x)
+        if dtype_of(x) == dtypes.float0:
+            return np.zeros((size, *shape), dtypes.float0)
         return broadcast_in_dim(x, (size, *shape), range(1, len(shape) + 1))
     return move_axis(x, dim, 0)

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.notation import Notation
 from addax.core.primitive import Primitive
 from addax.core.trace import current_trace
 from addax.core.varying import INVARIANT, vma_of
 from addax.interpreters.batching import batch_flat, batch_jaxpr
 from addax.interpreters.jvp import jvp_flat
-from addax.interpreters.linearize import linearize_flat
+from addax.interpreters.linearity import NotLinear, transpose_linear
 from addax.interpreters.retype import of_call, vmas
 from addax.interpreters.transpose import backward_pass
-from addax.interpreters.values import UndefinedPrimal, Zero, instantiate, is_linear, move_axis, to_front
+from addax.interpreters.values import Zero, dtype_of, instantiate, is_linear, move_axis, to_front
 from addax.ops.call import check_call
 
 
@@ -114,7 +115,8 @@ custom_jvp_call.batch = _custom_jvp_batch
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# custom_vjp_call: ``fwd(*args) -> (residuals, outs)``, ``bwd(residuals, cts) -> cts of args``, all flat.
+# custom_vjp_call: ``fwd(args, perturbed) -> (residuals, outs)``, ``bwd(residuals, cts) -> cts of args``, all flat;
+# ``perturbed`` says which arguments have a tangent that is not known to be zero.
 
 custom_vjp_call = Primitive("custom_vjp_call", multiple_results=True, cache_types=False)
 custom_vjp_call.notation = Notation(first=("name",), omit={"num_consts": 0}, functions=("fwd", "bwd"))
@@ -130,7 +132,7 @@ def _custom_vjp_jvp(primals, tangents, *, call_jaxpr, fwd, bwd, num_consts, symb
             "rule only says how to differentiate with respect to the arguments: pass the value as an argument."
         )
     primals, tangents = primals[num_consts:], tangents[num_consts:]
-    residuals, outs = fwd(*primals)
+    residuals, outs = fwd(primals, [type(t) is not Zero for t in tangents])
     live = [instantiate(t) for t in tangents]
     out_avals = tuple(get_aval(x).to_tangent() for x in outs)
     out_tangents = custom_lin.bind(
@@ -154,9 +156,9 @@ def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, sym
     arg_dims = [None if d is None else 0 for d in dims[num_consts:]]
     counts: dict[str, int] = {}
 
-    def batched_fwd(*primals):
+    def batched_fwd(primals, perturbed):
         def flat_fwd(*xs):
-            residuals, outs = fwd(*xs)
+            residuals, outs = fwd(xs, perturbed)
             counts["residuals"] = len(residuals)
             return [*residuals, *outs]
 
@@ -217,13 +219,29 @@ def _lin_transpose(cts, *args, num_residuals, bwd, out_avals, symbolic_zeros):
 
 
 def _lin_forward(args: Sequence, num_residuals, bwd, out_avals):
-    """The linear map itself: transpose ``cts -> bwd(residuals, cts)`` at the tangents."""
+    """The linear map itself: transpose ``cts -> bwd(residuals, cts)`` at the tangents.
+
+    Raises:
+      TypeError: if the rule is not linear in the cotangents, so that there is no such map.
+    """
     residuals, tangents = args[:num_residuals], args[num_residuals:]
-    zeros = [instantiate(Zero(a)) for a in out_avals]
-    lin = linearize_flat(lambda *cts: [instantiate(g) for g in bwd(residuals, cts)], zeros)
-    live = [t for t, z in zip(tangents, lin.out_zero, strict=True) if not z]
-    cts = backward_pass(lin.jaxpr, lin.consts, [UndefinedPrimal(v.aval) for v in lin.jaxpr.invars], live)
-    return [instantiate(c) for c in cts]
+    live = [out for out in out_avals if out.dtype != dtypes.float0]
+
+    def rule(*cts):
+        rest = iter(cts)
+        grads = bwd(residuals, [Zero(a) if a.dtype == dtypes.float0 else next(rest) for a in out_avals])
+        return [instantiate(g) for g, t in zip(grads, tangents, strict=True) if dtype_of(t) != dtypes.float0]
+
+    try:
+        program = transpose_linear(ClosedJaxpr(*trace_to_jaxpr(rule, live)))
+    except NotLinear as e:
+        raise TypeError(
+            f"can't apply forward-mode autodiff (jvp) to a custom_vjp function whose backward rule {bwd} is not linear in "
+            f"the cotangent: {e}. The tangent is the transpose of that rule. Use reverse mode (vjp, grad, jacrev), or "
+            "custom_jvp."
+        ) from None
+    outs = iter(eval_jaxpr(program.jaxpr, program.consts, *(t for t in tangents if dtype_of(t) != dtypes.float0)))
+    return [instantiate(Zero(a)) if a.dtype == dtypes.float0 else next(outs) for a in out_avals]
 
 
 def _lin_program(avals, num_residuals, bwd, out_avals) -> ClosedJaxpr:

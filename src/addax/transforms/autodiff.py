@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from addax import _native
 from addax.core import dtypes, tree
 from addax.core.avals import get_aval
-from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.trace import current_trace
-from addax.interpreters.jvp import jvp_flat
+from addax.interpreters.jvp import JVPTracer, jvp_flat
 from addax.interpreters.linearize import linearize_flat
-from addax.interpreters.transpose import backward_pass
-from addax.interpreters.values import SCALARS, UndefinedPrimal, Zero, convert, full_like, instantiate, zeros
+from addax.interpreters.values import Zero, convert, full_like, instantiate
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function
+from addax.transforms.jit import jit
+from addax.transforms.linear_maps import VJP, LinearizedFunction, as_array
 from addax.transforms.vmap import vmap
 
 
@@ -51,18 +50,9 @@ def value_and_grad(
     @functools.wraps(fun)
     def value_and_grad_f(*args, **kwargs):
         nums = normalise_argnums(fun, argnums, args)
-        inputs = tuple(args[i] for i in (nums if isinstance(nums, tuple) else (nums,)))
+        partial_fun, inputs = of_arguments(fun, nums, args, kwargs)
         for x in tree.leaves(inputs):
             check_input(x, holomorphic, allow_int, "grad")
-        names = nums if isinstance(nums, tuple) else (nums,)
-
-        def partial_fun(*chosen):
-            full = list(args)
-            for i, x in zip(names, chosen, strict=True):
-                full[i] = x
-            return fun(*full, **kwargs)
-
-        functools.update_wrapper(partial_fun, fun)
         if has_aux:
             out, pullback, aux = vjp(partial_fun, *inputs, has_aux=True)
         else:
@@ -119,34 +109,60 @@ def vjp(fun: Callable, *primals, has_aux: bool = False, reduce_axes=()) -> Any:
     check_leaves(fun, leaves, primals, {}, "vjp")
     flat = FlatFunction(fun, in_tree, has_aux)
     lin = linearize_flat(flat, leaves, LazyDebugInfo(fun, primals))
-    out_tree = flat.out_tree
-    input_tree = tree.structure(primals)
-    out_avals = [get_aval(x).to_tangent() for x in lin.outs]
-    in_avals = [get_aval(x).to_tangent() for x in leaves]
+    out = flat.out_tree.unflatten(lin.outs)
+    pullback = VJP.of(fun, lin, tree.structure(primals), leaves, flat.out_tree)
+    return (out, pullback, _settled(flat.aux)) if has_aux else (out, pullback)
 
-    def vjp_fun(*cts):
-        if len(cts) != 1:
-            raise TypeError(
-                f"the function returned by vjp takes one argument, the cotangent of the result; got {len(cts)}"
-            )
-        ct_leaves, ct_tree = tree.flatten(cts[0])
-        if ct_tree != out_tree:
-            raise ValueError(
-                "unexpected tree structure of argument to vjp function: got "
-                f"{ct_tree}, but expected {out_tree}, the structure of the result of {describe_function(fun)}."
-            )
-        checked = [check_cotangent(c, a) for c, a in zip(ct_leaves, out_avals, strict=True)]
-        live = [c for c, z in zip(checked, lin.out_zero, strict=True) if not z]
-        args = [UndefinedPrimal(v.aval) for v in lin.jaxpr.invars]
-        results = iter(backward_pass(lin.jaxpr, lin.consts, args, live))
-        grads = [
-            np.zeros(a.shape, dtypes.float0) if a.dtype == dtypes.float0 else as_result(instantiate(next(results)))
-            for a in in_avals
-        ]
-        return input_tree.unflatten(grads)
 
-    out = out_tree.unflatten(lin.outs)
-    return (out, vjp_fun, flat.aux) if has_aux else (out, vjp_fun)
+def fwd_and_bwd(
+    fun: Callable, argnums: int | Sequence[int], has_aux: bool = False, jitted: bool = True
+) -> tuple[Callable, Callable]:
+    """The two halves of `vjp` as functions of their own, to be compiled apart.
+
+    Args:
+      argnums: which arguments to differentiate.
+      jitted: compile both.
+
+    Returns:
+      ``fwd(*args, **kwargs) -> (out, residuals)`` (``(out, residuals, aux)`` with ``has_aux``) and ``bwd(residuals, ct)``,
+      the cotangent of the argument, or a tuple of them if ``argnums`` is a sequence.
+
+    >>> import addax
+    >>> fwd, bwd = addax.fwd_and_bwd(lambda x, y: x * y, argnums=(0, 1))
+    >>> out, residuals = fwd(2.0, 3.0)
+    >>> [float(g) for g in bwd(residuals, 1.0)]
+    [3.0, 2.0]
+    """
+    check_callable(fun, "fwd_and_bwd")
+
+    def fwd(*args, **kwargs):
+        nums = normalise_argnums(fun, argnums, args)
+        partial_fun, inputs = of_arguments(fun, nums, args, kwargs)
+        return vjp(partial_fun, *inputs, has_aux=has_aux)
+
+    def bwd(residuals, outgrad):
+        grads = residuals(outgrad)
+        return grads[0] if isinstance(argnums, int) else grads
+
+    return (jit(fwd), jit(bwd)) if jitted else (fwd, bwd)
+
+
+def of_arguments(fun: Callable, nums: int | tuple[int, ...], args: tuple, kwargs: dict) -> tuple[Callable, tuple]:
+    """``(fun as a function of the arguments numbered nums alone, those arguments)``"""
+    chosen = nums if isinstance(nums, tuple) else (nums,)
+
+    def partial_fun(*xs):
+        full = list(args)
+        for i, x in zip(chosen, xs, strict=True):
+            full[i] = x
+        return fun(*full, **kwargs)
+
+    return functools.update_wrapper(partial_fun, fun), tuple(args[i] for i in chosen)
+
+
+def _settled(aux):
+    """Auxiliary data without the tracers of the differentiation that is over: they stand for their primal values."""
+    return tree.map(lambda x: x.primal if type(x) is JVPTracer and not x._trace.alive else x, aux)
 
 
 def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False):
@@ -177,8 +193,8 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
     outs, out_tangents = jvp_flat(flat, leaves, checked, current_trace())
     assert flat.out_tree is not None
     out = flat.out_tree.unflatten(outs)
-    tangent = flat.out_tree.unflatten([as_result(instantiate(t)) for t in out_tangents])
-    return (out, tangent, flat.aux) if has_aux else (out, tangent)
+    tangent = flat.out_tree.unflatten([as_array(instantiate(t)) for t in out_tangents])
+    return (out, tangent, _settled(flat.aux)) if has_aux else (out, tangent)
 
 
 def linearize(fun: Callable, *primals, has_aux: bool = False) -> Any:
@@ -191,30 +207,12 @@ def linearize(fun: Callable, *primals, has_aux: bool = False) -> Any:
     """
     check_callable(fun, "linearize")
     leaves, in_tree = tree.flatten((primals, {}))
-    avals = check_leaves(fun, leaves, primals, {}, "linearize")
+    check_leaves(fun, leaves, primals, {}, "linearize")
     flat = FlatFunction(fun, in_tree, has_aux)
     lin = linearize_flat(flat, leaves, LazyDebugInfo(fun, primals))
-    out_tree = flat.out_tree
-    out_avals = [get_aval(x) for x in lin.outs]
-
-    def f_jvp(*tangents):
-        t_leaves, t_tree = tree.flatten((tangents, {}))
-        if t_tree != in_tree:
-            raise TypeError(
-                f"linearized function called with arguments of structure {tree.structure(tangents)}, expected that of the "
-                f"primals, {tree.structure(primals)}."
-            )
-        live = [
-            checked for t, a in zip(t_leaves, avals, strict=True)
-            if type(checked := check_tangent(t, a, linearized=True)) is not Zero
-        ]  # fmt: skip
-        outs = iter(eval_jaxpr(lin.jaxpr, lin.consts, *[instantiate(t) for t in live]))
-        flat_out = [zeros(a.to_tangent()) if z else next(outs) for a, z in zip(out_avals, lin.out_zero, strict=True)]
-        return out_tree.unflatten(map(as_result, flat_out))
-
-    f_jvp.jaxpr = ClosedJaxpr(lin.jaxpr, lin.consts)  # type: ignore[attr-defined]
-    out = out_tree.unflatten(lin.outs)
-    return (out, f_jvp, flat.aux) if has_aux else (out, f_jvp)
+    out = flat.out_tree.unflatten(lin.outs)
+    f_jvp = LinearizedFunction.of(fun, lin, tree.structure(primals), leaves, flat.out_tree)
+    return (out, f_jvp, _settled(flat.aux)) if has_aux else (out, f_jvp)
 
 
 def _std_basis(avals):
@@ -256,28 +254,22 @@ def _jacobian(fun, argnums, has_aux, holomorphic, forward: bool, allow_int: bool
     @functools.wraps(fun)
     def jacobian_f(*args, **kwargs):
         nums = normalise_argnums(fun, argnums, args)
-        chosen = nums if isinstance(nums, tuple) else (nums,)
-        inputs = tuple(args[i] for i in chosen)
+        partial_fun, inputs = of_arguments(fun, nums, args, kwargs)
         for x in tree.leaves(inputs):
             check_input(x, holomorphic, allow_int, "jacfwd" if forward else "jacrev")
-
-        def partial_fun(*xs):
-            full = list(args)
-            for i, x in zip(chosen, xs, strict=True):
-                full[i] = x
-            return fun(*full, **kwargs)
-
         in_leaves, in_tree = tree.flatten(inputs)
         in_avals = [get_aval(x) for x in in_leaves]
         aux = None
         if forward:
             result = linearize(partial_fun, *inputs, has_aux=has_aux)
             out, apply = result[0], result[1]
+            check_outputs(out, holomorphic, "jacfwd")
             basis = in_tree.unflatten(_std_basis(in_avals))
             stacked = vmap(lambda ts: apply(*ts))(basis)
         else:
             result = vjp(partial_fun, *inputs, has_aux=has_aux)
             out, apply = result[0], result[1]
+            check_outputs(out, holomorphic, "jacrev")
             out_leaves, out_tree = tree.flatten(out)
             basis = out_tree.unflatten(_std_basis([get_aval(x) for x in out_leaves]))
             stacked = vmap(apply)(basis)
@@ -330,14 +322,6 @@ def _assemble(in_avals, in_tree, out, stacked, forward: bool):
     return out_tree.unflatten(rows)
 
 
-def as_result(x):
-    """A derivative as the user gets it: constants that rules made become arrays."""
-    if type(x) in SCALARS or (isinstance(x, (np.generic, np.ndarray)) and x.dtype != dtypes.float0):
-        aval = get_aval(x)
-        return _native.array_from_numpy(np.asarray(x, aval.dtype), aval)
-    return x
-
-
 # -- checks
 
 
@@ -383,6 +367,31 @@ def check_input(x, holomorphic: bool, allow_int: bool, name: str) -> None:
         )
 
 
+def check_outputs(out, holomorphic: bool, name: str) -> None:
+    """
+    Raises:
+      TypeError: if a result has no Jacobian of this kind.
+    """
+    for x in tree.leaves(out):
+        dtype = get_aval(x).dtype
+        complex_out = dtypes.issubdtype(dtype, np.complexfloating)
+        if holomorphic and not complex_out:
+            raise TypeError(
+                f"{name} with holomorphic=True requires outputs with complex dtype, but got {dtypes.dtype_name(dtype)}."
+            )
+        if name == "jacrev" and not holomorphic and not dtypes.issubdtype(dtype, np.floating):
+            raise TypeError(
+                "jacrev requires real-valued outputs (output dtype that is a sub-dtype of np.floating), but got "
+                f"{dtypes.dtype_name(dtype)}. "
+                + (
+                    "For holomorphic differentiation, pass holomorphic=True. For differentiation of non-holomorphic "
+                    "functions involving complex outputs, use vjp directly."
+                    if complex_out
+                    else "For differentiation of functions with integer outputs, use vjp directly."
+                )
+            )
+
+
 def check_scalar(out, holomorphic: bool, fun) -> None:
     try:
         aval = get_aval(out)
@@ -418,38 +427,14 @@ def _describe_tree(out) -> str:
     return repr(tree.map(lambda x: get_aval(x).str_short(False) if hasattr(x, "dtype") else type(x).__name__, out))
 
 
-def check_cotangent(ct, aval):
-    """A cotangent of the right type for a result of tangent type ``aval``."""
-    if aval.dtype == dtypes.float0:
-        return Zero(aval)
-    got = get_aval(ct)
-    if got.shape != aval.shape:
-        raise ValueError(
-            f"Shape of cotangent input to vjp pullback function {got.shape} must be the same as the shape of "
-            f"corresponding primal input {aval.shape}."
-        )
-    if got.dtype != aval.dtype:
-        raise ValueError(
-            f"Type of cotangent input to vjp pullback function ({dtypes.dtype_name(got.dtype)}) is not the expected tangent "
-            f"type ({dtypes.dtype_name(aval.dtype)}). Check the dtype of the result, or convert with astype."
-        )
-    return ct
-
-
-def check_tangent(t, primal_aval, linearized: bool = False) -> Any:
+def check_tangent(t, primal_aval) -> Any:
     """A tangent of the right type for an argument of type ``primal_aval``.
 
     Raises:
-      TypeError, ValueError: if dtypes or shapes differ; always ValueError for an argument of a linearized function.
+      TypeError, ValueError: if dtypes or shapes differ.
     """
     aval = primal_aval.to_tangent()
     got = get_aval(t) if not (isinstance(t, np.ndarray) and t.dtype == dtypes.float0) else aval
-    if linearized and (got.shape, got.dtype) != (aval.shape, aval.dtype):
-        raise ValueError(
-            "linearized function called on tangent values inconsistent with the original primal values: got a tangent of "
-            f"type {got.str_short(False)} for a primal of type {primal_aval.str_short(False)}, expected "
-            f"{aval.str_short(False)}."
-        )
     if aval.dtype == dtypes.float0:
         if got.dtype != dtypes.float0:
             raise TypeError(
@@ -472,4 +457,4 @@ def check_tangent(t, primal_aval, linearized: bool = False) -> Any:
     return t
 
 
-__all__ = ["grad", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "value_and_grad", "vjp"]
+__all__ = ["fwd_and_bwd", "grad", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "value_and_grad", "vjp"]

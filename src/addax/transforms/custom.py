@@ -1,4 +1,4 @@
-"""`custom_jvp`, `custom_vjp`, `custom_gradient`: functions that bring their own derivative."""
+"""`custom_jvp`, `custom_vjp`, `custom_gradient`: functions that bring their own derivative; `closure_convert`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from addax.core import dtypes, tree
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from addax.core.trace import base_trace, current_trace
+from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import Zero, convert, instantiate
 from addax.ops.custom import FlatRule, custom_jvp_call, custom_vjp_call
-from addax.transforms.flat import FlatFunction, describe_function, function_name, jax_array
+from addax.transforms.flat import FlatFunction, LazyDebugInfo, describe_function, function_name, jax_array
+from addax.transforms.linear_maps import as_array
 
 
 class SymbolicZero:
@@ -30,6 +33,32 @@ class SymbolicZero:
         return f"SymbolicZero({self.aval.str_short()})"
 
 
+class CustomVJPPrimal:
+    """An argument as the forward rule of ``defvjp(symbolic_zeros=True)`` sees it.
+
+    Attributes:
+      value: the argument.
+      perturbed: whether it is differentiated, False if its tangent is known to be zero.
+    """
+
+    __slots__ = ("perturbed", "value")
+
+    def __init__(self, value, perturbed: bool):
+        self.value, self.perturbed = value, perturbed
+
+    def __repr__(self) -> str:
+        return f"CustomVJPPrimal({self.value!r}, perturbed={self.perturbed})"
+
+
+def custom_vjp_primal_tree_values(primals):
+    """The values in a pytree of `CustomVJPPrimal`.
+
+    >>> custom_vjp_primal_tree_values({"x": CustomVJPPrimal(2.0, True)})
+    {'x': 2.0}
+    """
+    return tree.map(lambda p: p.value, primals, is_leaf=lambda p: isinstance(p, CustomVJPPrimal))
+
+
 class _Custom:
     """Splits the arguments into differentiable leaves and fixed ones (``nondiff_argnums``)."""
 
@@ -40,22 +69,28 @@ class _Custom:
         self.fun = fun
         self.nondiff_argnums = tuple(nondiff_argnums) + tuple(_positions(fun, nondiff_argnames))
 
+    def __call__(self, *args, **kwargs):
+        raise NotImplementedError
+
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)
 
     def split(self, args: tuple, kwargs: dict):
-        """``(fun of the differentiable arguments, those, the fixed ones)``"""
+        """``(how a function of all arguments becomes one of the differentiable ones, those, the fixed ones)``"""
         args = _positional(self.fun, args, kwargs)
         fixed_at = sorted({i + len(args) if i < 0 else i for i in self.nondiff_argnums})
         fixed = [args[i] for i in fixed_at]
         free = tuple(a for i, a in enumerate(args) if i not in fixed_at)
 
-        def call(*xs):
-            rest = iter(xs)
-            known = dict(zip(fixed_at, fixed, strict=True))
-            return self.fun(*(known[i] if i in known else next(rest) for i in range(len(args))))
+        def of_free(fun: Callable) -> Callable:
+            def call(*xs):
+                rest = iter(xs)
+                known = dict(zip(fixed_at, fixed, strict=True))
+                return fun(*(known[i] if i in known else next(rest) for i in range(len(args))))
 
-        return functools.update_wrapper(call, self.fun), free, fixed
+            return functools.update_wrapper(call, fun)
+
+        return of_free, free, fixed
 
 
 def _positions(fun, names) -> list[int]:
@@ -128,20 +163,20 @@ class custom_jvp(_Custom):
             raise AttributeError(f"No JVP defined for custom_jvp function {function_name(self.fun)} using defjvp.")
         if current_trace() is base_trace:
             return self.fun(*args, **kwargs)
-        fun, free, fixed = self.split(args, kwargs)
+        of_free, free, fixed = self.split(args, kwargs)
         leaves, in_tree = tree.flatten((free, {}))
         leaves = [jax_array(x) for x in leaves]
-        flat = FlatFunction(fun, in_tree)
+        flat = FlatFunction(of_free(self.fun), in_tree)
         jaxpr, consts = trace_to_jaxpr(flat, [get_aval(x) for x in leaves])
         closed = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
         out_tree, rule, name = flat.out_tree, self.rule, function_name(self.fun)
-        symbolic = self.symbolic_zeros
+        symbolic, out_avals = self.symbolic_zeros, closed.out_avals
 
         def flat_jvp(primals, tangents):
             if symbolic:
                 tangents = [SymbolicZero(t.aval) if type(t) is Zero else t for t in tangents]
-            ps, _ = in_tree.unflatten(primals)
-            ts, _ = in_tree.unflatten(tangents)
+            ps, _ = in_tree.unflatten(map(as_array, primals))
+            ts, _ = in_tree.unflatten(map(as_array, tangents))
             result = rule(*fixed, ps, ts)
             if not isinstance(result, (tuple, list)) or len(result) != 2:
                 raise TypeError(
@@ -155,6 +190,7 @@ class custom_jvp(_Custom):
                     f"Custom JVP rule {function_name(rule)} for function {name} must produce primal and tangent outputs "
                     f"with the tree structure of the function's result {out_tree}, but got {out_t} and {tout_t}."
                 )
+            _check_primals(f"Custom JVP rule {function_name(rule)} for function {name}", outs, out_avals)
             return outs, [_match_tangent(t, p, rule, name) for t, p in zip(touts, outs, strict=True)]
 
         outs = custom_jvp_call.bind(
@@ -162,6 +198,16 @@ class custom_jvp(_Custom):
             symbolic_zeros=symbolic, name=name,
         )  # fmt: skip
         return out_tree.unflatten(outs)
+
+
+def _check_primals(rule: str, outs: Sequence, avals: Sequence) -> None:
+    for i, (x, aval) in enumerate(zip(outs, avals, strict=True)):
+        got = get_aval(x)
+        if (got.shape, got.dtype) != (aval.shape, aval.dtype):
+            raise TypeError(
+                f"{rule} must produce a primal output with the types of the function's result, but leaf {i} is "
+                f"{got.str_short(False)} instead of {aval.str_short(False)}."
+            )
 
 
 def _match_tangent(t, primal, rule, name):
@@ -198,7 +244,14 @@ class custom_vjp(_Custom):
         self.symbolic_zeros = False
 
     def defvjp(self, fwd: Callable, bwd: Callable, symbolic_zeros: bool = False, optimize_remat: bool = False) -> None:
-        """Declare the rules. ``fwd`` takes all arguments; ``bwd(*fixed, residuals, ct)``."""
+        """Declare the rules. ``fwd`` takes all arguments; ``bwd(*fixed, residuals, ct)``.
+
+        Args:
+          symbolic_zeros: ``fwd`` gets its differentiable arguments as `CustomVJPPrimal`, which say whether they are
+            differentiated, and ``bwd`` gets `SymbolicZero` for results without a cotangent.
+          optimize_remat: accepted for JAX programs. What `checkpoint` computes again is always cut down to what is read,
+            also inside ``fwd``.
+        """
         self.fwd, self.bwd, self.symbolic_zeros = fwd, bwd, symbolic_zeros
 
     def __call__(self, *args, **kwargs):
@@ -206,19 +259,22 @@ class custom_vjp(_Custom):
             raise AttributeError(f"No VJP defined for custom_vjp function {function_name(self.fun)} using defvjp.")
         if current_trace() is base_trace:
             return self.fun(*args, **kwargs)
-        fun, free, fixed = self.split(args, kwargs)
-        fwd_fun = _Custom(self.fwd, self.nondiff_argnums).split(args, kwargs)[0]
+        of_free, free, fixed = self.split(args, kwargs)
+        fwd_fun, symbolic = of_free(self.fwd), self.symbolic_zeros
         leaves, in_tree = tree.flatten((free, {}))
         leaves = [jax_array(x) for x in leaves]
-        flat = FlatFunction(fun, in_tree)
+        flat = FlatFunction(of_free(self.fun), in_tree)
         jaxpr, consts = trace_to_jaxpr(flat, [get_aval(x) for x in leaves])
         closed = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
         out_tree, name, bwd = flat.out_tree, function_name(self.fun), self.bwd
-        in_avals = [get_aval(x) for x in leaves]
+        in_avals, out_avals = [get_aval(x) for x in leaves], closed.out_avals
         free_tree = tree.structure(free)
         residual_tree: list = []
 
-        def flat_fwd(*primals):
+        def flat_fwd(primals, perturbed):
+            primals = map(as_array, primals)
+            if symbolic:
+                primals = map(CustomVJPPrimal, primals, perturbed)
             ps, _ = in_tree.unflatten(primals)
             result = fwd_fun(*ps)
             if not isinstance(result, (tuple, list)) or len(result) != 2:
@@ -233,12 +289,13 @@ class custom_vjp(_Custom):
                     f"Custom VJP fwd rule {function_name(self.fwd)} for function {name} must produce a primal output "
                     f"with the structure of the function's result {out_tree}, but got {out_t}."
                 )
+            _check_primals(f"Custom VJP fwd rule {function_name(self.fwd)} for function {name}", outs, out_avals)
             residuals, res_t = tree.flatten(result[1])
             residual_tree[:] = [res_t]
             return residuals, outs
 
         def flat_bwd(residuals, cts):
-            cts = [SymbolicZero(c.aval) if type(c) is Zero else c for c in cts]
+            cts = [SymbolicZero(c.aval) if type(c) is Zero else as_array(c) for c in cts]
             grads = bwd(*fixed, residual_tree[0].unflatten(residuals), out_tree.unflatten(cts))
             if not isinstance(grads, (tuple, list)) or len(grads) != len(free):
                 raise TypeError(
@@ -270,6 +327,11 @@ def _match_cotangent(g, aval, bwd, name):
     if want.dtype == dtypes.float0:
         return Zero(want)
     # Shapes are compared without the batch dimensions that an enclosing vmap added, which the rule does not see.
+    if dtypes.issubdtype(got.dtype, np.complexfloating) and not dtypes.issubdtype(want.dtype, np.complexfloating):
+        raise TypeError(
+            f"Cotangent produced by the bwd rule {function_name(bwd)} of {name} must be real, as its argument is "
+            f"({want.str_short(False)}), but is {got.str_short(False)}. Take the real part."
+        )
     if got.shape != want.shape:
         raise ValueError(
             f"Shape of cotangent produced by the bwd rule {function_name(bwd)} of {name} must be {want.shape}, the "
@@ -325,4 +387,53 @@ class _Static:
 
 tree.register_static(_Static)
 
-__all__ = ["SymbolicZero", "custom_gradient", "custom_jvp", "custom_vjp"]
+
+def closure_convert(fun: Callable, *example_args) -> tuple[Callable, list]:
+    """``fun`` with the differentiable values it captures as further arguments: ``(converted, captured)``.
+
+    For functions that take functions and have a custom rule: what the user's function captures can then be given to the
+    rule as arguments, ``converted(*args, *captured)``. Traced values of inexact dtype are hoisted; others stay inside.
+
+    Args:
+      example_args: arrays of the shapes and dtypes that ``converted`` will be called with.
+
+    Returns:
+      ``converted``, a function of such arguments followed by the captured values, and the list of these.
+
+    >>> import addax
+    >>> def double_slope(c):
+    ...     f, captured = addax.closure_convert(lambda x: c * x, 1.0)
+    ...     return 2.0 * f(3.0, *captured)
+    >>> float(addax.grad(double_slope)(5.0))
+    6.0
+    """
+    leaves, in_tree = tree.flatten((example_args, {}))
+    flat = FlatFunction(fun, in_tree)
+    jaxpr, consts = trace_to_jaxpr(flat, [get_aval(jax_array(x)) for x in leaves], LazyDebugInfo(fun, example_args))
+    hoisted = [isinstance(c, Tracer) and dtypes.issubdtype(c.dtype, np.inexact) for c in consts]
+    n, out_tree = len(example_args), flat.out_tree
+
+    def converted(*args):
+        given, got = tree.flatten((args[:n], {}))
+        if got != in_tree:
+            raise TypeError(
+                "The inputs to the closure produced by closure_convert must have the same Pytree structure as the example "
+                f"arguments passed when closure_convert was called. Expected {tree.structure(example_args)}, but got "
+                f"{tree.structure(args[:n])}."
+            )
+        if len(args) - n != sum(hoisted):
+            raise TypeError(
+                f"the closure of {describe_function(fun)} takes {n} arguments and the {sum(hoisted)} values that "
+                f"closure_convert hoisted; got {len(args)} in all: call converted(*args, *captured)."
+            )
+        rest = iter(args[n:])
+        values = [next(rest) if h else c for c, h in zip(consts, hoisted, strict=True)]
+        return out_tree.unflatten(eval_jaxpr(jaxpr, values, *given))
+
+    return functools.update_wrapper(converted, fun), [c for c, h in zip(consts, hoisted, strict=True) if h]
+
+
+__all__ = [
+    "CustomVJPPrimal", "SymbolicZero", "closure_convert", "custom_gradient", "custom_jvp", "custom_vjp",
+    "custom_vjp_primal_tree_values",
+]  # fmt: skip

@@ -1,0 +1,11 @@
+"""Functions that bring their own derivative, and what their rules see."""
+
+from addax.transforms.custom import (
+    CustomVJPPrimal as CustomVJPPrimal,
+    SymbolicZero as SymbolicZero,
+    closure_convert as closure_convert,
+    custom_gradient as custom_gradient,
+    custom_jvp as custom_jvp,
+    custom_vjp as custom_vjp,
+    custom_vjp_primal_tree_values as custom_vjp_primal_tree_values,
+)
