@@ -14,9 +14,10 @@ from addax.core.axis_env import tracked_axes, tracking
 from addax.core.checker import check_jaxpr
 from addax.core.config import enable_checks
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
-from addax.core.primitive import no_effects
-from addax.core.source_info import SourceInfo, user_frame
-from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
+from addax.core.primitive import no_effects, registry
+from addax.core.sizes import SymbolicSize
+from addax.core.source_info import SourceInfo, current_source
+from addax.core.trace import Trace, Tracer, check_alive, swap_trace
 from addax.core.varying import align, plain, typed
 
 
@@ -47,8 +48,7 @@ class JaxprTrace(Trace):
     constants, each once.
     """
 
-    def __init__(self, parent: Trace | None = None, debug_info=None):
-        self.parent = parent
+    def __init__(self, debug_info=None):
         self.eqns: list = []
         self.invars: list = []
         self.constvars: list = []
@@ -63,7 +63,7 @@ class JaxprTrace(Trace):
         self.invars.append(var)
         return JaxprTracer(self, aval, var)
 
-    def process(self, primitive, args, params):
+    def process(self, primitive, args, params) -> Any:
         varies = None
         if tracking.on and tracked_axes() and primitive.name != "pvary":
             args, params, varies = align(primitive, args, params)
@@ -87,7 +87,7 @@ class JaxprTrace(Trace):
         if effects:
             self.effects |= effects
         outvars = [Var(a) for a in out_avals]
-        self.eqns.append(Eqn(primitive, atoms, outvars, params, effects, user_frame()))
+        self.eqns.append(Eqn(primitive, atoms, outvars, params, effects, current_source()))
         if primitive.multiple_results:
             return [JaxprTracer(self, v.aval, v) for v in outvars]
         return JaxprTracer(self, outvars[0].aval, outvars[0])
@@ -100,6 +100,8 @@ class JaxprTrace(Trace):
         else:
             if cls is float or cls is int or cls is bool or cls is complex:
                 return Literal(x, get_aval(x))
+            if isinstance(x, SymbolicSize):
+                return self.process(registry["dim_as_value"], (), {"dim": x}).variable
             aval = get_aval(x)
             if not aval.shape and isinstance(x, np.generic):
                 return Literal(x, aval)
@@ -152,7 +154,7 @@ class JaxprTrace(Trace):
 
 def trace_to_jaxpr(fun: Callable[..., Sequence], in_avals: Sequence, debug_info=None):
     """Trace ``fun``, which takes and returns flat sequences, at the given types: ``(jaxpr, consts)``."""
-    trace = JaxprTrace(current_trace(), debug_info)
+    trace = JaxprTrace(debug_info)
     args = [trace.new_arg(a) for a in in_avals]
     previous = swap_trace(trace)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from addax.core.avals import get_aval
 from addax.core.primitive import Primitive, no_effects
-from addax.core.source_info import SourceInfo
+from addax.core.source_info import SourceInfo, replaying
 
 
 class Var:
@@ -169,15 +169,17 @@ def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence, *args) -> list:
     env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))
     last = last_uses(jaxpr)
-    for i, eqn in enumerate(jaxpr.eqns):
-        vals = [x.val if type(x) is Literal else env[x] for x in eqn.invars]
-        out = eqn.primitive.bind(*vals, **eqn.params)
-        if eqn.primitive.multiple_results:
-            env.update(zip(eqn.outvars, out, strict=True))
-        else:
-            env[eqn.outvars[0]] = out
-        for v in last.get(i, ()):
-            env.pop(v, None)
+    with replaying() as replay:
+        for i, eqn in enumerate(jaxpr.eqns):
+            replay.at(eqn.source)
+            vals = [x.val if type(x) is Literal else env[x] for x in eqn.invars]
+            out = eqn.primitive.bind(*vals, **eqn.params)
+            if eqn.primitive.multiple_results:
+                env.update(zip(eqn.outvars, out, strict=True))
+            else:
+                env[eqn.outvars[0]] = out
+            for v in last.get(i, ()):
+                env.pop(v, None)
     return [x.val if type(x) is Literal else env[x] for x in jaxpr.outvars]
 
 

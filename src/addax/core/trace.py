@@ -28,7 +28,7 @@ class Trace:
 
     alive = True
 
-    def process(self, primitive, args: tuple, params: dict[str, Any]):
+    def process(self, primitive, args: tuple, params: dict[str, Any]) -> Any:
         raise NotImplementedError
 
     def __repr__(self) -> str:

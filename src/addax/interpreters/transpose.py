@@ -7,6 +7,7 @@ from typing import Any
 
 from addax.core.builder import JaxprTrace
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Literal
+from addax.core.source_info import replaying
 from addax.core.trace import swap_trace
 from addax.interpreters.values import UndefinedPrimal, Zero, add_tangents, instantiate, is_linear
 
@@ -40,28 +41,31 @@ def backward_pass(jaxpr: Jaxpr, consts: Sequence, args: Sequence, cotangents: Se
             return
         cts[atom] = add_tangents(cts[atom], ct) if atom in cts else ct
 
-    backward = []
-    for eqn in jaxpr.eqns:
-        if any(type(v) is not Literal and v in linear for v in eqn.invars):
-            linear.update(eqn.outvars)
-            backward.append(eqn)
-        else:  # a part that does not depend on the linear inputs runs forward
-            out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.params)
-            values.update(zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True))
+    with replaying() as replay:
+        backward = []
+        for eqn in jaxpr.eqns:
+            if any(type(v) is not Literal and v in linear for v in eqn.invars):
+                linear.update(eqn.outvars)
+                backward.append(eqn)
+            else:  # a part that does not depend on the linear inputs runs forward
+                replay.at(eqn.source)
+                out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.params)
+                values.update(zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True))
 
-    for v, ct in zip(jaxpr.outvars, cotangents, strict=True):
-        accumulate(v, ct)
-    for eqn in reversed(backward):
-        if not any(v in cts for v in eqn.outvars):
-            continue
-        if eqn.primitive.multiple_results:
-            ct = [cts.pop(v, None) for v in eqn.outvars]
-            ct = [Zero(v.aval) if c is None else c for c, v in zip(ct, eqn.outvars, strict=True)]
-        else:
-            ct = cts.pop(eqn.outvars[0])
-        results = eqn.primitive.transpose(ct, *map(read, eqn.invars), **eqn.params)
-        for v, c in zip(eqn.invars, results, strict=True):
-            accumulate(v, c)
+        for v, ct in zip(jaxpr.outvars, cotangents, strict=True):
+            accumulate(v, ct)
+        for eqn in reversed(backward):
+            if not any(v in cts for v in eqn.outvars):
+                continue
+            if eqn.primitive.multiple_results:
+                ct = [cts.pop(v, None) for v in eqn.outvars]
+                ct = [Zero(v.aval) if c is None else c for c, v in zip(ct, eqn.outvars, strict=True)]
+            else:
+                ct = cts.pop(eqn.outvars[0])
+            replay.at(eqn.source)
+            results = eqn.primitive.transpose(ct, *map(read, eqn.invars), **eqn.params)
+            for v, c in zip(eqn.invars, results, strict=True):
+                accumulate(v, c)
     return [
         (cts.get(v, Zero(v.aval)) if v in linear else None) if is_linear(x) else None
         for v, x in zip(jaxpr.invars, args, strict=True)

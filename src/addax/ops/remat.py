@@ -9,13 +9,10 @@ See Griewank and Walther, Evaluating Derivatives, chapter 12, for what this trad
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from addax.core.builder import JaxprTrace
-from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Literal, Var, dce_jaxpr, eval_jaxpr
+from addax.core.builder import trace_to_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, DropVar, Var, dce_jaxpr, eval_jaxpr
 from addax.core.primitive import Primitive
-from addax.core.trace import swap_trace
+from addax.core.trace import Trace, current_trace, set_current_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import SplitTrace, split_jaxpr
@@ -80,17 +77,14 @@ def _expand(*_, jaxpr: ClosedJaxpr, prevent_cse: bool, differentiated: bool, **_
     """
     if not (differentiated and prevent_cse) or not jaxpr.in_avals:
         return jaxpr
-    found = jaxpr.cache.get(_expand)
-    if found is None:
-        builder = JaxprTrace(debug_info=jaxpr.jaxpr.debug_info)
-        args = [builder.new_arg(a) for a in jaxpr.in_avals]
-        previous = swap_trace(builder)
-        try:
-            outs = eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *optimization_barrier.bind(*args))
-        finally:
-            swap_trace(previous)
-        found = jaxpr.cache[_expand] = ClosedJaxpr(*builder.finish(outs))
-    return found
+    if _expand not in jaxpr.cache:
+
+        def program(*args):
+            return eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *optimization_barrier.bind(*args))
+
+        traced = trace_to_jaxpr(program, jaxpr.in_avals, jaxpr.jaxpr.debug_info)
+        jaxpr.cache[_expand] = ClosedJaxpr(*traced)
+    return jaxpr.cache[_expand]
 
 
 def _jvp(primals, tangents, *, jaxpr, **params):
@@ -136,20 +130,17 @@ def _cut(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...], policy) -> tuple[ClosedJ
                 kept += [v for v in eqn.outvars if type(v) is Var]
     n_in = len(cut.known.in_avals)
 
-    builder = JaxprTrace(debug_info=jaxpr.jaxpr.debug_info)
-    new = [builder.new_arg(a) for a in cut.known.in_avals]
-    given = [builder.new_arg(v.aval) for v in kept]
-    rest = [builder.new_arg(a) for a, u in zip(jaxpr.in_avals, unknown, strict=True) if u]
-    previous = swap_trace(builder)
-    try:
-        results = _recompute(cut.known, new, dict(zip(kept, given, strict=True)))
-        outs = eval_jaxpr(cut.unknown.jaxpr, cut.unknown.consts, *cut.gather(new, results), *rest)
-    finally:
-        swap_trace(previous)
-    body, consts = builder.finish(outs)
+    def again(*args):
+        new, given, rest = args[:n_in], args[n_in : n_in + len(kept)], args[n_in + len(kept) :]
+        results = _recompute(cut.known, new, kept, given)
+        return eval_jaxpr(cut.unknown.jaxpr, cut.unknown.consts, *cut.gather(new, results), *rest)
+
+    later_avals = [a for a, u in zip(jaxpr.in_avals, unknown, strict=True) if u]
+    avals = [*cut.known.in_avals, *(v.aval for v in kept), *later_avals]
+    body, consts = trace_to_jaxpr(again, avals, jaxpr.jaxpr.debug_info)
     # Effects have happened when the program ran first.
     body = body.replace(eqns=[e for e in body.eqns if not (e.effects and not e.outvars)], effects=None)
-    body, used = dce_jaxpr(body, [True] * len(outs))
+    body, used = dce_jaxpr(body, [True] * len(body.outvars))
     needed = [v for v, u in zip(kept, used[n_in:], strict=False) if u]
     at_kept = range(n_in, n_in + len(kept))
     invars = [v for i, (v, u) in enumerate(zip(body.invars, used, strict=True)) if u or i not in at_kept]
@@ -161,50 +152,38 @@ def _cut(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...], policy) -> tuple[ClosedJ
     return result
 
 
-def _recompute(closed: ClosedJaxpr, args, given: dict[Var, Any]) -> list:
+def _recompute(closed: ClosedJaxpr, args, kept: list[Var], given) -> list:
     """Run a program in which the values of some variables are given."""
-    jaxpr: Jaxpr = closed.jaxpr
-    env: dict[Any, Any] = dict(zip(jaxpr.constvars, closed.consts, strict=True))
-    env.update(zip(jaxpr.invars, args, strict=True))
-    read: Callable[[Any], Any] = lambda x: x.val if type(x) is Literal else env[x]  # noqa: E731
-    for eqn in jaxpr.eqns:
-        outs = eqn.primitive.bind(*map(read, eqn.invars), **eqn.params)
-        for v, x in zip(eqn.outvars, outs if eqn.primitive.multiple_results else [outs], strict=True):
-            env[v] = given.get(v, x)
-    return [read(x) for x in jaxpr.outvars]
+    jaxpr = closed.jaxpr
+    known = set(kept)
+    eqns = [e.replace(outvars=[DropVar(v.aval) if v in known else v for v in e.outvars]) for e in jaxpr.eqns]
+    return eval_jaxpr(jaxpr.replace(invars=[*jaxpr.invars, *kept], eqns=eqns), closed.consts, *args, *given)
+
+
+class _InlineTrace(Trace):
+    """Writes called programs out where they are called."""
+
+    def __init__(self, builder: Trace):
+        self.builder = builder
+
+    def process(self, primitive, args, params):
+        if primitive is jit_p:
+            return eval_jaxpr(params["jaxpr"].jaxpr, params["jaxpr"].consts, *args)
+        return self.builder.process(primitive, args, params)
 
 
 def inline_calls(closed: ClosedJaxpr) -> ClosedJaxpr:
     """The program with its nested ``jit`` calls written out, so that a policy sees what is in them."""
     if not any(e.primitive is jit_p for e in closed.jaxpr.eqns):
         return closed
-    found = closed.cache.get(inline_calls)
-    if found is None:
-        builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
-        args = [builder.new_arg(a) for a in closed.in_avals]
-        previous = swap_trace(builder)
-        try:
-            outs = _run_inlined(closed, args)
-        finally:
-            swap_trace(previous)
-        found = closed.cache[inline_calls] = ClosedJaxpr(*builder.finish(outs))
-    return found
+    if inline_calls not in closed.cache:
 
+        def program(*args):
+            with set_current_trace(_InlineTrace(current_trace())):
+                return eval_jaxpr(closed.jaxpr, closed.consts, *args)
 
-def _run_inlined(closed: ClosedJaxpr, args) -> list:
-    jaxpr = closed.jaxpr
-    env: dict[Any, Any] = dict(zip(jaxpr.constvars, closed.consts, strict=True))
-    env.update(zip(jaxpr.invars, args, strict=True))
-    read: Callable[[Any], Any] = lambda x: x.val if type(x) is Literal else env[x]  # noqa: E731
-    for eqn in jaxpr.eqns:
-        operands = list(map(read, eqn.invars))
-        if eqn.primitive is jit_p:
-            outs = _run_inlined(eqn.params["jaxpr"], operands)
-        else:
-            outs = eqn.primitive.bind(*operands, **eqn.params)
-            outs = outs if eqn.primitive.multiple_results else [outs]
-        env.update(zip(eqn.outvars, outs, strict=True))
-    return [read(x) for x in jaxpr.outvars]
+        closed.cache[inline_calls] = ClosedJaxpr(*trace_to_jaxpr(program, closed.in_avals, closed.jaxpr.debug_info))
+    return closed.cache[inline_calls]
 
 
 def _transpose(cts, *args, jaxpr, **params):

@@ -343,7 +343,7 @@ def _expand(*avals, jaxpr, mesh, in_specs, out_specs, newly_manual_axes, check_v
     """
     order = [a for a in mesh.axis_names if a in newly_manual_axes]
     body = without_vma(jaxpr)
-    builder = JaxprTrace(current_trace(), jaxpr.jaxpr.debug_info)
+    builder = JaxprTrace(jaxpr.jaxpr.debug_info)
     args = [builder.new_arg(a.update(vma=INVARIANT)) for a in avals]
     previous = swap_trace(builder)
     try:

@@ -21,7 +21,7 @@ from addax.core.config import current_context
 from addax.core.execution import CompileOptions, compile_program, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, dce_jaxpr, eval_jaxpr
 from addax.core.sharding import as_sharding
-from addax.core.trace import Tracer, current_trace, swap_trace
+from addax.core.trace import Tracer, swap_trace
 from addax.core.tree_prefix import broadcast_prefix
 from addax.ops.call import jit_p
 from addax.ops.sharding import sharding_constraint
@@ -310,7 +310,7 @@ class Hashable:
 def trace_to_closed(fun, in_tree, avals: Sequence[ShapedArray], debug_info) -> tuple[ClosedJaxpr, Any]:
     """Trace a function of pytrees: ``(closed jaxpr, structure of the result)``."""
     flat = FlatFunction(fun, in_tree)
-    trace = JaxprTrace(current_trace(), debug_info)
+    trace = JaxprTrace(debug_info)
     args = [trace.new_arg(a) for a in avals]
     previous = swap_trace(trace)
     try:
