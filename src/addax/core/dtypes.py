@@ -54,6 +54,7 @@ from addax.core.dtype_table import (
 from addax.core.errors import TypePromotionError, type_name, warn_user
 from addax.core.extended_dtypes import ExtendedDType, PRNGKeyDType, extended, key_fry, key_rbg, key_urbg, prng_key
 from addax.core.promotion import promote_types, result_type_of
+from addax.core.sizes import SymbolicSize
 
 # fmt: off
 __all__ = [  # noqa: RUF022 (grouped by meaning)
@@ -351,6 +352,8 @@ def typed(x: Any) -> tuple[DType, bool]:
     for scalar_type in (bool, int, float, complex):  # subclasses: enum.IntEnum members and the like
         if isinstance(x, scalar_type):
             return canonicalize_dtype(SCALAR_DTYPES[scalar_type]), scalar_type is not bool
+    if isinstance(x, SymbolicSize):
+        return canonicalize_dtype(SCALAR_DTYPES[int]), True
     raise TypeError(f"cannot determine the dtype of {type_name(x)}: expected an array, a Python scalar or a dtype")
 
 

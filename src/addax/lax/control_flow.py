@@ -441,7 +441,7 @@ def scan(
         lengths.add(aval.shape[0])
     if length is not None:
         try:
-            length = int(length)
+            length = length if is_symbolic(length) else int(length)
         except Exception:
             raise TypeError(
                 f"The `length` argument to `scan` expects a static int, got {length!r}. For a length known only at run "

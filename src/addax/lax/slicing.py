@@ -15,6 +15,7 @@ import numpy as np
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.sizes import is_symbolic, is_symbolic_shape
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
 from addax.lax.arguments import axis_argument, integer, integers, operand as _operand, shape_argument
@@ -22,6 +23,7 @@ from addax.lax.shape import expand_dims, squeeze, unstack
 from addax.ops import slicing
 from addax.ops.arithmetic import add
 from addax.ops.comparison import lt, select_n
+from addax.transforms.flat import jax_array
 
 Array = Any
 
@@ -331,7 +333,8 @@ def _index_dtype(shape: tuple[int, ...], starts: Sequence) -> Any:
     if dtype is None:
         return dtypes.default_int_dtype()
     # An int8 index cannot be counted from the back of 300 elements.
-    return dtype if not shape or max(shape) <= _limits(dtype)[1] else dtypes.default_int_dtype()
+    fits = not shape or (not is_symbolic_shape(shape) and max(shape) <= _limits(dtype)[1])
+    return dtype if fits else dtypes.default_int_dtype()
 
 
 def _start(name: str, i: Any, size: int, allow_negative: bool, dtype: Any, low: int, high: int) -> Any:
@@ -340,8 +343,14 @@ def _start(name: str, i: Any, size: int, allow_negative: bool, dtype: Any, low: 
         if not allow_negative or not low:
             return index
         negative = lt.bind(index, dtype.type(0))
-        return select_n.bind(negative, index, add.bind(convert(index, dtype), dtype.type(size)))
+        return select_n.bind(
+            negative, index, add.bind(index, convert(jax_array(size), dtype) if is_symbolic(size) else dtype.type(size))
+        )
+    if is_symbolic(i):
+        return convert(jax_array(i), dtype)
     known = int(np.asarray(i)) if isinstance(i, _native.Array) else int(i)
+    if known < 0 and is_symbolic(size):
+        return convert(jax_array(known + size), dtype)
     if known < 0:
         if not allow_negative:
             raise ValueError(

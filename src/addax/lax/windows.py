@@ -10,6 +10,7 @@ import numpy as np
 from addax.core import tree
 from addax.core.avals import get_aval
 from addax.core.primitive import registry
+from addax.core.sizes import as_size, larger
 from addax.lax.arguments import integer, integers, operand as _operand
 from addax.lax.reduce import is_identity, match_weak_scalar, monoid, trace_combiner
 from addax.ops import windows as _windows
@@ -41,8 +42,8 @@ def padtype_to_pads(
         raise RuntimeError(f"Unrecognized padding type: expected 'VALID', 'SAME', or 'SAME_LOWER', got {padding}.")
     pads = []
     for n, window, stride in zip(in_shape, window_shape, window_strides):
-        count = -(-int(n) // int(stride)) if stride else 0
-        total = max((count - 1) * int(stride) + int(window) - int(n), 0)
+        count = -(-as_size(n) // int(stride)) if stride else 0
+        total = larger((count - 1) * int(stride) + as_size(window) - as_size(n), 0)
         less, more = total // 2, total - total // 2
         pads.append((less, more) if name == "SAME" else (more, less))
     return pads

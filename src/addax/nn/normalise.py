@@ -9,6 +9,7 @@ import numpy as np
 from addax import lax, numpy as jnp
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.sizes import as_size
 from addax.engines.eager import fused
 from addax.numpy.base import check_array_like
 
@@ -194,8 +195,8 @@ def one_hot(x, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Any:
     if isinstance(axis, str):
         raise NotImplementedError(f"one_hot: the axis must be a number, got {axis!r}; mesh axes are not supported.")
     try:
-        num_classes = num_classes.__index__()
-    except (AttributeError, TypeError):
+        num_classes = as_size(num_classes)
+    except TypeError:
         raise TypeError(
             f"one_hot: num_classes must be a Python integer, which fixes the shape of the result; got {num_classes!r:.100}"
         ) from None
@@ -210,5 +211,6 @@ def one_hot(x, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Any:
 @fused(static=("num_classes", "dtype", "axis"))
 def _one_hot(x, *, num_classes, dtype, axis) -> Any:
     shape = [num_classes if i == axis else 1 for i in range(x.ndim + 1)]
-    classes = jnp.arange(num_classes, dtype=x.dtype).reshape(shape)
-    return (jnp.expand_dims(x, axis) == classes).astype(dtype)
+    # Compared in 32 bits at least: 256 is no uint8. (In JAX it is the same class as 0 there.)
+    wide = dtypes.promote_types(x.dtype, np.float32 if dtypes.issubdtype(x.dtype, np.inexact) else np.int32)
+    return (jnp.expand_dims(x, axis).astype(wide) == jnp.arange(num_classes, dtype=wide).reshape(shape)).astype(dtype)

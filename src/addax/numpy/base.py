@@ -13,7 +13,7 @@ from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval, scalar_aval
 from addax.core.config import current_context
 from addax.core.errors import NonConcreteBooleanIndexError, warn_user
-from addax.core.sizes import as_size
+from addax.core.sizes import as_size, shared
 from addax.core.trace import Tracer
 from addax.engines.eager import fused
 from addax.interpreters.values import broadcast_in_dim, broadcast_to, convert
@@ -177,17 +177,7 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     Raises:
       ValueError: if there is none.
     """
-    rank = max(map(len, shapes), default=0)
-    out = []
-    for i in range(rank):
-        sizes = {s[i - rank + len(s)] for s in shapes if i >= rank - len(s)} - {1}
-        if len(sizes) > 1:
-            raise ValueError(
-                f"Incompatible shapes for broadcasting: shapes={[tuple(s) for s in shapes]}. Dimensions are aligned on "
-                "the right and must be equal or 1."
-            )
-        out.append(sizes.pop() if sizes else 1)
-    return tuple(out)
+    return shared(shapes)
 
 
 def broadcast_arrays(*xs) -> list:

@@ -16,6 +16,7 @@ from addax import _native
 from addax.core import dtypes, tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.errors import ConcretizationTypeError
+from addax.core.sizes import as_size, is_symbolic_shape, range_size
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims
 from addax.lax import shape as lax_shape
@@ -376,6 +377,9 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
     given = [x for x in (start, stop, step) if x is not None]
     if start is None:
         raise TypeError("arange: start must be a number, got None")
+    if is_symbolic_shape(given):
+        dtype = dtypes.default_int_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "arange")
+        return _integers(dtype, *map(as_size, (0, start) if stop is None else given))
     for x in given:
         if not isinstance(x, (np.ndarray, np.generic, _native.Array, Tracer, int, float, complex)):
             raise TypeError(f"arange requires numbers, got {x!r} of type {type(x)}")
@@ -417,10 +421,10 @@ def arange(start, stop=None, step=None, dtype=None, *, device=None, out_sharding
 
 def _integers(dtype, start: int, stop: int, step: int = 1):
     """start, start + step, ... as equations: exact, and no constant in the program."""
-    out = lax_shape.iota(dtype, len(range(start, stop, step)))
+    out = lax_shape.iota(dtype, range_size(start, stop, step))
     if step != 1:
         out = out * dtype.type(step)
-    return out + dtype.type(start) if start else out
+    return out + asarray(start, dtype) if start else out
 
 
 @placed
@@ -473,6 +477,9 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype=None, *, device=None):
     """
     (n,) = canonical_shape((N,))
     (m,) = canonical_shape((N if M is None else M,))
+    if is_symbolic_shape((n, m)):
+        rows, columns = (lax_shape.broadcasted_iota(np.dtype(np.int32), (n, m), i) for i in (0, 1))
+        return (rows + int(k) == columns).astype(_dtype(dtype, "eye"))
     return from_numpy(np.eye(n, m, int(k), _dtype(dtype, "eye")))
 
 

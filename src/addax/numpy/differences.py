@@ -10,6 +10,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.sizes import is_symbolic, larger
 from addax.lax import slicing as lax_slicing
 from addax.numpy.base import as_array, as_operand, canonical_axes, canonical_axis, check_array_like, promote_inexact
 from addax.numpy.choosing import where
@@ -205,8 +206,10 @@ def interp(x, xp, fp, left=None, right=None, period=None) -> Any:
     n = xp.shape[0]
     if n == 0:
         raise ValueError("array of sample points is empty")
-    i = searchsorted(xp, x, "right").clip(1, max(n - 1, 1)) if n > 1 else searchsorted(xp, x, "right") * 0
-    before = i - 1 if n > 1 else i
+    i = searchsorted(xp, x, "right")
+    several = is_symbolic(n) or n > 1  # a symbolic size may be 1: then the first point is read twice
+    i = i.clip(1, larger(n - 1, 1)) if several else i * 0
+    before = i - 1 if several else i
     rise, run, offset = fp[i] - fp[before], xp[i] - xp[before], x - xp[before]
     # Points that coincide leave no segment between them: take the earlier one (a division by 0 has no gradient either).
     flat = abs(run) <= np.spacing(dtypes.finfo(run.dtype).eps)

@@ -9,6 +9,7 @@ import numpy as np
 
 from addax.core.avals import get_aval
 from addax.core.errors import NonConcreteBooleanIndexError
+from addax.core.sizes import shared
 from addax.interpreters.values import broadcast_in_dim, full_like, reshape, transpose
 from addax.lax import indexing as lax_indexing
 from addax.numpy.base import as_operand, cast, is_array_like
@@ -161,7 +162,7 @@ def _update(
 def _broadcast(values, shape, aval):
     old = get_aval(values).shape
     try:
-        fits = np.broadcast_shapes(old, shape) == shape
+        fits = shared((old, shape)) == shape
     except ValueError:
         fits = False
     if not fits:

@@ -22,6 +22,7 @@ from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.errors import NonConcreteBooleanIndexError
+from addax.core.sizes import as_size, is_symbolic, is_symbolic_shape, larger, shared, slice_range, smaller
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims, reshape, transpose
 from addax.lax import indexing as lax_indexing, shape as lax_shape, slicing as lax_slicing
@@ -42,7 +43,7 @@ def getitem(x, index):
         entries, nones = entries_of(get_aval(x).shape, index)
     except NonConcreteBooleanIndexError:
         return selection_of(getitem, x, index)
-    if all(type(e) in (int, slice) for e in entries):
+    if all(type(e) in (int, slice) or is_symbolic(e) for e in entries):
         if isinstance(x, _native.Array) and x._device is None and current_trace() is base_trace:
             return _concrete_slice(x, entries, nones)
         return _static_slice(x, entries, nones)
@@ -127,8 +128,8 @@ def entries_of(shape: tuple[int, ...], index, clamp: bool = True) -> tuple[list,
             entries += e.arrays
         else:
             n = shape[len(entries)]
-            if type(e) is int and clamp:
-                e = min(max(e + n if e < 0 else e, 0), max(n - 1, 0))
+            if (type(e) is int or is_symbolic(e)) and clamp:
+                e = smaller(larger(e + n if e < 0 else e, 0), larger(n - 1, 0))
                 if n == 0:
                     raise IndexError(f"index is out of bounds for axis {len(entries)} with size 0")
             entries.append(e)
@@ -184,7 +185,7 @@ class _Mask:
 def _entry(e: Any, pos: int) -> list:
     if e is None or e is Ellipsis:
         return [e]
-    if type(e) is int:
+    if type(e) is int or is_symbolic(e):
         return [e]
     if isinstance(e, slice):
         return [_static_bounds(e, pos)]
@@ -231,7 +232,7 @@ def _static_bounds(s: slice, pos: int) -> slice:
             )
         if isinstance(part, Tracer):
             part = part.concrete()
-        parts.append(None if part is None else operator.index(part))
+        parts.append(None if part is None else as_size(part))
     return slice(*parts)
 
 
@@ -252,21 +253,24 @@ def _static_slice(x, entries: list, nones: list[int]):
     shape = get_aval(x).shape
     starts, limits, strides, reverse, drop = [], [], [], [], []
     for d, (e, n) in enumerate(zip(entries, shape, strict=True)):
-        if type(e) is int:
+        if type(e) is not slice:
             starts.append(e)
             limits.append(e + 1)
             strides.append(1)
             drop.append(d)
             continue
-        start, stop, step = e.indices(n)
-        count = len(range(start, stop, step))
+        start, _, step, count = slice_range(e, n)
         if step < 0:
             reverse.append(d)
             start, step = start + (count - 1) * step, -step
-        if count == 0:
-            start = 0
-        starts.append(start)
-        limits.append(start + (count - 1) * step + 1 if count else start)
+        if is_symbolic_shape((start, count)):  # there may be none
+            start = smaller(larger(start, 0), n)
+            starts.append(start)
+            limits.append(larger(start + (count - 1) * step + 1, start))
+        else:
+            start = start if count else 0
+            starts.append(start)
+            limits.append(start + (count - 1) * step + 1 if count else start)
         strides.append(step)
     if any(s or l != n or k != 1 for s, l, k, n in zip(starts, limits, strides, shape, strict=True)):
         x = lax_slicing.slice(x, starts, limits, None if all(k == 1 for k in strides) else strides)
@@ -321,7 +325,7 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
     advanced = [d for d, e in enumerate(entries) if type(e) is not slice]
     arrays = {d: entries[d] for d in advanced}
     try:
-        common = np.broadcast_shapes(*(np.shape(a) for a in arrays.values())) if arrays else ()
+        common = shared(np.shape(a) for a in arrays.values() if not is_symbolic(a))
     except ValueError:
         raise ValueError(
             "shape mismatch: indexing arrays could not be broadcast together with shapes "
@@ -337,13 +341,12 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
     for d, e in enumerate(entries):
         if type(e) is not slice:
             continue
-        start, stop, step = e.indices(shape[d])
-        positions = range(start, stop, step)
-        if step == 1 or len(positions) <= 1:
-            sizes[d] = len(positions)
+        start, stop, step, count = slice_range(e, shape[d])
+        if step == 1 or count <= 1:
+            sizes[d] = count
             windows.append(d)
             if sizes[d] != shape[d]:
-                offsets[d] = start if len(positions) else 0
+                offsets[d] = start if count else 0
         else:
             strided[d] = np.arange(start, stop, step, dtype=np.int32)
     batch = (*common, *(len(v) for v in strided.values()))
@@ -358,7 +361,7 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
             k = len(common) + list(strided).index(d)
             columns.append(strided[d].reshape([-1 if j == k else 1 for j in range(rank)]))
         elif d in offsets:
-            columns.append(np.full((1,) * rank, offsets[d], np.int32))
+            columns.append(_align(wrapped_index(offsets[d], shape[d], False), (1,) * rank))
         else:
             continue
         dims.append(d)
@@ -386,7 +389,9 @@ def plan(shape: tuple[int, ...], entries: list, wrap: bool = True) -> Plan:
 
 def wrapped_index(i, n: int, wrap: bool):
     """An index array as int32 with negative indices counted from the end."""
-    if isinstance(i, (int, np.ndarray, np.generic, _native.Array)) and not isinstance(i, Tracer):
+    if is_symbolic(i) or is_symbolic(n):
+        i = asarray(i)
+    elif isinstance(i, (int, np.ndarray, np.generic, _native.Array)) and not isinstance(i, Tracer):
         i = np.asarray(i)
         i = i.astype(np.int64)
         i = np.where(i < 0, i + n, i) if wrap else i
@@ -395,7 +400,7 @@ def wrapped_index(i, n: int, wrap: bool):
     i = convert(i, dtype)
     if not wrap or dtypes.issubdtype(dtype, np.unsignedinteger):
         return i
-    return select_n.bind(lt.bind(i, dtype.type(0)), i, add.bind(i, dtype.type(n)))
+    return select_n.bind(lt.bind(i, dtype.type(0)), i, add.bind(i, asarray(n, dtype)))
 
 
 def _align(x, shape):
@@ -413,7 +418,10 @@ def _read(x, entries, mode, fill_value, sorted_=False, unique=False, wrap=True):
     if (
         any(isinstance(e, Tracer) for e in entries)
         and all(
-            (isinstance(e, Tracer) and e.ndim == 0) or type(e) is int or (type(e) is slice and e.step in (None, 1))
+            (isinstance(e, Tracer) and e.ndim == 0)
+            or type(e) is int
+            or is_symbolic(e)
+            or (type(e) is slice and e.step in (None, 1))
             for e in entries
         )
         and mode is GatherScatterMode.PROMISE_IN_BOUNDS
@@ -446,9 +454,9 @@ def _dynamic_slice(x, entries):
     starts, sizes, drop = [], [], []
     for d, (e, n) in enumerate(zip(entries, shape, strict=True)):
         if type(e) is slice:
-            start, stop, _ = e.indices(n)
+            start, _, _, count = slice_range(e, n)
             starts.append(start)
-            sizes.append(max(stop - start, 0))
+            sizes.append(count)
         else:
             starts.append(e)
             sizes.append(1)

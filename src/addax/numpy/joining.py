@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
+from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
 from addax.lax import shape as lax_shape, slicing as lax_slicing
@@ -161,18 +162,18 @@ def _split(name: str, ary, sections, axis: int) -> list:
             raise ValueError(f"{name}: the number of parts must be positive, got {count}")
         if name == "array_split":
             small, extra = divmod(n, count)
-            bounds = np.cumsum([0] + [small + 1] * extra + [small] * (count - extra))
+            bounds = np.cumsum([0] + [small + 1] * extra + [small] * (count - extra)).tolist()
         else:
             if n % count:
                 raise ValueError(f"array split does not result in an equal division: {n} elements into {count} parts")
-            bounds = np.arange(count + 1) * (n // count)
+            bounds = [i * (n // count) for i in range(count + 1)]
     else:
-        bounds = [0, *map(operator.index, sections), n]
+        bounds = [0, *map(as_size, sections), n]
         if any(a > b for a, b in itertools.pairwise(bounds)):
             raise ValueError(
                 f"{name}: the positions must increase from 0 to the size {n} of the axis, got {bounds[1:-1]}"
             )
-    return [lax_slicing.slice_in_dim(ary, int(a), int(b), axis=axis) for a, b in itertools.pairwise(bounds)]
+    return [lax_slicing.slice_in_dim(ary, a, b, axis=axis) for a, b in itertools.pairwise(bounds)]
 
 
 def array_split(ary, indices_or_sections, axis: int = 0) -> list:
@@ -217,7 +218,7 @@ def repeat(a, repeats, axis: int | None = None, *, total_repeat_length: int | No
     axis = canonical_axis(axis, a.ndim)
     n = a.shape[axis]
     if not isinstance(repeats, Tracer) and np.ndim(repeats) == 0 and total_repeat_length is None:
-        k = operator.index(repeats)
+        k = as_size(repeats)
         wide = broadcast_to(expand_dims(a, axis + 1), (*a.shape[: axis + 1], k, *a.shape[axis + 1 :]))
         return reshape(wide, (*a.shape[:axis], n * k, *a.shape[axis + 1 :]))
     if total_repeat_length is None:
@@ -242,7 +243,7 @@ def tile(A, reps: int | Sequence[int]):
     check_array_like("tile", A)
     a = asarray(A)
     counts = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
-    counts = (1,) * (a.ndim - len(counts)) + tuple(operator.index(r) for r in counts)
+    counts = (1,) * (a.ndim - len(counts)) + tuple(as_size(r) for r in counts)
     a = reshape(a, (1,) * (len(counts) - a.ndim) + a.shape)
     wide = broadcast_to(
         reshape(a, [v for d in a.shape for v in (1, d)]),

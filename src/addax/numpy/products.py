@@ -9,8 +9,10 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.sizes import is_symbolic, larger, shared, smaller
 from addax.interpreters.values import convert, reshape
 from addax.lax.dot import dot_general
+from addax.lax.shape import iota
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
 from addax.numpy.creation import asarray
 from addax.numpy.joining import stack
@@ -78,7 +80,7 @@ def matmul(a, b, *, precision=None, preferred_element_type=None, out_sharding=No
     if not yb:  # one matrix for all: no batch
         return _general(x, y, ((x.ndim - 1,), (max(y.ndim - 2, 0),)), ((), ()), precision, dtype, weak)
     try:
-        batch = np.broadcast_shapes(xb, yb)
+        batch = shared((xb, yb))
     except ValueError:
         raise TypeError(f"matmul: incompatible batch shapes {xb} and {yb} of {x.shape} @ {y.shape}") from None
     if not xb and x.ndim == 1:
@@ -191,8 +193,8 @@ def diagonal(a, offset: int = 0, axis1: int = 0, axis2: int = 1):
     a = moveaxis(a, (axis1, axis2), (-2, -1))
     rows, columns = a.shape[-2:]
     start, shift = max(-offset, 0), max(offset, 0)
-    count = max(min(rows - start, columns - shift), 0)
-    i = np.arange(count, dtype=np.int32)
+    count = larger(smaller(rows - start, columns - shift), 0)
+    i = iota(np.dtype(np.int32), count) if is_symbolic(count) else np.arange(count, dtype=np.int32)
     return a[..., i + start, i + shift]
 
 

@@ -13,6 +13,7 @@ from addax.interpreters.values import expand_dims, reshape
 from addax.lax.sort import sort as lax_sort
 from addax.numpy import terms as t
 from addax.numpy.base import as_array, as_operand, broadcast_to, check_array_like, fused, no_out, promote_inexact
+from addax.numpy.creation import full
 from addax.numpy.indexing import getitem
 from addax.numpy.reductions import axis_argument, reduced_axes
 
@@ -190,7 +191,7 @@ def _unweighted(x, q, n: int, real, method: str, skip_nan: bool):
         )
         at, last = _positions(q, numbers, len(lead))
     else:
-        at, last = _positions(q, as_array(np.full(lead, n, real)), len(lead))
+        at, last = _positions(q, full(lead, n, real), len(lead))
     if method == "inverted_cdf":
         at = t.sub(t.ceil(t.mul(t.add(last, 1.0), broadcast_to(_front(q, len(lead)), at.shape))), 1.0)
     low = t.max_(t.min_(t.floor(at), last), 0.0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from addax.core.avals import get_aval
+from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.interpreters.values import broadcast_in_dim, expand_dims as _expand
 from addax.lax import shape as lax_shape
@@ -57,7 +57,7 @@ def _new_shape(a, shape) -> tuple[int, ...]:
     for d in items:
         if isinstance(d, Tracer):
             canonical_shape(items)  # raises, saying why a traced size cannot be
-    sizes = [operator.index(d) for d in items]
+    sizes = [as_size(d) for d in items]
     if sizes.count(-1) > 1:
         raise TypeError(f"reshape: only one size can be -1, got {tuple(sizes)}")
     known = math.prod(d for d in sizes if d != -1)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
+from addax.core.sizes import is_symbolic
 from addax.interpreters.values import convert
 from addax.lax.comparison import select
 from addax.lax.shape import broadcasted_iota, rev
@@ -59,7 +60,11 @@ def argsort(
         a, axis = ravel(a), 0
     axis = canonical_axis(axis, a.ndim)
     dtype = dtypes.default_int_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "argsort")
-    if dtypes.issubdtype(dtype, np.integer) and a.shape[axis] - 1 > int(dtypes.iinfo(dtype).max):
+    if (
+        dtypes.issubdtype(dtype, np.integer)
+        and not is_symbolic(a.shape[axis])
+        and (a.shape[axis] - 1 > int(dtypes.iinfo(dtype).max))
+    ):
         raise ValueError(f"argsort: {dtypes.dtype_name(dtype)} cannot hold the positions of {a.shape[axis]} elements")
     positions = broadcasted_iota(dtype, a.shape, axis)
     if descending:
@@ -124,6 +129,9 @@ def searchsorted(a, v, side: str = "left", sorter=None, *, method: str = "scan")
     if sorter is not None:
         a = a[asarray(sorter)]
     n = a.shape[0]
+    if is_symbolic(n):  # compare with all: how often to halve depends on the size
+        after = _before(a, v[..., None]) if side == "left" else ~_before(v[..., None], a)
+        return after.sum(-1, dtype=np.int32)
     position = zeros(v.shape, np.int32)
     # The answer is in [position, position + step): at first in [0, step) or [n - step + 1, n + 1), of which step, a power of
     # two, is more than half; then each comparison halves the range. No comparison can read beside the array.

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from addax.core import dtypes
+from addax.core.sizes import is_symbolic, is_symbolic_shape
 from addax.lax.comparison import select
+from addax.lax.shape import broadcasted_iota, iota
 from addax.numpy.base import check_array_like
 from addax.numpy.creation import asarray, from_numpy, zeros_like
 from addax.numpy.products import diagonal
@@ -21,8 +23,13 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype=None):
     return from_numpy(np.tri(N, M, k).astype(dtype))
 
 
-def _keep(m, mask: np.ndarray):
-    return select(broadcast_to(from_numpy(mask), m.shape), m, zeros_like(m))
+def _triangle(m, k: int):
+    """Where a matrix of the last two dimensions of ``m`` is on or below its ``k``-th diagonal."""
+    rows, columns = m.shape[-2:]
+    if is_symbolic_shape((rows, columns)):
+        i, j = (broadcasted_iota(np.dtype(np.int32), (rows, columns), d) for d in (0, 1))
+        return i >= j - k
+    return from_numpy(np.tri(rows, columns, k, dtype=bool))
 
 
 def tril(m, k: int = 0):
@@ -36,7 +43,7 @@ def tril(m, k: int = 0):
     m = asarray(m)
     if m.ndim < 2:
         raise ValueError("Argument to addax.numpy.tril must be at least 2D")
-    return _keep(m, np.tri(*m.shape[-2:], k, dtype=bool))
+    return select(broadcast_to(_triangle(m, k), m.shape), m, zeros_like(m))
 
 
 def triu(m, k: int = 0):
@@ -45,7 +52,7 @@ def triu(m, k: int = 0):
     m = asarray(m)
     if m.ndim < 2:
         raise ValueError("Argument to addax.numpy.triu must be at least 2D")
-    return _keep(m, ~np.tri(*m.shape[-2:], k - 1, dtype=bool))
+    return select(broadcast_to(_triangle(m, k - 1), m.shape), zeros_like(m), m)
 
 
 def diag(v, k: int = 0):
@@ -62,7 +69,7 @@ def diag(v, k: int = 0):
     if v.ndim != 1:
         raise ValueError("diag input must be 1d or 2d")
     n = v.shape[0] + abs(k)
-    row = np.arange(v.shape[0], dtype=np.int32)
+    row = iota(np.dtype(np.int32), n) if is_symbolic(n) else np.arange(v.shape[0], dtype=np.int32)
     out = broadcast_to(zeros_like(v, shape=()), (n, n))
     return out.at[row + max(-k, 0), row + max(k, 0)].set(v)
 

@@ -17,6 +17,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.primitive import Primitive, Refusal, registry
+from addax.core.sizes import is_symbolic_shape
 from addax.interpreters.values import broadcast_in_dim, shape_of, to_front, transpose, zeros
 from addax.ops.dot import dot_general
 
@@ -154,7 +155,8 @@ def const(value: np.ndarray, like):
     """A constant matrix repeated over the batch dimensions of ``like``, in its dtype."""
     aval = get_aval(like)
     shape = (*aval.shape[:-2], *value.shape)
-    value = np.asarray(value).astype(aval.dtype if value.dtype != np.bool_ else np.bool_)
+    if isinstance(value, np.ndarray) and value.dtype != np.bool_:
+        value = value.astype(aval.dtype)
     return broadcast_in_dim(value, shape, (len(shape) - 2, len(shape) - 1)) if len(shape) > 2 else value
 
 
@@ -164,14 +166,22 @@ def masked(x, mask: np.ndarray):
     return bind("select_n", const(mask, x), zeros(aval), x)
 
 
-def tril(x, k: int = 0):
+def triangle(x, k: int):
+    """Where a matrix of the shape of those in ``x`` is on or below its ``k``-th diagonal."""
     m, n = shape_of(x)[-2:]
-    return masked(x, np.tri(m, n, k, dtype=bool))
+    if not is_symbolic_shape((m, n)):
+        return np.tri(m, n, k, dtype=bool)
+    rows, columns = (bind("iota", dtype=np.dtype(np.int32), shape=(m, n), dimension=d, sharding=None) for d in (0, 1))
+    return bind("ge", rows, bind("sub", columns, np.int32(k)))
+
+
+def tril(x, k: int = 0):
+    return masked(x, triangle(x, k))
 
 
 def triu(x, k: int = 0):
-    m, n = shape_of(x)[-2:]
-    return masked(x, ~np.tri(m, n, k - 1, dtype=bool))
+    lower = triangle(x, k - 1)
+    return masked(x, ~lower if isinstance(lower, np.ndarray) else bind("not", lower))
 
 
 def diagonal(x):

@@ -10,6 +10,7 @@ rounded once; integers wrap.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -146,7 +147,7 @@ def _prod_jvp(primals, tangents, *, axes):
     out = reduce_prod.bind(x, axes=axes)
     shape = shape_of(x)
     kept = kept_dims(len(shape), axes)
-    count = int(np.prod([shape[d] for d in axes], dtype=int))
+    count = math.prod(shape[d] for d in axes)
 
     def in_front(v):
         return reshape(transpose(v, (*axes, *kept)), (count, *(shape[d] for d in kept)))

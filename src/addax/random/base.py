@@ -8,6 +8,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.sizes import shared
 from addax.interpreters.values import SCALARS, broadcast_to
 from addax.numpy.base import canonical_shape, check_array_like
 from addax.numpy.creation import asarray
@@ -84,7 +85,7 @@ def result_shape(name: str, shape, *params) -> tuple[int, ...]:
     check_array_like(name, *params)
     shapes = [get_aval(p).shape for p in params]
     try:
-        common = np.broadcast_shapes(*shapes)
+        common = shared(shapes)
     except ValueError:
         raise ValueError(
             f"{name}: the parameters' shapes {', '.join(map(str, shapes))} do not broadcast against each other"
@@ -102,6 +103,6 @@ def result_shape(name: str, shape, *params) -> tuple[int, ...]:
 
 def _fits(shape, common) -> bool:
     try:
-        return np.broadcast_shapes(shape, common) == tuple(shape)
+        return shared((shape, common)) == tuple(shape)
     except ValueError:
         return False
