@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import enum
 import math
+import threading
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -155,7 +156,6 @@ class Mesh(_AxesOf):
 
     _interned: dict[Any, Mesh] = {}  # noqa: RUF012
     devices: np.ndarray
-    _entered: list[Any]
 
     def __new__(cls, devices, axis_names, axis_types=None) -> Mesh:
         names = _names(axis_names)
@@ -176,7 +176,6 @@ class Mesh(_AxesOf):
             mesh = super().__new__(cls)
             grid.flags.writeable = False
             mesh.devices, mesh.axis_names, mesh.axis_sizes, mesh.axis_types = grid, names, grid.shape, types
-            mesh._entered = []
             mesh = cls._interned.setdefault(key, mesh)
         return mesh
 
@@ -210,11 +209,11 @@ class Mesh(_AxesOf):
     def __enter__(self) -> Mesh:
         setting = _mesh_in_scope(self)
         setting.__enter__()
-        self._entered.append(setting)
+        _entered.settings.append(setting)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._entered.pop().__exit__(*exc_info)
+        _entered.settings.pop().__exit__(*exc_info)
 
     def __repr__(self) -> str:
         return f"Mesh({self._describe()})"
@@ -236,6 +235,16 @@ _mesh_in_scope = declare(
     )
 )
 EMPTY = AbstractMesh((), ())
+
+
+class _Entered(threading.local):
+    """The ``with mesh:`` blocks that this thread is in. A mesh is one object for all threads and cannot know them."""
+
+    def __init__(self):
+        self.settings: list[Any] = []
+
+
+_entered = _Entered()
 
 
 def current_mesh() -> Mesh | AbstractMesh | None:

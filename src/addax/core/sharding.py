@@ -24,10 +24,13 @@ class IndivisibleError(ValueError):
 
 
 class _Unconstrained:
-    """This dimension is laid out as the compiler likes."""
+    """This dimension is laid out as the compiler likes. There is one, also after pickling."""
 
     def __repr__(self) -> str:
         return "UNCONSTRAINED"
+
+    def __reduce__(self) -> str:
+        return "PartitionSpec.UNCONSTRAINED"
 
 
 class PartitionSpec:
@@ -41,7 +44,9 @@ class PartitionSpec:
     """
 
     UNCONSTRAINED = _Unconstrained()
-    __slots__ = ("_entries", "unreduced")
+    unreduced: frozenset = frozenset()
+    reduced: frozenset = frozenset()
+    __slots__ = ("_entries",)
 
     def __init__(self, *entries, unreduced=frozenset(), reduced=frozenset()):
         self._entries = tuple(_entry(e) for e in entries)
@@ -69,12 +74,12 @@ class PartitionSpec:
     def count(self, value) -> int:
         return self._entries.count(_entry(value))
 
-    def update(self, **_) -> PartitionSpec:
-        return self
+    def update(self, partitions=None, unreduced=None, reduced=None) -> PartitionSpec:
+        """The spec with other entries."""
+        entries = self._entries if partitions is None else partitions
+        return PartitionSpec(*entries, unreduced=unreduced or frozenset(), reduced=reduced or frozenset())
 
     def __eq__(self, other) -> bool:
-        if isinstance(other, tuple):
-            return self._entries == tuple(_entry(e) for e in other)
         return isinstance(other, PartitionSpec) and self._entries == other._entries
 
     def __hash__(self) -> int:
@@ -185,16 +190,18 @@ class Sharding:
             return True
         if not isinstance(other, Sharding) or self.device_set != other.device_set:
             return False
-        shape = self._test_shape(ndim, other)
-        return self.devices_indices_map(shape) == other.devices_indices_map(shape)
+        return self.cuts(ndim) == other.cuts(ndim) and self._parts(ndim) == other._parts(ndim)
 
-    def _test_shape(self, ndim: int, other: Sharding) -> tuple[int, ...]:
-        cuts = [[a * b for a, b in zip(self.cuts(ndim), other.cuts(ndim), strict=True)]][0]
-        return tuple(cuts)
+    def _parts(self, ndim: int) -> dict:
+        return dict(zip(self.device_list, self.positions(ndim).tolist(), strict=True))
 
     def cuts(self, ndim: int) -> tuple[int, ...]:
         """Into how many parts each dimension is cut."""
         return (1,) * ndim
+
+    def positions(self, ndim: int) -> np.ndarray:
+        """For each device of `device_list` and each dimension, the number of the part it holds."""
+        return np.zeros((self.num_devices, ndim), np.int64)
 
     def with_memory_kind(self, kind: str) -> Sharding:
         if kind != self.memory_kind:
@@ -320,7 +327,6 @@ class NamedSharding(Sharding):
             )
 
     def positions(self, ndim: int) -> np.ndarray:
-        """For each device of `device_list` and each dimension, the number of the part it holds."""
         sizes = self.mesh.axis_sizes
         grid = np.indices(sizes).reshape(len(sizes), -1)
         of = dict(zip(self.mesh.axis_names, grid, strict=True))
