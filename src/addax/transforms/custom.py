@@ -77,7 +77,7 @@ class _Custom:
 
     def split(self, args: tuple, kwargs: dict):
         """``(how a function of all arguments becomes one of the differentiable ones, those, the fixed ones)``"""
-        args = _positional(self.fun, args, kwargs)
+        args = positional(self.fun, args, kwargs)
         fixed_at = sorted({i + len(args) if i < 0 else i for i in self.nondiff_argnums})
         fixed = [args[i] for i in fixed_at]
         free = tuple(a for i, a in enumerate(args) if i not in fixed_at)
@@ -98,8 +98,12 @@ def _positions(fun, names) -> list[int]:
     return [parameters.index(n) for n in names]
 
 
-def _positional(fun, args, kwargs) -> tuple:
-    """The call's arguments in order, defaults filled in."""
+def positional(fun, args, kwargs) -> tuple:
+    """The call's arguments in order, defaults filled in, as custom rules get them.
+
+    Raises:
+      TypeError: if some cannot be passed by position.
+    """
     if not kwargs:
         try:
             parameters = inspect.signature(fun).parameters.values()
@@ -111,7 +115,7 @@ def _positional(fun, args, kwargs) -> tuple:
     bound.apply_defaults()
     if bound.kwargs:
         raise TypeError(
-            f"{describe_function(fun)} has custom derivative rules and keyword-only arguments {list(bound.kwargs)}, "
+            f"{describe_function(fun)} has custom rules and keyword-only arguments {list(bound.kwargs)}, "
             "which the rules cannot receive: make them positional."
         )
     return bound.args
