@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from addax.core.builder import JaxprTrace
-from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.primitive import Primitive, registry
-from addax.core.trace import swap_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
@@ -15,7 +12,7 @@ from addax.interpreters.retype import of_cond
 from addax.interpreters.transpose import transpose_instantiated
 from addax.interpreters.values import Zero, expand_dims, instantiate, is_linear, move_axis, shape_of, to_front, zeros
 from addax.ops.call import check_call
-from addax.ops.control_flow.common import choose
+from addax.ops.control_flow.common import build, choose, guard, run
 
 cond_p = Primitive("cond", multiple_results=True, cache_types=False)
 
@@ -91,26 +88,15 @@ def _partial_eval(split, args, unknown, *, branches, **params):
     return [next(later_it) if u else next(known_it) for u in out_unknown]
 
 
-def _build(avals, fun) -> ClosedJaxpr:
-    builder = JaxprTrace()
-    args = [builder.new_arg(a) for a in avals]
-    previous = swap_trace(builder)
-    try:
-        outs = fun(*args)
-    finally:
-        swap_trace(previous)
-    return ClosedJaxpr(*builder.finish(outs))
-
-
 def _with_slots(cut, mine, slots, n_known):
     """The known branch, delivering its residuals in the shared slots."""
 
     def fun(*args):
-        outs = eval_jaxpr(cut.known.jaxpr, cut.known.consts, *args)
+        outs = run(cut.known, *args)
         values = dict(zip(mine, cut.gather(args, outs), strict=True))
         return [*outs[:n_known], *(values.get(s) if s in values else zeros(a) for s, a in enumerate(slots))]
 
-    return _build(cut.known.in_avals, fun)
+    return build(cut.known.in_avals, fun)
 
 
 def _from_slots(program, mine, slots):
@@ -119,9 +105,9 @@ def _from_slots(program, mine, slots):
 
     def fun(*args):
         residuals = [args[s] for s in mine]
-        return eval_jaxpr(program.jaxpr, program.consts, *residuals, *args[len(slots) :])
+        return run(program, *residuals, *args[len(slots) :])
 
-    return _build([*slots, *rest], fun)
+    return build([*slots, *rest], fun)
 
 
 def _transpose(cts, index, *ops, branches, **params):
@@ -145,13 +131,13 @@ def _batch(axis, args, dims, *, branches, **params):
     # Every example may take another branch: run all of them and select. Effects would then run for all: refused.
     if any(b.effects for b in branches):
         raise NotImplementedError("cond: vmap over the predicate of a cond whose branches have effects")
-    index = move_axis(index, dims[0], 0)
+    which = registry["clamp"].bind(np.int32(0), move_axis(index, dims[0], 0), np.int32(len(branches) - 1))
     results = []
-    for b in branches:
+    for k, b in enumerate(branches):
         program, _ = batch_jaxpr(b, axis, batched, True)
-        results.append(eval_jaxpr(program.jaxpr, program.consts, *ops))
+        operands = guard(registry["eq"].bind(which, np.int32(k)), ops, batched) if program.eqns else ops
+        results.append(run(program, *operands))
     select = registry["select_n"]
-    which = registry["clamp"].bind(np.int32(0), index, np.int32(len(branches) - 1))
     if len(branches) == 2:
         which = registry["ne"].bind(which, np.int32(0))
     outs = []

@@ -187,12 +187,8 @@ def _transpose(cts, *args, forward, backward, num_consts, num_forward, checkpoin
     y_l = fixed_point(y_l, lambda f: split_jaxpr(backward, [*const_l, *x_l, *f]).out_unknown)
     known_x = known_part(forward, [*const_l, *x_l], x_l)  # (known consts, known x) -> known x
     known_y = known_part(backward, [*const_l, *x_l, *y_l], y_l)
-    forward_t = transpose_instantiated(
-        rearrange(forward, range(len(forward.in_avals)), _where(x_l)), [*const_l, *x_l]
-    )  # (known consts, known x, ct of x) -> (cts of consts, ct of x)
-    backward_t = transpose_instantiated(
-        rearrange(backward, range(len(backward.in_avals)), _where(y_l)), [*const_l, *x_l, *y_l]
-    )  # (known consts, known x, known y, ct of y) -> (cts of consts, ct of x, ct of y)
+    forward_t = _transposed(forward, [*const_l, *x_l], x_l)  # (known consts and x, ct of x) -> cts of (consts, x)
+    backward_t = _transposed(backward, [*const_l, *x_l, *y_l], y_l)  # (all known, ct of y) -> cts of (consts, x, y)
     nc, nx, ny = (ls.count(False) for ls in (const_l, x_l, y_l))
     lc, lx, ly = sum(const_l), sum(x_l), sum(y_l)
 
@@ -225,7 +221,7 @@ def _transpose(cts, *args, forward, backward, num_consts, num_forward, checkpoin
     program = build(forward_avals, there), build([*forward_avals, *back_avals], back)
     known_c, known_first = choose(consts, const_l, False), choose(x, x_l, False)
     ct_x, ct_y = (
-        choose(list(map(instantiate, c)), f) for c, f in zip(split_list(cts, len(x)), (x_l, y_l), strict=True)
+        list(map(instantiate, choose(c, f))) for c, f in zip(split_list(cts, len(x)), (x_l, y_l), strict=True)
     )
     needed, program = _pruned(*program, nc, nx, ly)
     state = [*known_first, *ct_y]
@@ -238,6 +234,19 @@ def _transpose(cts, *args, forward, backward, num_consts, num_forward, checkpoin
     flags = [*const_l, *x_l, *y_l]
     result = [next(cts_out) if lin else None for lin in flags]
     return [None, *(c if is_linear(a) else None for c, a in zip(result, args[1:], strict=True))]
+
+
+def _transposed(closed: ClosedJaxpr, linear, out_linear) -> ClosedJaxpr:
+    """``(the other inputs, cotangents of the linear outputs) -> cotangents of the linear inputs``."""
+    cut = split_jaxpr(closed, linear, out_linear)
+    n = len(cut.residuals)
+    back = transpose_instantiated(cut.unknown, [i >= n for i in range(len(cut.unknown.in_avals))])
+
+    def program(*values):
+        known, cts = split_list(values, len(cut.known.in_avals))
+        return run(back, *cut.gather(known, run(cut.known, *known)), *cts)
+
+    return without_dead_code(build([*cut.known.in_avals, *cut.unknown.out_avals], program))
 
 
 def _where(flags) -> list[int]:
