@@ -6,12 +6,14 @@ primitive, ``Var`` and ``Literal`` the atoms. All are treated as immutable. How 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from addax.core.avals import get_aval
 from addax.core.primitive import Primitive, no_effects
 from addax.core.source_info import SourceInfo, replaying
+
+Derived = TypeVar("Derived")
 
 
 class Var:
@@ -129,7 +131,7 @@ class ClosedJaxpr:
     def __init__(self, jaxpr: Jaxpr, consts: Iterable = ()):
         self.jaxpr, self.consts = jaxpr, list(consts)
         assert len(self.consts) == len(jaxpr.constvars), (len(self.consts), len(jaxpr.constvars))
-        self.cache: dict = {}  # derived programs (its jvp, its batched form...), owned so that they die together
+        self.cache: dict[Any, Any] = {}  # what was derived from it, owned so that they die together
 
     in_avals = property(lambda self: self.jaxpr.in_avals)
     out_avals = property(lambda self: self.jaxpr.out_avals)
@@ -139,6 +141,13 @@ class ClosedJaxpr:
 
     def replace(self, *, jaxpr=None, consts=None) -> ClosedJaxpr:
         return ClosedJaxpr(jaxpr or self.jaxpr, self.consts if consts is None else consts)
+
+    def derive(self, rule: Callable[..., Derived], *args) -> Derived:
+        """``rule(self, *args)``, made once: its jvp, its batched form, ... Equal calls then stay calls of one program."""
+        key = (rule, *args)
+        if key not in self.cache:
+            self.cache[key] = rule(self, *args)
+        return self.cache[key]
 
 
 def join_effects(eqns: Iterable[Eqn]) -> frozenset:

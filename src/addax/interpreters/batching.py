@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from addax.core.avals import get_aval
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr, subjaxprs
-from addax.core.trace import Trace, Tracer, check_alive, swap_trace
-from addax.interpreters.values import Axis, move_axis, to_front
+from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
+from addax.interpreters.values import Axis, every, to_front
 
 
 def unbatched_aval(aval, dim: int):
@@ -108,31 +108,21 @@ def batch_jaxpr(
     Returns:
       the program and which outputs are batched (at dimension 0; at least those in ``force_batched``). Memoised.
     """
-    batched = tuple(batched)
-    forced = (force_batched,) * len(closed.out_avals) if isinstance(force_batched, bool) else tuple(force_batched)
-    key = (batch_jaxpr, axis, batched, forced)
-    if key in closed.cache:
-        return closed.cache[key]
-    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
-    args = [
-        builder.new_arg(a.update(shape=(axis.size, *a.shape)) if b else a)
-        for a, b in zip(closed.in_avals, batched, strict=True)
-    ]
-    previous = swap_trace(builder)
-    try:
-        outs, dims = batch_flat(
-            lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs),
-            axis, args, [0 if b else None for b in batched], builder,
-        )  # fmt: skip
-        outs = [
-            to_front(x, d, axis.size) if f or d is not None else x for x, d, f in zip(outs, dims, forced, strict=True)
-        ]
-    finally:
-        swap_trace(previous)
-    out_batched = [f or d is not None for d, f in zip(dims, forced, strict=True)]
-    result = ClosedJaxpr(*builder.finish(outs)), out_batched
-    closed.cache[key] = result
-    return result
+    forced = every(force_batched, len(closed.out_avals))
+    return closed.derive(_batched_program, axis, tuple(batched), forced)
 
 
-__all__ = ["BatchTrace", "BatchTracer", "batch_flat", "batch_jaxpr", "move_axis"]
+def _batched_program(closed: ClosedJaxpr, axis: Axis, batched: tuple[bool, ...], forced: tuple[bool, ...]):
+    out_batched = []
+
+    def program(*args):
+        run = lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs)  # noqa: E731
+        outs, dims = batch_flat(run, axis, args, [0 if b else None for b in batched], current_trace())
+        out_batched.extend(f or d is not None for d, f in zip(dims, forced, strict=True))
+        return [to_front(x, d, axis.size) if b else x for x, d, b in zip(outs, dims, out_batched, strict=True)]
+
+    avals = [a.update(shape=(axis.size, *a.shape)) if b else a for a, b in zip(closed.in_avals, batched, strict=True)]
+    return ClosedJaxpr(*trace_to_jaxpr(program, avals, closed.jaxpr.debug_info)), out_batched
+
+
+__all__ = ["BatchTrace", "BatchTracer", "batch_flat", "batch_jaxpr"]

@@ -11,11 +11,11 @@ from typing import Any
 
 from addax.core.avals import get_aval
 from addax.core.axis_env import tracked_axes, tracking
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from addax.core.trace import Trace, Tracer, check_alive, swap_trace
+from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
 from addax.core.varying import align
-from addax.interpreters.values import Zero, instantiate
+from addax.interpreters.values import Zero, every, instantiate
 
 
 class JVPTracer(Tracer):
@@ -107,29 +107,24 @@ def jvp_jaxpr(
     Returns:
       the program and which outputs have a tangent. Memoised on ``closed``.
     """
-    nonzero = tuple(nonzero)
-    wanted = (instantiate_out,) * len(closed.out_avals) if isinstance(instantiate_out, bool) else tuple(instantiate_out)
-    key = (jvp_jaxpr, nonzero, wanted)
-    if key in closed.cache:
-        return closed.cache[key]
-    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
-    primals = [builder.new_arg(a) for a in closed.in_avals]
-    tangents = [
-        builder.new_arg(a.to_tangent()) if nz else Zero(a.to_tangent())
-        for a, nz in zip(closed.in_avals, nonzero, strict=True)
-    ]
-    previous = swap_trace(builder)
-    try:
-        outs, out_tangents = jvp_flat(
-            lambda *args: eval_jaxpr(closed.jaxpr, closed.consts, *args), primals, tangents, builder
-        )
-        out_nonzero = [w or type(t) is not Zero for w, t in zip(wanted, out_tangents, strict=True)]
-        live = [instantiate(t) for t, nz in zip(out_tangents, out_nonzero, strict=True) if nz]
-    finally:
-        swap_trace(previous)
-    result = ClosedJaxpr(*builder.finish([*outs, *live])), out_nonzero
-    closed.cache[key] = result
-    return result
+    wanted = every(instantiate_out, len(closed.out_avals))
+    return closed.derive(_jvp_program, tuple(nonzero), wanted)
+
+
+def _jvp_program(closed: ClosedJaxpr, nonzero: tuple[bool, ...], wanted: tuple[bool, ...]):
+    n, out_nonzero = len(nonzero), []
+
+    def program(*args):
+        live = iter(args[n:])
+        tangents = [next(live) if nz else Zero.of(x) for nz, x in zip(nonzero, args[:n], strict=True)]
+        run = lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs)  # noqa: E731
+        outs, out_tangents = jvp_flat(run, args[:n], tangents, current_trace())
+        out_nonzero.extend(w or type(t) is not Zero for w, t in zip(wanted, out_tangents, strict=True))
+        return [*outs, *(instantiate(t) for t, nz in zip(out_tangents, out_nonzero, strict=True) if nz)]
+
+    live_avals = [a.to_tangent() for a, nz in zip(closed.in_avals, nonzero, strict=True) if nz]
+    traced = trace_to_jaxpr(program, [*closed.in_avals, *live_avals], closed.jaxpr.debug_info)
+    return ClosedJaxpr(*traced), out_nonzero
 
 
 __all__ = ["JVPTrace", "JVPTracer", "jvp_flat", "jvp_jaxpr"]

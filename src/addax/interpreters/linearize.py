@@ -16,7 +16,7 @@ from addax.core.builder import JaxprTrace, JaxprTracer
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, eval_jaxpr
 from addax.core.trace import Trace, current_trace, swap_trace
 from addax.interpreters.jvp import jvp_flat
-from addax.interpreters.values import Zero
+from addax.interpreters.values import Zero, every
 
 
 class SplitTrace(Trace):
@@ -105,18 +105,18 @@ class SplitJaxpr(NamedTuple):
 
 
 def split_jaxpr(
-    closed: ClosedJaxpr, unknown: Sequence[bool], force_unknown: Sequence[bool] | None = None
+    closed: ClosedJaxpr, unknown: Sequence[bool], force_unknown: bool | Sequence[bool] = False
 ) -> SplitJaxpr:
     """Partially evaluate a program whose inputs marked ``unknown`` come later. Memoised on ``closed``.
 
     Args:
       force_unknown: outputs to be delivered by the later program even if they are known now.
     """
-    unknown = tuple(unknown)
-    forced = tuple(force_unknown) if force_unknown is not None else (False,) * len(closed.out_avals)
-    key = (split_jaxpr, unknown, forced)
-    if key in closed.cache:
-        return closed.cache[key]
+    forced = every(force_unknown, len(closed.out_avals))
+    return closed.derive(_split_program, tuple(unknown), forced)
+
+
+def _split_program(closed: ClosedJaxpr, unknown: tuple[bool, ...], forced: tuple[bool, ...]) -> SplitJaxpr:
     now, later = JaxprTrace(debug_info=closed.jaxpr.debug_info), JaxprTrace(debug_info=closed.jaxpr.debug_info)
     split = SplitTrace(now, later)
     args = [(later if u else now).new_arg(a) for a, u in zip(closed.in_avals, unknown, strict=True)]
@@ -148,9 +148,7 @@ def split_jaxpr(
             constants.append(value)
     later_jaxpr = jaxpr.replace(constvars=constvars, invars=[*residual_vars, *jaxpr.invars])
     known = ClosedJaxpr(*now.finish([*known_outs, *computed]))
-    result = SplitJaxpr(known, ClosedJaxpr(later_jaxpr, constants), out_unknown, residuals)
-    closed.cache[key] = result
-    return result
+    return SplitJaxpr(known, ClosedJaxpr(later_jaxpr, constants), out_unknown, residuals)
 
 
 __all__ = ["Linearized", "SplitJaxpr", "SplitTrace", "linearize_flat", "split_jaxpr"]

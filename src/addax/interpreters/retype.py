@@ -7,10 +7,11 @@ axes, it is written again at those types, which puts `pvary` where it is needed;
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from addax.core.builder import JaxprTrace, JaxprTracer
+from addax.core.builder import JaxprTracer, trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from addax.core.trace import swap_trace
+from addax.core.trace import current_trace
 from addax.core.varying import INVARIANT, join, set_program_rule, vary
 
 Vmas = Sequence[frozenset]
@@ -25,30 +26,25 @@ def retyped(closed: ClosedJaxpr, ins: Vmas, outs: Vmas | None = None) -> ClosedJ
     have = vmas(closed.out_avals)
     if vmas(closed.in_avals) == list(ins) and (outs is None or all(map(frozenset.__ge__, have, outs))):
         return closed
-    key = (retyped, tuple(ins), None if outs is None else tuple(outs))
-    if key not in closed.cache:
-        builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
-        args = [
-            builder.new_arg(a.update(vma=v)) if hasattr(a, "vma") else builder.new_arg(a)
-            for a, v in zip(closed.in_avals, ins, strict=True)
-        ]
-        previous = swap_trace(builder)
-        try:
-            results = eval_jaxpr(closed.jaxpr, closed.consts, *args)
-            if outs is not None:
-                results = [vary(builder_value(builder, x, w), w) for x, w in zip(results, outs, strict=True)]
-        finally:
-            swap_trace(previous)
-        closed.cache[key] = ClosedJaxpr(*builder.finish(results))
-    return closed.cache[key]
+    return closed.derive(_retyped_program, tuple(ins), None if outs is None else tuple(outs))
 
 
-def builder_value(builder: JaxprTrace, x, wanted: frozenset):
-    """A result as a value of the program: a constant that has to vary needs a variable to be made varying."""
-    if not wanted or getattr(x, "_trace", None) is builder:
+def _retyped_program(closed: ClosedJaxpr, ins: tuple[frozenset, ...], outs: tuple[frozenset, ...] | None):
+    def program(*args):
+        results = eval_jaxpr(closed.jaxpr, closed.consts, *args)
+        return results if outs is None else [vary(_own_value(x, w), w) for x, w in zip(results, outs, strict=True)]
+
+    avals = [a.update(vma=v) if hasattr(a, "vma") else a for a, v in zip(closed.in_avals, ins, strict=True)]
+    return ClosedJaxpr(*trace_to_jaxpr(program, avals, closed.jaxpr.debug_info))
+
+
+def _own_value(x, wanted: frozenset):
+    """A result as a value of the program that is traced: a constant that has to vary needs a variable."""
+    trace: Any = current_trace()
+    if not wanted or getattr(x, "_trace", None) is trace:
         return x
-    atom = builder.lift(x)
-    return JaxprTracer(builder, atom.aval, atom)
+    atom = trace.lift(x)
+    return JaxprTracer(trace, atom.aval, atom)
 
 
 def any_varies(operands: Vmas, *programs: ClosedJaxpr) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Literal
 from addax.core.source_info import replaying
-from addax.core.trace import swap_trace
 from addax.interpreters.values import UndefinedPrimal, Zero, add_tangents, instantiate, is_linear
 
 
@@ -80,41 +79,28 @@ def transpose_jaxpr(
     Returns:
       the program, and for each linear input whether it gets a cotangent. Memoised on ``closed``.
     """
-    key = (transpose_jaxpr, tuple(linear), tuple(nonzero_cts))
-    if key in closed.cache:
-        return closed.cache[key]
-    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
-    args: list = [
-        UndefinedPrimal(a) if lin else builder.new_arg(a) for a, lin in zip(closed.in_avals, linear, strict=True)
-    ]
-    cts = [builder.new_arg(a) if nz else Zero(a) for a, nz in zip(closed.out_avals, nonzero_cts, strict=True)]
-    previous = swap_trace(builder)
-    try:
-        results = backward_pass(closed.jaxpr, closed.consts, args, cts)
-    finally:
-        swap_trace(previous)
-    wanted = [c for c, lin in zip(results, linear, strict=True) if lin]
-    nonzero = [type(c) is not Zero for c in wanted]
-    result = ClosedJaxpr(*builder.finish([c for c in wanted if type(c) is not Zero])), nonzero
-    closed.cache[key] = result
-    return result
+    return closed.derive(_transposed_program, tuple(linear), tuple(nonzero_cts), False)
 
 
 def transpose_instantiated(closed: ClosedJaxpr, linear: Sequence[bool]) -> ClosedJaxpr:
     """Like `transpose_jaxpr` with every cotangent in and out a real array (for loops, whose types must be stable)."""
-    key = (transpose_instantiated, tuple(linear))
-    if key in closed.cache:
-        return closed.cache[key]
-    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
-    args: list = [
-        UndefinedPrimal(a) if lin else builder.new_arg(a) for a, lin in zip(closed.in_avals, linear, strict=True)
-    ]
-    cts = [builder.new_arg(a) for a in closed.out_avals]
-    previous = swap_trace(builder)
-    try:
-        results = backward_pass(closed.jaxpr, closed.consts, args, cts)
-        outs = [instantiate(c) for c, lin in zip(results, linear, strict=True) if lin]
-    finally:
-        swap_trace(previous)
-    result = closed.cache[key] = ClosedJaxpr(*builder.finish(outs))
-    return result
+    return closed.derive(_transposed_program, tuple(linear), (True,) * len(closed.out_avals), True)[0]
+
+
+def _transposed_program(
+    closed: ClosedJaxpr, linear: tuple[bool, ...], nonzero_cts: tuple[bool, ...], instantiate_out: bool
+) -> tuple[ClosedJaxpr, list[bool]]:
+    nonzero = []
+
+    def program(*args):
+        given = iter(args)
+        inputs = [UndefinedPrimal(a) if lin else next(given) for a, lin in zip(closed.in_avals, linear, strict=True)]
+        cts = [next(given) if nz else Zero(a) for a, nz in zip(closed.out_avals, nonzero_cts, strict=True)]
+        results = backward_pass(closed.jaxpr, closed.consts, inputs, cts)
+        wanted = [c for c, lin in zip(results, linear, strict=True) if lin]
+        nonzero.extend(instantiate_out or type(c) is not Zero for c in wanted)
+        return [instantiate(c) for c, nz in zip(wanted, nonzero, strict=True) if nz]
+
+    avals = [a for a, lin in zip(closed.in_avals, linear, strict=True) if not lin]
+    avals += [a for a, nz in zip(closed.out_avals, nonzero_cts, strict=True) if nz]
+    return ClosedJaxpr(*trace_to_jaxpr(program, avals, closed.jaxpr.debug_info)), nonzero

@@ -50,6 +50,11 @@ def is_linear(x) -> bool:
     return type(x) is UndefinedPrimal
 
 
+def every(flags: bool | Sequence[bool], count: int) -> tuple[bool, ...]:
+    """A flag for each of ``count`` values; one flag speaks for all of them."""
+    return (flags,) * count if isinstance(flags, bool) else tuple(flags)
+
+
 class Axis(NamedTuple):
     """The axis that `vmap` adds: its size; its name, for collectives; the mesh axes that cut it, if that was asked for."""
 

@@ -10,10 +10,9 @@ from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.notation import Notation
 from addax.core.primitive import Primitive
 from addax.core.trace import current_trace
-from addax.interpreters.batching import move_axis
 from addax.interpreters.jvp import jvp_flat, jvp_jaxpr
 from addax.interpreters.retype import of_call
-from addax.interpreters.values import Zero, instantiate, shape_of, to_front
+from addax.interpreters.values import Zero, instantiate, move_axis, shape_of, to_front
 from addax.ops.call import check_call
 from addax.ops.custom import FlatRule, UnsupportedCapture
 

@@ -77,14 +77,14 @@ def _expand(*_, jaxpr: ClosedJaxpr, prevent_cse: bool, differentiated: bool, **_
     """
     if not (differentiated and prevent_cse) or not jaxpr.in_avals:
         return jaxpr
-    if _expand not in jaxpr.cache:
+    return jaxpr.derive(_barred)
 
-        def program(*args):
-            return eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *optimization_barrier.bind(*args))
 
-        traced = trace_to_jaxpr(program, jaxpr.in_avals, jaxpr.jaxpr.debug_info)
-        jaxpr.cache[_expand] = ClosedJaxpr(*traced)
-    return jaxpr.cache[_expand]
+def _barred(closed: ClosedJaxpr) -> ClosedJaxpr:
+    def program(*args):
+        return eval_jaxpr(closed.jaxpr, closed.consts, *optimization_barrier.bind(*args))
+
+    return ClosedJaxpr(*trace_to_jaxpr(program, closed.in_avals, closed.jaxpr.debug_info))
 
 
 def _jvp(primals, tangents, *, jaxpr, **params):
@@ -98,7 +98,7 @@ def _jvp(primals, tangents, *, jaxpr, **params):
 
 def _partial_eval(split: SplitTrace, args, unknown, *, jaxpr, policy, **params):
     """Now: the known results, and what the policy keeps. Later: everything else, from the known arguments on."""
-    program, later, out_unknown, count = _cut(jaxpr, tuple(unknown), policy)
+    program, later, out_unknown, count = jaxpr.derive(_cut, tuple(unknown), policy)
     known_args = [x for x, u in zip(args, unknown, strict=True) if not u]
     now = (
         split.run_now(checkpoint_p, known_args, dict(params, jaxpr=program, policy=policy)) if program.out_avals else []
@@ -117,10 +117,7 @@ def _cut(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...], policy) -> tuple[ClosedJ
     The first gives the known results and then the kept values; the second takes the known arguments, the kept values and
     the unknown arguments.
     """
-    key = (_cut, unknown, policy)
-    if key in jaxpr.cache:
-        return jaxpr.cache[key]
-    cut = split_jaxpr(jaxpr if policy is None else inline_calls(jaxpr), unknown)
+    cut = split_jaxpr(jaxpr if policy is None else jaxpr.derive(inline_calls), unknown)
     known = cut.known.jaxpr
     count = sum(not u for u in cut.out_unknown)
     kept: list[Var] = []
@@ -148,8 +145,7 @@ def _cut(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...], policy) -> tuple[ClosedJ
     outvars = [*known.outvars[:count], *needed]
     now_body, _ = dce_jaxpr(known.replace(outvars=outvars), [True] * len(outvars))
     now = ClosedJaxpr(now_body.replace(invars=known.invars), cut.known.consts)
-    result = jaxpr.cache[key] = now, later, cut.out_unknown, count
-    return result
+    return now, later, cut.out_unknown, count
 
 
 def _recompute(closed: ClosedJaxpr, args, kept: list[Var], given) -> list:
@@ -176,14 +172,12 @@ def inline_calls(closed: ClosedJaxpr) -> ClosedJaxpr:
     """The program with its nested ``jit`` calls written out, so that a policy sees what is in them."""
     if not any(e.primitive is jit_p for e in closed.jaxpr.eqns):
         return closed
-    if inline_calls not in closed.cache:
 
-        def program(*args):
-            with set_current_trace(_InlineTrace(current_trace())):
-                return eval_jaxpr(closed.jaxpr, closed.consts, *args)
+    def program(*args):
+        with set_current_trace(_InlineTrace(current_trace())):
+            return eval_jaxpr(closed.jaxpr, closed.consts, *args)
 
-        closed.cache[inline_calls] = ClosedJaxpr(*trace_to_jaxpr(program, closed.in_avals, closed.jaxpr.debug_info))
-    return closed.cache[inline_calls]
+    return ClosedJaxpr(*trace_to_jaxpr(program, closed.in_avals, closed.jaxpr.debug_info))
 
 
 def _transpose(cts, *args, jaxpr, **params):
