@@ -2,25 +2,9 @@
 #pragma once
 
 #include "buffer.h"
-#include "common.h"
+#include "desc.h"
 
 namespace addax {
-
-// What C needs to know of an aval, computed once and kept in the aval's `_desc` slot. Avals are interned and immortal,
-// so both pointers may be kept without a reference and compared for equality.
-struct Desc {
-  PyObject_HEAD
-  PyObject* aval;        // the aval this describes (borrowed: it owns us)
-  PyArray_Descr* dtype;  // NumPy dtype, owned
-  int ndim;
-  int type_num;          // NPY_FLOAT etc.; >= NPY_USERDEF for ml_dtypes
-  bool weak_type;
-  int64_t itemsize, size, nbytes;
-  const npy_intp* dims;
-  const npy_intp* strides;  // bytes, row-major
-  const char* format;       // PEP 3118 letter, or null (bfloat16, float8, ...)
-  PyObject* shape;          // tuple of int, owned
-};
 
 struct ArrayObject {
   PyObject_HEAD
@@ -33,9 +17,6 @@ struct ArrayObject {
 };
 
 extern PyTypeObject* ArrayType;
-
-// Borrowed; -1/null with a Python error set if the aval has no NumPy dtype.
-Desc* desc_of(PyObject* aval);
 
 // New array with uninitialised memory.
 ArrayObject* array_new(PyObject* aval, Desc* desc);
@@ -61,8 +42,10 @@ inline bool array_check(PyObject* o) {
   return Py_TYPE(o) == ArrayType || PyType_IsSubtype(Py_TYPE(o), ArrayType);
 }
 inline bool array_is_deleted(const ArrayObject* a) { return a->storage == nullptr; }
-// A read-only ndarray over the array's memory, which it keeps alive; new reference.
+// A read-only ndarray over the array's memory, which it keeps alive; new reference. Of PRNG keys, the raw words.
 PyObject* array_view(ArrayObject* a);
+// For whatever hands elements out as numbers: -1 with a TypeError naming `what` if they are PRNG keys.
+int array_check_numbers(const ArrayObject* a, const char* what);
 // Writes a Python or NumPy scalar as an element of the aval's dtype; OverflowError when an int does not fit.
 int write_scalar(const Desc* desc, void* out, PyObject* value);
 // The tracer base class, or null before core has named it (set_tracer_type).

@@ -309,7 +309,6 @@ Storage* storage_foreign(void* data, size_t nbytes, PyObject* owner, Owner kind)
   s->owner = Py_XNewRef(owner);
   s->host = nullptr;
   s->kind = kind;
-  s->read_only = true;
   return s;
 }
 
@@ -319,7 +318,6 @@ void storage_free(Storage* s) {
     s->owner = s->host = nullptr;
     s->data = s + 1;
     s->kind = Owner::kPool;
-    s->read_only = false;
     if ((owner != nullptr || host != nullptr) && Py_IsInitialized()) {
       PyGILState_STATE gil = PyGILState_Ensure();
       Py_XDECREF(owner);
@@ -370,5 +368,42 @@ void memory_set_cache_limit(size_t nbytes) {
   }
   memory_trim(nbytes);
 }
+
+namespace {
+
+// ---- module functions
+
+PyObject* py_memory_stats(PyObject*, PyObject*) {
+  MemoryStats s = memory_stats();
+  return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L}", "bytes_in_use", s.bytes_in_use, "peak_bytes_in_use", s.peak_bytes_in_use,
+                       "num_allocs", s.num_allocs, "bytes_cached", s.bytes_cached, "largest_alloc_size", s.largest_alloc);
+}
+
+PyObject* py_trim(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  size_t keep = 0;
+  if (n > 1) return PyErr_Format(PyExc_TypeError, "trim() takes at most 1 argument, got %zd", n);
+  if (n == 1 && (keep = PyLong_AsSize_t(args[0])) == static_cast<size_t>(-1) && PyErr_Occurred()) return nullptr;
+  memory_trim(keep);
+  Py_RETURN_NONE;
+}
+
+PyObject* py_set_cache_limit(PyObject*, PyObject* arg) {
+  size_t limit = PyLong_AsSize_t(arg);
+  if (limit == static_cast<size_t>(-1) && PyErr_Occurred()) return nullptr;
+  memory_set_cache_limit(limit);
+  Py_RETURN_NONE;
+}
+
+PyMethodDef functions[] = {
+    {"memory_stats", py_memory_stats, METH_NOARGS,
+     "memory_stats(): bytes_in_use, peak_bytes_in_use, num_allocs, bytes_cached, largest_alloc_size of the array allocator."},
+    {"trim", fastcall(py_trim), METH_FASTCALL, "trim(keep=0): return cached free memory to the system, down to keep bytes."},
+    {"set_cache_limit", py_set_cache_limit, METH_O, "set_cache_limit(n): let the allocator cache at most n freed bytes."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
+int init_buffer(PyObject* m) { return PyModule_AddFunctions(m, functions); }
 
 }  // namespace addax

@@ -25,7 +25,6 @@ struct alignas(64) Storage {
   std::atomic<uint32_t> refs;
   Owner kind;
   uint8_t size_class;
-  bool read_only;               // foreign memory that may never be reused for results, even when donated
 };
 static_assert(sizeof(Storage) == 64);
 

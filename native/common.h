@@ -25,6 +25,7 @@
 namespace addax {
 
 // Each file adds its types and functions to the module; -1 with a Python error set on failure.
+int init_buffer(PyObject* module);
 int init_array(PyObject* module);
 int init_pytree(PyObject* module);
 int init_dispatch(PyObject* module);
@@ -57,9 +58,7 @@ class Ref {
   PyObject* p_ = nullptr;
 };
 
-// Adds methods or a type to the module under their own name.
-inline int add_functions(PyObject* module, PyMethodDef* defs) { return PyModule_AddFunctions(module, defs); }
-
+// Adds a type to the module under its own name.
 inline PyTypeObject* add_type(PyObject* module, PyType_Spec* spec, const char* name) {
   PyObject* type = PyType_FromSpec(spec);
   if (type == nullptr || PyModule_AddObjectRef(module, name, type) < 0) return nullptr;

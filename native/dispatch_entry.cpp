@@ -2,10 +2,7 @@
 #include <cstring>
 
 #include "dispatch.h"
-#if __has_include("program.h")
 #include "program.h"
-#define ADDAX_HAS_PROGRAM 1
-#endif
 
 namespace addax {
 
@@ -31,8 +28,6 @@ int read_indices(PyObject* tuple, const char* what, size_t limit, SmallVector<in
   }
   return 0;
 }
-
-void entry_dealloc(PyObject* self);
 
 PyObject* entry_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"executable", "out_treedef", "kept", "donated", "in_avals", nullptr};
@@ -71,13 +66,11 @@ PyObject* entry_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
       for (int i : indices) e->donated[static_cast<size_t>(i)] = 1;
     }
   }
-#ifdef ADDAX_HAS_PROGRAM
   e->native = PyObject_TypeCheck(executable, program_type());
   if (e->native && (program_num_outputs(executable) != e->num_outputs || program_num_inputs(executable) != passed)) {
     return PyErr_Format(PyExc_ValueError, "Entry: the program takes %zu arrays and returns %zu; %zu are passed, and the tree has %zu",
                         program_num_inputs(executable), program_num_outputs(executable), passed, e->num_outputs);
   }
-#endif
   if (!e->native && !PyCallable_Check(executable))
     return PyErr_Format(PyExc_TypeError, "Entry: executable must be a Program, a callable or None, got %R", Py_TYPE(executable));
   return owned.release();
@@ -87,6 +80,7 @@ int entry_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(entry_of(self)->executable);
   Py_VISIT(entry_of(self)->out_tree);
+  Py_VISIT(entry_of(self)->in_avals);
   return 0;
 }
 
@@ -201,7 +195,7 @@ int take_back(Inputs& in) {
   return 0;
 }
 
-[[maybe_unused]] bool appears_twice(const Inputs& in, size_t k) {
+bool appears_twice(const Inputs& in, size_t k) {
   Storage* s = in.arrays[k]->storage;
   for (size_t i = 0; i < in.arrays.size(); i++)
     if (i != k && in.arrays[i]->storage == s) return true;
@@ -246,7 +240,6 @@ PyObject* entry_run(EntryObject* e, Call& call) {
   out.resize(e->num_outputs);
   int status;
   bool donates = !e->donated.empty();
-#ifdef ADDAX_HAS_PROGRAM
   if (ADDAX_LIKELY(e->native)) {
     SmallVector<uint8_t, 32> donate;
     if (donates) {
@@ -257,9 +250,9 @@ PyObject* entry_run(EntryObject* e, Call& call) {
       }
     }
     status = program_run(e->executable, in.arrays.data(), passed, out.data(), donates ? donate.data() : nullptr);
-  } else
-#endif
+  } else {
     status = run_callable(e, in, out.data());
+  }
   if (ADDAX_UNLIKELY(!in.lent.empty())) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

@@ -280,6 +280,7 @@ struct SignatureSink {
 
   int node(const NodeType& type, Py_ssize_t arity, PyObject* data) {
     call.words.push_back(tagged(static_cast<uint64_t>(arity) << 8 | static_cast<uint64_t>(type.kind), kNode));
+    if (data != nullptr) call.owned.push_back(Py_NewRef(data));  // words may be addresses of what only it holds
     switch (type.kind) {
       case Kind::kDict:
       case Kind::kOrderedDict: return keys(data);

@@ -172,6 +172,7 @@ PyObject* from_dlpack(PyObject*, PyObject* const* args, Py_ssize_t n) {
   if (n != 2 && n != 3)
     return PyErr_Format(PyExc_TypeError, "from_dlpack(x, aval_factory, copy=None) takes 2 or 3 arguments, got %zd", n);
   int copy = n == 3 && args[2] != Py_None ? PyObject_IsTrue(args[2]) : -1;
+  if (PyErr_Occurred()) return nullptr;
   Ref capsule(request_capsule(args[0]));
   if (!capsule) return nullptr;
   DLTensor tensor;
@@ -257,10 +258,9 @@ PyObject* array_dlpack(PyObject* self, PyObject* args, PyObject* kwargs) {
     Ref first(PySequence_GetItem(max_version, 0));
     if (!first || ((major = PyLong_AsLong(first.get())) == -1 && PyErr_Occurred())) return nullptr;
   }
-  auto* a = reinterpret_cast<ArrayObject*>(self);
-  if (array_host_data(a) == nullptr) return nullptr;
+  ArrayObject* a = array_of(self);
   DLDataType dtype;
-  if (to_dl(a->desc, &dtype) < 0) return nullptr;
+  if (array_check_numbers(a, "__dlpack__") < 0 || to_dl(a->desc, &dtype) < 0) return nullptr;
   int must_copy = copy == Py_None ? 0 : PyObject_IsTrue(copy);
   if (must_copy < 0) return nullptr;
   Ref copied;
@@ -268,8 +268,9 @@ PyObject* array_dlpack(PyObject* self, PyObject* args, PyObject* kwargs) {
     Ref view(array_view(a));
     copied = Ref(view ? reinterpret_cast<PyObject*>(array_from_any(view.get(), a->aval, a->desc)) : nullptr);
     if (!copied) return nullptr;
-    a = reinterpret_cast<ArrayObject*>(copied.get());
+    a = array_of(copied.get());
   }
+  if (array_host_data(a) == nullptr) return nullptr;
   auto* e = new Export;
   PyObject* capsule;
   if (major >= 1) {

@@ -7,13 +7,8 @@ namespace {
 int exec(PyObject* m) {
   using namespace addax;
   import_array1(-1);
-  if (init_array(m) < 0 || init_pytree(m) < 0 || init_context(m) < 0 || init_dispatch(m) < 0 || init_frames(m) < 0) return -1;
-#if __has_include("pool.h")
-  if (init_pool(m) < 0) return -1;
-#endif
-#if __has_include("program.h")
-  if (init_program(m) < 0) return -1;
-#endif
+  for (auto init : {init_buffer, init_array, init_pytree, init_context, init_dispatch, init_frames, init_pool, init_program})
+    if (init(m) < 0) return -1;
   return 0;
 }
 

@@ -355,6 +355,6 @@ PyMethodDef pool_methods[] = {
 
 }  // namespace
 
-int init_pool(PyObject* module) { return add_functions(module, pool_methods); }
+int init_pool(PyObject* module) { return PyModule_AddFunctions(module, pool_methods); }
 
 }  // namespace addax

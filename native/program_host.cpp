@@ -116,14 +116,15 @@ int run_host_call(Run& run, const HostCall& call) {
                  Py_TYPE(result.get())->tp_name);
     return -1;
   }
-  Py_ssize_t n = PySequence_Fast_GET_SIZE(result.get());
+  Ref items(PySequence_Tuple(result.get()));  // conversions below run Python code, which could change a list
+  if (!items) return -1;
+  Py_ssize_t n = PyTuple_GET_SIZE(items.get());
   if (static_cast<size_t>(n) != n_out) {
     PyErr_Format(PyExc_ValueError, "callback %R: expected %zu results, got %zd", call.callable, n_out, n);
     return -1;
   }
   for (size_t j = 0; j < n_out; ++j) {
-    Ref item = Ref::borrow(PySequence_Fast_GET_ITEM(result.get(), static_cast<Py_ssize_t>(j)));
-    if (store_result(run, call, j, item.get()) < 0) return -1;
+    if (store_result(run, call, j, PyTuple_GET_ITEM(items.get(), static_cast<Py_ssize_t>(j))) < 0) return -1;
   }
   return 0;
 }

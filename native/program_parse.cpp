@@ -317,7 +317,6 @@ class Parser {
     step.kernel = reinterpret_cast<Kernel>(static_cast<uintptr_t>(address));
     auto& slots = body_.arg_lists.emplace_back(slot_list(args, "kernel argument slots"));
     step.args = slots.data(), step.n_args = static_cast<uint32_t>(slots.size());
-    body_.max_args = std::max(body_.max_args, step.n_args);
     auto& copy = body_.tables.emplace_back(PyBytes_GET_SIZE(table) / 8);
     std::memcpy(copy.data(), PyBytes_AS_STRING(table), PyBytes_GET_SIZE(table));
     step.table = copy.data();

@@ -282,10 +282,15 @@ int execute(Run& run) {
 
 int run_with(Program::Body& p, ArrayObject** in, size_t n_in, PyObject** out, const uint8_t* donate, void** ptr,
              int64_t* profile) {
-  for (const SlotPointer& s : p.in_slots) {
-    void* data = array_data(in[s.index]);
-    if (ADDAX_UNLIKELY(data == nullptr) && (data = array_host_data(in[s.index])) == nullptr && PyErr_Occurred()) return -1;
-    ptr[s.slot] = data;
+  for (size_t k = 0; k < p.in_slots.size(); ++k) {
+    const SlotPointer& s = p.in_slots[k];
+    if (ADDAX_UNLIKELY(array_is_deleted(in[s.index]))) return array_raise_deleted(in[s.index]);
+    ptr[s.slot] = array_data(in[s.index]);
+    if (ADDAX_UNLIKELY(ptr[s.slot] == nullptr) && p.in_descs[s.index]->nbytes > 0) {
+      // Fetching lets Python code run, which may delete or move the others: look at all of them again.
+      if (array_fetch(in[s.index]) < 0) return -1;
+      k = static_cast<size_t>(-1);
+    }
   }
   Outputs outputs(p, in, out);
   bool donated = false;

@@ -108,7 +108,6 @@ struct Program {
     std::vector<std::string> paths;  // of every step, by id
     PyObject* keep = nullptr;        // whatever owns the machine code
     int64_t arena_bytes = 0;
-    uint32_t max_args = 0;
     bool has_host = false, has_loop = false, has_swap = false, may_donate = false, release_gil = false, on_stack = false;
     std::atomic<Workspace*> cached{nullptr};
   };

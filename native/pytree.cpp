@@ -32,14 +32,7 @@ struct TreeSink {
   }
   int node(const NodeType& type, Py_ssize_t arity, PyObject* data) {
     if (def == nullptr) return 0;
-    std::vector<Node>& nodes = def->nodes;
-    int32_t num_leaves = 0, num_nodes = 1;
-    for (Py_ssize_t i = 0; i < arity; i++) {
-      const Node& child = nodes[nodes.size() - static_cast<size_t>(num_nodes)];
-      num_leaves += child.num_leaves;
-      num_nodes += child.num_nodes;
-    }
-    nodes.push_back({type.kind, static_cast<int32_t>(arity), num_leaves, num_nodes, type.reg, Py_XNewRef(data)});
+    treedef_append_parent(def, type, arity, data);
     return 0;
   }
 };

@@ -5,7 +5,8 @@
 // unflatten, comparison and printing are loops: depth costs memory, never C stack.
 //   pytree_registry.cpp  which types are nodes, and how they come apart
 //   pytree_walk.h        the one traversal of Python objects, used by flatten and by the jit call path
-//   pytree_treedef.cpp   the PyTreeDef type
+//   pytree_treedef.cpp   the PyTreeDef type; its methods are in pytree_build.cpp (unflatten), pytree_match.cpp
+//                        (flatten_up_to) and pytree_parts.cpp (children, compose, pickling)
 //   pytree_keys.cpp      DictKey, SequenceKey, ... for key paths
 //   pytree.cpp           flatten, tree_map and the other module functions
 #pragma once
@@ -52,6 +53,8 @@ extern PyTypeObject* TreeDefType;
 
 inline bool treedef_check(PyObject* o) { return Py_TYPE(o) == TreeDefType; }
 
+extern PyTypeObject *OrderedDictType, *DefaultDictType;
+
 // What a value is: a node type, or {kLeaf, null}. Never runs Python code.
 NodeType node_type_of_slow(PyObject* o);
 // The node type of a class's instances, {kLeaf, null} if they are leaves (or of a builtin container's class).
@@ -71,6 +74,8 @@ PyObject* sorted_dict_keys(PyObject* dict);
 int split_flattened(PyObject* result, PyObject** children, PyObject** aux);
 
 TreeDefObject* treedef_new();  // without nodes
+// Appends the parent of the subtrees that the last `arity` roots among the nodes stand for.
+void treedef_append_parent(TreeDefObject* t, NodeType type, Py_ssize_t arity, PyObject* data);
 // The tree with these leaves (borrowed, exactly num_leaves of them); a new reference.
 PyObject* treedef_unflatten(const TreeDefObject* t, PyObject* const* leaves);
 inline size_t treedef_num_leaves(const TreeDefObject* t) { return static_cast<size_t>(t->nodes.back().num_leaves); }

@@ -6,6 +6,9 @@
 #include "pytree.h"
 
 namespace addax {
+
+PyTypeObject *OrderedDictType = nullptr, *DefaultDictType = nullptr;
+
 namespace {
 
 // Open addressing on the type's address; never shrinks. Types in it are kept alive, so addresses stay unique.
@@ -15,9 +18,6 @@ struct Slot {
 };
 std::vector<Slot> g_table(256);
 size_t g_used = 0;
-
-PyTypeObject* g_ordered_dict = nullptr;
-PyTypeObject* g_default_dict = nullptr;
 
 inline size_t hash_type(PyTypeObject* t) { return (reinterpret_cast<uintptr_t>(t) >> 4) * 0x9E3779B97F4A7C15ull >> 20; }
 
@@ -45,8 +45,8 @@ void insert(PyTypeObject* t, NodeType node) {
 }
 
 bool is_builtin_node(PyTypeObject* t) {
-  return t == &PyTuple_Type || t == &PyDict_Type || t == &PyList_Type || t == Py_TYPE(Py_None) || t == g_ordered_dict ||
-         t == g_default_dict;
+  return t == &PyTuple_Type || t == &PyDict_Type || t == &PyList_Type || t == Py_TYPE(Py_None) || t == OrderedDictType ||
+         t == DefaultDictType;
 }
 
 // For a registration call: the type, if it is free.
@@ -231,11 +231,11 @@ static PyMethodDef functions[] = {
 int init_pytree_registry(PyObject* m) {
   Ref collections(PyImport_ImportModule("collections"));
   if (!collections) return -1;
-  g_ordered_dict = reinterpret_cast<PyTypeObject*>(PyObject_GetAttrString(collections.get(), "OrderedDict"));
-  g_default_dict = reinterpret_cast<PyTypeObject*>(PyObject_GetAttrString(collections.get(), "defaultdict"));
-  if (g_ordered_dict == nullptr || g_default_dict == nullptr) return -1;
-  insert(g_ordered_dict, {Kind::kOrderedDict, nullptr});
-  insert(g_default_dict, {Kind::kDefaultDict, nullptr});
+  OrderedDictType = reinterpret_cast<PyTypeObject*>(PyObject_GetAttrString(collections.get(), "OrderedDict"));
+  DefaultDictType = reinterpret_cast<PyTypeObject*>(PyObject_GetAttrString(collections.get(), "defaultdict"));
+  if (OrderedDictType == nullptr || DefaultDictType == nullptr) return -1;
+  insert(OrderedDictType, {Kind::kOrderedDict, nullptr});
+  insert(DefaultDictType, {Kind::kDefaultDict, nullptr});
   return PyModule_AddFunctions(m, functions);
 }
 

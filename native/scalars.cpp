@@ -4,8 +4,6 @@
 namespace addax {
 namespace {
 
-inline ArrayObject* self_of(PyObject* self) { return reinterpret_cast<ArrayObject*>(self); }
-
 inline bool is_integer(int type_num) { return type_num > NPY_BOOL && type_num <= NPY_ULONGLONG; }
 
 // The only element as a Python bool, int, float or complex; null without an error if the dtype has no such type in C.
@@ -38,8 +36,10 @@ PyObject* item(ArrayObject* a) {
   return value != nullptr || PyErr_Occurred() ? value : PyArray_Scalar(p, a->desc->dtype, nullptr);
 }
 
-PyObject* scalar_item(PyObject* self) {
-  ArrayObject* a = self_of(self);
+// `what`: the Python function that asks.
+PyObject* scalar_item(PyObject* self, const char* what) {
+  ArrayObject* a = array_of(self);
+  if (array_check_numbers(a, what) < 0) return nullptr;
   if (a->desc->ndim != 0) {
     PyErr_Format(PyExc_TypeError, "Only scalar arrays can be converted to Python scalars; got arr.ndim=%d", a->desc->ndim);
     return nullptr;
@@ -48,24 +48,26 @@ PyObject* scalar_item(PyObject* self) {
 }
 
 PyObject* to_float(PyObject* self) {
-  Ref x(scalar_item(self));
+  Ref x(scalar_item(self, "float"));
   return x ? PyNumber_Float(x.get()) : nullptr;
 }
 
 PyObject* to_int(PyObject* self) {
-  Ref x(scalar_item(self));
+  Ref x(scalar_item(self, "int"));
   return x ? PyNumber_Long(x.get()) : nullptr;
 }
 
 PyObject* to_index(PyObject* self) {
-  ArrayObject* a = self_of(self);
+  ArrayObject* a = array_of(self);
+  if (array_check_numbers(a, "operator.index") < 0) return nullptr;
   if (a->desc->ndim == 0 && is_integer(a->desc->type_num)) return item(a);
   PyErr_SetString(PyExc_TypeError, "Only integer scalar arrays can be converted to a scalar index.");
   return nullptr;
 }
 
 int to_bool(PyObject* self) {
-  ArrayObject* a = self_of(self);
+  ArrayObject* a = array_of(self);
+  if (array_check_numbers(a, "bool") < 0) return -1;
   if (ADDAX_UNLIKELY(a->desc->size != 1)) {
     PyErr_SetString(PyExc_ValueError,
                     a->desc->size == 0
@@ -81,11 +83,11 @@ int to_bool(PyObject* self) {
 }  // namespace
 
 PyObject* array_complex(PyObject* self, PyObject*) {
-  Ref x(scalar_item(self));
+  Ref x(scalar_item(self, "complex"));
   return x ? PyObject_CallOneArg(reinterpret_cast<PyObject*>(&PyComplex_Type), x.get()) : nullptr;
 }
 
-PyObject* array_scalar(PyObject* self, PyObject*) { return scalar_item(self); }
+PyObject* array_scalar(PyObject* self, PyObject*) { return scalar_item(self, "item"); }
 
 int add_scalar_slots(PyType_Slot* slots) {
   int n = 0;

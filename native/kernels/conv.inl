@@ -38,7 +38,7 @@ struct Shape {
   int64_t n, groups, channels, features;  // channels and features per group
   int64_t x_offset, w_offset, o_offset;
   int64_t x_n, x_g, x_c, w_g, w_c, w_f, o_n, o_g, o_f;  // strides
-  Axis axis[kMaxSpatial];
+  Axis axis[kMaxSpatial] = {};
   int64_t taps = 1, pixels = 1;  // pixels of one image
 
   explicit Shape(const int64_t* t) {
@@ -160,7 +160,7 @@ struct Conv {
   // Output pixels [first, first + count) of group g.
   void block(int64_t g, int64_t first, int64_t count, const Acc* weights, Acc* patches, Acc* sums) const {
     int64_t depth = s.taps * s.channels, wide = (s.features + kLanes - 1) / kLanes * kLanes;
-    int64_t taps_at_once = std::max<int64_t>(1, kPatch / s.channels);
+    int64_t taps_at_once = std::max<int64_t>(1, kPatch / std::max<int64_t>(s.channels, 1));
     for (int64_t t0 = 0; t0 < s.taps; t0 += taps_at_once) {
       int64_t t1 = std::min(s.taps, t0 + taps_at_once), deep = (t1 - t0) * s.channels;
       int64_t pixel_step = transposed ? 1 : deep, item_step = transposed ? kPixels : 1;

@@ -136,7 +136,7 @@ const char* kernel_name(KernelFn fn) {
 
 int init_kernels(PyObject* module) {
   init_sort();
-  return add_functions(module, methods);
+  return PyModule_AddFunctions(module, methods);
 }
 
 }  // namespace addax

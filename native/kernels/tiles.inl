@@ -138,27 +138,27 @@ struct Tiles {
       Acc* to = c.at(0, j);
       *to = add ? *to + s : s;
     };
-      int64_t full = k / (2 * kLanes) * (2 * kLanes), j = 0;
-      for (; j + 4 <= n; j += 4) {
-        V s[4] = {}, t[4] = {};
-        for (int64_t p = 0; p < full; p += 2 * kLanes) {
-          V x = S::load(a.data + p), y = S::load(a.data + p + kLanes);
+    int64_t full = k / (2 * kLanes) * (2 * kLanes), j = 0;
+    for (; j + 4 <= n; j += 4) {
+      V s[4] = {}, t[4] = {};
+      for (int64_t p = 0; p < full; p += 2 * kLanes) {
+        V x = S::load(a.data + p), y = S::load(a.data + p + kLanes);
 #pragma GCC unroll 4
-          for (int q = 0; q < 4; ++q) {
-            s[q] = S::fma(x, S::load(b.at(p, j + q)), s[q]);
-            t[q] = S::fma(y, S::load(b.at(p + kLanes, j + q)), t[q]);
-          }
+        for (int q = 0; q < 4; ++q) {
+          s[q] = S::fma(x, S::load(b.at(p, j + q)), s[q]);
+          t[q] = S::fma(y, S::load(b.at(p + kLanes, j + q)), t[q]);
         }
-        for (int q = 0; q < 4; ++q) finish(j + q, s[q] + t[q], full);
       }
-      for (; j < n; ++j) {
-        V s[2] = {};
-        for (int64_t p = 0; p < full; p += 2 * kLanes) {
-          s[0] = S::fma(S::load(a.data + p), S::load(b.at(p, j)), s[0]);
-          s[1] = S::fma(S::load(a.data + p + kLanes), S::load(b.at(p + kLanes, j)), s[1]);
-        }
-        finish(j, s[0] + s[1], full);
+      for (int q = 0; q < 4; ++q) finish(j + q, s[q] + t[q], full);
+    }
+    for (; j < n; ++j) {
+      V s[2] = {};
+      for (int64_t p = 0; p < full; p += 2 * kLanes) {
+        s[0] = S::fma(S::load(a.data + p), S::load(b.at(p, j)), s[0]);
+        s[1] = S::fma(S::load(a.data + p + kLanes), S::load(b.at(p + kLanes, j)), s[1]);
       }
+      finish(j, s[0] + s[1], full);
+    }
   }
 };
 

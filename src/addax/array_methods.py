@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from addax import _native
-from addax.array_repr import array_repr, format_array
+from addax.array_repr import array_repr, array_str, format_array
 from addax.core import dtypes
 from addax.core.avals import ShapedArray
 from addax.core.errors import (
@@ -339,7 +339,7 @@ PROPERTIES: dict[str, Callable] = {
 
 def _item(self, *args):
     """One element as a Python number: the only one, or that at a position."""
-    value = _numbers(self, "item")
+    value = self._numbers("item")
     if args:
         return value.item(*(operator.index(a) for a in (args[0] if isinstance(args[0], tuple) else args)))
     if self.size != 1:
@@ -349,18 +349,12 @@ def _item(self, *args):
 
 def _tolist(self):
     """The elements as nested lists of Python numbers."""
-    return _numbers(self, "tolist").tolist()
+    return self._numbers("tolist").tolist()
 
 
 def _tobytes(self, order: str = "C"):
     """The bytes of the elements."""
-    return _numbers(self, "tobytes").tobytes(order)
-
-
-def _numbers(self, method: str) -> Any:
-    if isinstance(self.dtype, dtypes.PRNGKeyDType):
-        raise TypeError(f"{method}: PRNG keys are no numbers; their uint32 words are random.key_data(key).")
-    return self._value
+    return self._numbers("tobytes").tobytes(order)
 
 
 def _addressable_data(self, index: int):
@@ -384,10 +378,6 @@ def _reduce(self):
     return _restore, (np.array(self._value), self.weak_type, *extended)
 
 
-def _text(self) -> str:
-    return array_repr(self) if isinstance(self.dtype, dtypes.PRNGKeyDType) else str(self._value)
-
-
 CONCRETE: dict[str, Any] = {
     "item": _item,
     "tolist": _tolist,
@@ -408,7 +398,7 @@ CONCRETE: dict[str, Any] = {
     "is_fully_addressable": property(lambda self: sharding_of(self).is_fully_addressable),
     "is_fully_replicated": property(lambda self: sharding_of(self).is_fully_replicated),
     "__repr__": array_repr,
-    "__str__": _text,
+    "__str__": array_str,
     "__reduce__": _reduce,
 }
 

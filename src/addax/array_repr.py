@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
+from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer
 
 _PREFIX = "Array("
@@ -45,6 +46,8 @@ def array_str(a, max_line_width: int | None = None, precision: int | None = None
     >>> jnp.array_str(jnp.arange(3))
     '[0 1 2]'
     """
+    if dtypes.is_extended(getattr(a, "dtype", None)) and not isinstance(a, Tracer):
+        return array_repr(a)
     return np.array_str(np.asarray(a), max_line_width, precision, suppress_small)
 
 
@@ -56,9 +59,15 @@ def key_repr(shape: tuple[int, ...], dtype: Any, keys: np.ndarray) -> str:
 
 def format_array(x, spec: str) -> str:
     """``f"{x:.3f}"``: of a scalar array its number's, of others only without a specification."""
-    if x.ndim == 0:
-        return format(x._value[()], spec)
-    return format(x._value, spec)
+    if isinstance(x, Tracer):
+        if x.concrete() is None:
+            raise ConcretizationTypeError(
+                x, f"The problem arose with the format specification {spec!r}. addax.debug.print formats values as the "
+                "program runs."
+            )  # fmt: skip
+        return format(x.concrete(), spec)
+    value = x._numbers("format")
+    return format(value[()] if x.ndim == 0 else value, spec)
 
 
 def set_printoptions(*args, **kwargs) -> None:

@@ -81,8 +81,10 @@ def _put(x: Any, sharding: Sharding | None) -> Any:
 
 
 def device_get(x):
-    """The arrays of a pytree as NumPy arrays."""
-    return tree.map(lambda a: np.asarray(a) if isinstance(a, _native.Array) else a, x)
+    """The arrays of a pytree as NumPy arrays; arrays of PRNG keys, which NumPy has no dtype for, as they are."""
+    return tree.map(
+        lambda a: np.asarray(a) if isinstance(a, _native.Array) and not dtypes.is_extended(a.dtype) else a, x
+    )
 
 
 def make_array_from_callback(shape, sharding: Sharding, data_callback: Callable[[Any], Any], *, dtype=None) -> Any:

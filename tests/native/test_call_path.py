@@ -210,6 +210,25 @@ def test_aux_data_decide_even_without_a_hash():
     assert Recorder().count(*[(Aux(x, v),) for v in (1, 1.0, "a", "a", [1], [1], [2], {"k": 1}, {"k": 1})]) == 6
 
 
+def test_aux_data_made_by_the_flatten_function_live_as_long_as_their_entry():
+    made = []
+
+    class Fresh:
+        def __init__(self, x):
+            self.x = x
+
+    def flatten(t):
+        made.append(weakref.ref(new := lambda: None))
+        return (t.x,), new
+
+    _native.register_node(Fresh, flatten, lambda aux, c: Fresh(c[0]))
+    f = Recorder()
+    f(Fresh(array(1)))
+    assert made[0]() is not None  # its address is a word of the entry
+    f.fn.clear_cache()
+    assert made[0]() is None
+
+
 def test_committed_placement_decides():
     f, x = Recorder(), array(1)
     devices = [("dev", 0), ("dev", 1), tuple(iter(["dev", 0]))]

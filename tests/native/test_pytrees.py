@@ -246,6 +246,18 @@ def test_flatten_functions_are_checked():
         assert bad_registration(library, (iter([1, 2]), None))[0] == [1, 2]
 
 
+def test_flatten_with_keys_is_checked_on_every_way_in():
+    children: list = [("a", 1), ("b", 2)]
+    cls = type("Keyed", (), {})
+    ours.register_pytree_with_keys(cls, lambda x: (children, None), lambda aux, c: cls())
+    treedef = ours.tree_structure(cls())
+    assert treedef.flatten_up_to(cls()) == [1, 2]
+    children[1] = 2
+    for use in (ours.tree_leaves, ours.tree_leaves_with_path, treedef.flatten_up_to):
+        with pytest.raises(ValueError, match=r"must return \(\(key, child\), \.\.\.\) pairs"):
+            use(cls())
+
+
 def test_is_leaf_sees_paths_when_asked():
     kwargs = {"is_leaf": lambda path, x: len(path) == 1, "is_leaf_takes_path": True}
     assert repr(ours.tree_flatten_with_path([1, [2]], **kwargs)) == repr(
