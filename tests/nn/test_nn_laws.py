@@ -83,6 +83,14 @@ def test_variances_of_complex_weights():
         assert float(jnp.mean(abs(w) ** 2)) == pytest.approx(2 / 100, rel=0.02)
 
 
+def test_one_hot_of_narrow_positions():
+    for dtype in (np.uint8, np.int8, jnp.float16, bool):
+        x = np.asarray([0, 1, -100 if dtype == np.int8 else 1], dtype)
+        np.testing.assert_array_equal(nn.one_hot(jnp.array(x), 300).argmax(1), [0, 1, 0 if dtype == np.int8 else 1])
+        assert nn.one_hot(jnp.array(x), 300).sum() == (2 if dtype == np.int8 else 3)
+    assert nn.one_hot(jnp.float16(2048), 4096).sum() == 1
+
+
 def q(*shape, dtype=np.float32):
     return jnp.ones(shape, dtype)
 

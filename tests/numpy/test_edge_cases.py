@@ -142,3 +142,38 @@ def test_searchsorted():
         x = np.sort(x)
         for side in ("left", "right"):
             assert jnp.searchsorted(x, v, side).tolist() == np.searchsorted(x, v, side).tolist()
+
+
+@batched
+def test_corners(check):
+    x = np.asarray([[2, 0, 1], [0, 0, 3]], np.int32)
+    for name in ("sum", "prod"):
+        check(name, x, dtype=bool)
+        check(name, x.astype(F32), axis=1, dtype=bool, keepdims=True, where=x < 3, initial=False)
+        check(name, x[:0], axis=0, dtype=bool)
+    for empty in (np.zeros(0, F32), np.zeros((2, 0), F32)):
+        check("cov", empty)
+    for name, args in (
+        ("trace", (x,)),
+        ("take", (x, 1)),
+        ("choose", (1, [1, 2])),
+        ("outer", (x, x)),
+        ("stack", ([x],)),
+    ):
+        check(name, *args, out=x)
+
+
+def test_narrow_repeats_do_not_wrap():
+    repeats = np.asarray([200, 100, 0], np.uint8)
+    got = addax.jit(lambda r: jnp.repeat(jnp.arange(3), r, total_repeat_length=300))(repeats)
+    assert got.tolist() == np.repeat(np.arange(3), repeats).tolist()
+
+
+def test_trim_zeros_of_a_scalar():
+    assert jnp.trim_zeros(3.0).item() == 3.0
+
+
+def test_what_an_update_leaves_alone_may_be_infinite():
+    x = jnp.array([inf, -inf, 4.0])
+    assert x.at[2].divide(2.0).tolist() == x.at[2].multiply(0.5).tolist() == [inf, -inf, 2.0]
+    assert x.at[2].power(0.5).tolist() == [inf, -inf, 2.0]

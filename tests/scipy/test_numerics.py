@@ -52,7 +52,7 @@ PROBLEMS = {
         [-1.2, 1.0],
         [1, 1],
     ),
-    "himmelblau": (lambda m: lambda x: (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2, [1.0, 1.0], [3, 2]),
+    "himmelblau": (lambda m: lambda x: (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2, [0.5, 1.0], [3, 2]),
     "cosh": (lambda m: lambda x: m.sum(m.cosh(x - 1)), [5.0, -20.0, 2.0], [1, 1, 1]),
     "scaled": (lambda m: lambda x: m.sum(m.array([1.0, 1e4]) * x**2), [3.0, -2.0], [0, 0]),
 }
@@ -65,6 +65,16 @@ def test_minimize(name):
     close(result.x, np.array(minimum), 2e-3)
     assert result.success.item() and result.status.item() == 0 and 0 < result.nit.item() <= result.nfev.item()
     assert result.hess_inv.shape == (len(start),) * 2
+
+
+def test_the_inverse_hessian_maps_the_last_change_of_the_gradient_to_the_step():
+    f, start, _ = PROBLEMS["rosenbrock"]
+    x = [np.array(start, np.float32)]
+    for steps in (1, 2, 3):
+        result = asp.optimize.minimize(f(anp), x[0], method="BFGS", options={"maxiter": steps})
+        x.append(np.asarray(result.x))
+        slopes = [np.asarray(addax.grad(f(anp))(v)) for v in x[-2:]]
+        close(result.hess_inv @ (slopes[1] - slopes[0]), x[-1] - x[-2], 1e-3)
 
 
 def test_minimize_options_and_errors():

@@ -10,7 +10,7 @@ import numpy as np
 
 from addax import _native
 from addax.core import dtypes
-from addax.core.avals import ShapedArray, get_aval, scalar_aval
+from addax.core.avals import get_aval, scalar_aval
 from addax.core.config import current_context
 from addax.core.errors import NonConcreteBooleanIndexError, warn_user
 from addax.core.sizes import as_size, shared
@@ -142,11 +142,6 @@ def promote_dtypes(*xs) -> list:
 def promote_inexact(*xs) -> list:
     """Like `promote_dtypes`, integers and booleans becoming floats."""
     return promote(inexact_dtype, *xs)
-
-
-def promote_numeric(*xs) -> list:
-    """Like `promote_dtypes`, booleans becoming integers."""
-    return promote(numeric_dtype, *xs)
 
 
 def promote_shapes(fun_name: str, *xs) -> list:
@@ -307,10 +302,6 @@ def shape_of(x) -> tuple[int, ...]:
     return () if type(x) in PYTHON_SCALARS else tuple(x.shape)
 
 
-def ndim_of(x) -> int:
-    return 0 if type(x) in PYTHON_SCALARS else x.ndim
-
-
 def canonical_axis(axis: Any, ndim: int, what: str = "axis") -> int:
     """``axis`` counted from the front.
 
@@ -335,10 +326,6 @@ def canonical_axes(axis, ndim: int) -> tuple[int, ...]:
     if len(set(axes)) != len(axes):
         raise ValueError(f"duplicate value in 'axis': {axis}")
     return axes
-
-
-def aval_like(x) -> ShapedArray:
-    return get_aval(as_operand(x))
 
 
 def canonical_shape(shape) -> tuple[int, ...]:

@@ -174,6 +174,8 @@ def trim_zeros(filt, trim: str = "fb", axis: int | Sequence[int] | None = None) 
         raise ConcretizationTypeError(
             array, "It arose in the filt argument of trim_zeros: the size of the result depends on its values."
         )  # fmt: skip
+    if array.ndim == 0:
+        return array
     front, back = "f" in trim.lower(), "b" in trim.lower()
     index = [slice(None)] * array.ndim
     found = np.nonzero(value)

@@ -11,7 +11,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.interpreters.values import convert, transpose
 from addax.lax.dot import dot_general
-from addax.numpy.base import check_array_like, promote_dtypes
+from addax.numpy.base import check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray
 from addax.numpy.products import diagonal
 from addax.numpy.shapes import moveaxis
@@ -34,8 +34,7 @@ def einsum(
     >>> jnp.einsum("ij,j->i", jnp.ones((2, 3)), jnp.arange(3.0)).tolist()
     [3.0, 3.0]
     """
-    if out is not None:
-        raise NotImplementedError("The 'out' argument to einsum is not supported: arrays are immutable.")
+    no_out("einsum", out)
     if not isinstance(subscripts, str):
         subscripts, operands = _from_lists(subscripts, operands)
     check_array_like("einsum", *operands)

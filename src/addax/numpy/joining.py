@@ -13,8 +13,8 @@ from addax.core import dtypes
 from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
-from addax.lax import shape as lax_shape, slicing as lax_slicing
-from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
+from addax.lax import cumulative as lax_cumulative, shape as lax_shape, slicing as lax_slicing
+from addax.numpy.base import as_operand, canonical_axis, check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray
 from addax.numpy.shapes import atleast_1d, atleast_2d, atleast_3d, broadcast_to, expand_dims, ravel, reshape
 
@@ -66,8 +66,7 @@ def stack(arrays, axis: int = 0, out=None, dtype=None):
     >>> jnp.stack([jnp.zeros(2), jnp.ones(2)]).shape
     (2, 2)
     """
-    if out is not None:
-        raise NotImplementedError("The 'out' argument to stack is not supported: arrays are immutable.")
+    no_out("stack", out)
     items = _arrays("stack", arrays, dtype)
     shapes = {a.shape for a in items}
     if len(shapes) > 1:
@@ -154,7 +153,7 @@ def _split(name: str, ary, sections, axis: int) -> list:
     axis = canonical_axis(axis, ary.ndim)
     n = ary.shape[axis]
     if isinstance(sections, Tracer):
-        raise TypeError(f"in jax.numpy.{name}: the argument indices_or_sections must be static, got {sections}")
+        raise TypeError(f"{name}: the argument indices_or_sections must be static, got {sections}")
     if np.ndim(sections) == 0:
         whole: Any = int(sections) if isinstance(sections, float) and sections.is_integer() else sections
         count = operator.index(whole)
@@ -229,10 +228,7 @@ def repeat(a, repeats, axis: int | None = None, *, total_repeat_length: int | No
         index = np.repeat(np.arange(n), np.broadcast_to(np.asarray(repeats), (n,)))
         return a[(slice(None),) * axis + (index.astype(np.int32),)]
     # Element i starts where the repeats before it end; count the starts at or before each position.
-    from addax.numpy.cumulative import cumsum
-
-    counts = broadcast_to(asarray(repeats), (n,))
-    ends = cumsum(counts)
+    ends = lax_cumulative.cumsum(convert(broadcast_to(asarray(repeats), (n,)), np.dtype(np.int32)))
     position = lax_shape.iota(np.dtype(np.int32), total_repeat_length)
     index = (ends[None, :] <= position[:, None]).sum(1)
     return a[(slice(None),) * axis + (index,)]

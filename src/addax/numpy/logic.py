@@ -289,7 +289,7 @@ def allclose(a, b, rtol=1e-05, atol=1e-08, equal_nan: bool = False):
     return _all(isclose(a, b, rtol, atol, equal_nan))
 
 
-def _array_or_none(x):
+def _array(x):
     """An array for lists too: these two functions compare whatever can be compared."""
     if isinstance(x, (list, tuple)):
         x = np.asarray(x)
@@ -303,7 +303,7 @@ def array_equal(a1, a2, equal_nan: bool = False):
     >>> jnp.array_equal(jnp.arange(3), jnp.arange(4))
     Array(False, dtype=bool)
     """
-    a, b = _array_or_none(a1), _array_or_none(a2)
+    a, b = _array(a1), _array(a2)
     if a.shape != b.shape:
         return as_array(np.False_)
     a, b = promote_dtypes(a, b)
@@ -320,7 +320,7 @@ def array_equiv(a1, a2):
     >>> jnp.array_equiv(jnp.ones((2, 3)), 1.0)
     Array(True, dtype=bool)
     """
-    a, b = _array_or_none(a1), _array_or_none(a2)
+    a, b = _array(a1), _array(a2)
     try:
         a, b = broadcast_arrays(*promote_dtypes(a, b))
     except ValueError:

@@ -13,7 +13,7 @@ from addax.core.sizes import is_symbolic, larger, shared, smaller
 from addax.interpreters.values import convert, reshape
 from addax.lax.dot import dot_general
 from addax.lax.shape import iota
-from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
+from addax.numpy.base import as_operand, canonical_axis, check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray
 from addax.numpy.joining import stack
 from addax.numpy.shapes import broadcast_to, moveaxis, ravel
@@ -138,8 +138,7 @@ def inner(a, b, *, precision=None, preferred_element_type=None):
 
 def outer(a, b, out=None):
     """All products of an element of ``a`` and one of ``b``, both flattened."""
-    if out is not None:
-        raise NotImplementedError("The 'out' argument to outer is not supported: arrays are immutable.")
+    no_out("outer", out)
     check_array_like("outer", a, b)
     return ravel(a)[:, None] * ravel(b)[None, :]
 
@@ -180,8 +179,8 @@ def kron(a, b):
 
 def trace(a, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype=None, out=None):
     """The sum along a diagonal."""
-    diagonal_ = diagonal(a, offset, axis1, axis2)
-    return diagonal_.sum(-1, dtype=dtype)
+    no_out("trace", out)
+    return diagonal(a, offset, axis1, axis2).sum(-1, dtype=dtype)
 
 
 def diagonal(a, offset: int = 0, axis1: int = 0, axis2: int = 1):
@@ -196,11 +195,6 @@ def diagonal(a, offset: int = 0, axis1: int = 0, axis2: int = 1):
     count = larger(smaller(rows - start, columns - shift), 0)
     i = iota(np.dtype(np.int32), count) if is_symbolic(count) else np.arange(count, dtype=np.int32)
     return a[..., i + start, i + shift]
-
-
-__all__ = [
-    "diagonal", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot", "vecmat",
-]  # fmt: skip
 
 
 def cross(a, b, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
@@ -231,3 +225,8 @@ def cross(a, b, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | N
     first = (x[1] * y[2] if len(y) == 3 else 0) - (x[2] * y[1] if len(x) == 3 else 0)
     second = (x[2] * y[0] if len(x) == 3 else 0) - (x[0] * y[2] if len(y) == 3 else 0)
     return moveaxis(stack([first, second, last], -1), -1, axisc)
+
+
+__all__ = [
+    "cross", "diagonal", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot", "vecmat",
+]  # fmt: skip

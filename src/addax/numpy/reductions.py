@@ -65,6 +65,22 @@ def dtype_argument(dtype, name: str):
     return None if dtype is None else dtypes.canonicalize_user_dtype(dtype, name)
 
 
+def mask_of(name: str, where, shape: tuple[int, ...]):
+    """The ``where`` of a reduction, stretched to the shape of what is reduced.
+
+    Raises:
+      ValueError: if it is not boolean, or does not broadcast to that shape.
+    """
+    mask = as_array(where)
+    if mask.dtype != np.bool_:
+        raise ValueError(f"addax.numpy.{name}: where must be None or a boolean array; got where.dtype={mask.dtype!r}.")
+    if broadcast_shapes(shape, mask.shape) != shape:
+        raise ValueError(
+            f"addax.numpy.{name}: where of shape {mask.shape} does not broadcast to the array's shape {shape}."
+        )
+    return broadcast_to(mask, shape)
+
+
 def restore_dims(x, axes, keepdims: bool):
     return expand_dims(x, axes) if keepdims and axes else x
 
@@ -96,7 +112,7 @@ def _reduction(
     truth: bool = False,
 ):
     """The traced part of a reduction: ``f(a, initial, where; axis, dtype, keepdims, promote_integers)``."""
-    reduce = registry[primitive]
+    sums = primitive, combine
 
     @fused(static=("axis", "dtype", "keepdims", "promote_integers"))
     def fun(a, initial=None, where=None, *, axis, dtype, keepdims, promote_integers=False):
@@ -126,19 +142,10 @@ def _reduction(
         narrow = upcast and dtypes.issubdtype(result, np.floating) and dtypes.itemsize_bits(result) < 32
         compute = np.dtype(np.float32) if narrow else result
         a = t.to_dtype(a, compute)
+        reduce, combine = _TRUTH.get(primitive, sums) if compute == np.bool_ else sums
         if where is not None:
-            mask = as_array(where)
-            if mask.dtype != np.bool_:
-                raise ValueError(
-                    f"addax.numpy.{name}: where must be None or a boolean array; got where.dtype={mask.dtype!r}."
-                )
-            shape = broadcast_shapes(a.shape, mask.shape)
-            if shape != a.shape:
-                raise ValueError(
-                    f"addax.numpy.{name}: where of shape {mask.shape} does not broadcast to the array's shape {a.shape}."
-                )
-            a = t.select(mask, a, np.asarray(identity(compute)).astype(compute)[()])
-        out = reduce.bind(a, axes=axes, **({"out_sharding": None} if primitive in _WITH_SHARDING else {}))
+            a = t.select(mask_of(name, where, a.shape), a, np.asarray(identity(compute)).astype(compute)[()])
+        out = registry[reduce].bind(a, axes=axes, **({"out_sharding": None} if reduce == "reduce_sum" else {}))
         if initial is not None:
             if shape_of(initial) != ():
                 raise ValueError(f"initial value must be a scalar. Got array of shape {shape_of(initial)}")
@@ -149,7 +156,8 @@ def _reduction(
     return fun
 
 
-_WITH_SHARDING = ("reduce_sum",)
+# Sums and products of booleans, where that dtype is asked for: their "or" and "and", as of two of them.
+_TRUTH = {"reduce_sum": ("reduce_or", t.or_), "reduce_prod": ("reduce_and", t.and_)}
 
 _sum = _reduction("sum", "reduce_sum", t.add, lambda _: 0, upcast=True)
 _prod = _reduction("prod", "reduce_prod", t.mul, lambda _: 1, upcast=True)
@@ -356,14 +364,6 @@ def _nan_positions(name: str, a):
     check_array_like(name, a)
     a = as_array(a)
     return a, (t.ne(a, a) if dtypes.issubdtype(a.dtype, np.inexact) else None)
-
-
-def _with_numbers(mask, where):
-    numbers = t.not_(mask)
-    if where is None:
-        return numbers
-    shape = broadcast_shapes(numbers.shape, shape_of(where))
-    return t.and_(broadcast_to(numbers, shape), broadcast_to(as_array(where), shape))
 
 
 def nansum(a, axis: Axis = None, dtype=None, out=None, keepdims: bool = False, initial=None, where=None) -> Any:

@@ -18,7 +18,6 @@ from addax.numpy import terms as t, ufuncs
 from addax.numpy.base import (
     as_array,
     as_operand,
-    broadcast_shapes,
     broadcast_to,
     canonical_axis,
     check_array_like,
@@ -28,7 +27,7 @@ from addax.numpy.base import (
     shape_of,
 )
 from addax.numpy.masked import Selection, reduced
-from addax.numpy.reductions import Axis, axis_argument, dtype_argument, reduced_axes, restore_dims
+from addax.numpy.reductions import Axis, axis_argument, dtype_argument, mask_of, reduced_axes, restore_dims
 
 
 def _compute_dtype(dtype):
@@ -42,18 +41,7 @@ def _sum(x, axes, keepdims: bool):
     return restore_dims(registry["reduce_sum"].bind(x, axes=axes, out_sharding=None), axes, keepdims)
 
 
-def _mask_of(name: str, where, shape):
-    mask = as_array(where)
-    if mask.dtype != np.bool_:
-        raise ValueError(f"addax.numpy.{name}: where must be None or a boolean array; got where.dtype={mask.dtype!r}.")
-    if broadcast_shapes(shape, mask.shape) != tuple(shape):
-        raise ValueError(
-            f"addax.numpy.{name}: where of shape {mask.shape} does not broadcast to the array's shape {shape}."
-        )
-    return broadcast_to(mask, shape)
-
-
-def _count(mask, shape, axes, keepdims: bool, dtype):
+def _count(mask, shape, axes, keepdims: bool, dtype) -> Any:
     """How many elements are averaged: a number without a mask, else an array."""
     if mask is None:
         return math.prod(shape[d] for d in axes)
@@ -98,7 +86,7 @@ def _mean(a, where=None, *, axis, dtype, keepdims):
     axes = reduced_axes(axis, a.ndim)
     result = dtypes.to_inexact_dtype(a.dtype) if dtype is None else dtype
     compute = _compute_dtype(dtypes.to_inexact_dtype(result))
-    mask = None if where is None else _mask_of("mean", where, a.shape)
+    mask = None if where is None else mask_of("mean", where, a.shape)
     x = t.to_dtype(a, compute)
     if mask is not None:
         x = t.select(mask, x, t.const(x, 0))
@@ -202,7 +190,7 @@ def _variance(name, a, ddof, where, mean, axis, dtype, keepdims):
     result = dtypes.to_inexact_dtype(a.dtype if dtype is None else dtype)
     compute = _compute_dtype(result)
     real = dtypes.to_floating_dtype(compute)
-    mask = None if where is None else _mask_of(name, where, a.shape)
+    mask = None if where is None else mask_of(name, where, a.shape)
     x = t.to_dtype(a, compute)
     count = _count(mask, a.shape, axes, True, real)
     if mean is None:
@@ -261,7 +249,7 @@ def _numbers(name: str, a, where):
     (a,) = (as_array(x) for x in promote_inexact(as_operand(a)))
     mask = t.eq(a, a)
     if where is not None:
-        mask = t.and_(mask, _mask_of(name, where, a.shape))
+        mask = t.and_(mask, mask_of(name, where, a.shape))
     return t.select(mask, a, t.const(a, 0)), mask
 
 
@@ -351,7 +339,7 @@ def cov(
     real = dtypes.to_floating_dtype(x.dtype)
     if w is None:
         center = mean(x, 1)
-        norm = np.asarray(x.shape[1] - ddof, real)[()]
+        norm = np.asarray(x.shape[1] - ddof if x.shape[1] else np.nan, real)[()]
     else:
         weights, aw = (None if v is None else t.to_dtype(v, real) for v in w)
         total = _sum(weights, (0,), False)

@@ -14,7 +14,7 @@ from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer
 from addax.lax.comparison import select
 from addax.lax.indexing import gather
-from addax.numpy.base import as_operand, canonical_axis, check_array_like, promote_dtypes
+from addax.numpy.base import as_operand, canonical_axis, check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray, from_numpy, full_like, zeros
 from addax.numpy.indexing import get, wrapped_index
 from addax.numpy.joining import stack
@@ -36,8 +36,7 @@ def take(
     >>> jnp.take(jnp.array([5, 6, 7]), jnp.array([2, 0])).tolist()
     [7, 5]
     """
-    if out is not None:
-        raise NotImplementedError("The 'out' argument to take is not supported: arrays are immutable.")
+    no_out("take", out)
     check_array_like("take", a, indices)
     a, indices = asarray(a), asarray(indices)
     if axis is None:
@@ -167,14 +166,9 @@ def _traced_nonzero(a, size: int, fill_value):
     for m, fill in zip(a.shape, _fills(fill_value, a.ndim), strict=True):
         stride //= max(m, 1)
         index = (flat // max(stride, 1)) % max(m, 1)
-        out.append(
-            _where(missing, broadcast_to(asarray(fill, index.dtype), (size,)), index).astype(dtypes.default_int_dtype())
-        )
+        fills = broadcast_to(asarray(fill, index.dtype), (size,))
+        out.append(select(missing, fills, index).astype(dtypes.default_int_dtype()))
     return tuple(out)
-
-
-def _where(mask, x, y):
-    return select(mask, x, broadcast_to(y, x.shape))
 
 
 def flatnonzero(a, *, size: int | None = None, fill_value=None):
@@ -187,12 +181,7 @@ def argwhere(a, *, size: int | None = None, fill_value=None):
     a = asarray(a)
     if a.ndim == 0:
         return from_numpy(np.argwhere(np.asarray(a)))
-    return _stack_columns(nonzero(a, size=size, fill_value=fill_value))
-
-
-def _stack_columns(columns: Sequence):
-
-    return stack(list(columns), 1)
+    return stack(nonzero(a, size=size, fill_value=fill_value), 1)
 
 
 def compress(condition, a, axis: int | None = None, *, size: int | None = None, fill_value=0, out=None):
@@ -216,8 +205,7 @@ def extract(condition, arr, *, size: int | None = None, fill_value=0):
 
 def choose(a, choices, out=None, mode: str = "raise"):
     """For each element the one of ``choices`` whose number stands in ``a``."""
-    if out is not None:
-        raise NotImplementedError("The 'out' argument to choose is not supported: arrays are immutable.")
+    no_out("choose", out)
     check_array_like("choose", a, *choices)
     a = asarray(a)
     _integer("choose", a)
@@ -234,12 +222,7 @@ def choose(a, choices, out=None, mode: str = "raise"):
     else:
         raise ValueError(f"mode={mode!r} not understood. Must be 'raise', 'wrap', or 'clip'")
     index, *arrays = broadcast_arrays(a, *(asarray(c) for c in choices))
-    return take_along_axis(_stack_front(arrays), expand_dims(index, 0), 0, "clip")[0]
-
-
-def _stack_front(arrays):
-
-    return stack(arrays, 0)
+    return take_along_axis(stack(arrays), expand_dims(index, 0), 0, "clip")[0]
 
 
 def ravel_multi_index(multi_index: Sequence, dims: Sequence[int], mode: str = "raise", order: str = "C", *, dtype=None):

@@ -34,10 +34,6 @@ def is_unsigned(x) -> bool:
     return dtypes.issubdtype(get_aval(x).dtype, np.unsignedinteger)
 
 
-def is_floating(x) -> bool:
-    return dtypes.issubdtype(get_aval(x).dtype, np.floating)
-
-
 def is_complex(x) -> bool:
     return dtypes.issubdtype(get_aval(x).dtype, np.complexfloating)
 

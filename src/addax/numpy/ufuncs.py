@@ -276,8 +276,8 @@ def modf(x, /, out=None):
 def power(x1, x2, /):
     """x1 raised to the power x2.
 
-    A known integer exponent is compiled into multiplications, and leaves the dtype of x1 as a Python int does. Integers to a negative power
-    raise TypeError if the exponent is known; otherwise 1 / x1 is truncated.
+    A known integer exponent is compiled into multiplications, and leaves the dtype of x1 as a Python int does. Integers
+    to a negative power raise TypeError if the exponent is known; otherwise 1 / x1 is truncated.
 
     >>> import addax.numpy as jnp
     >>> jnp.power(jnp.arange(4), 2)

@@ -8,13 +8,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from addax import numpy as jnp
 from addax.core import dtypes
 from addax.engines.eager import fused
 from addax.numpy.base import canonical_shape
-from addax.random.base import const, float_dtype, param, result_shape, split_key
+from addax.random.base import const, float_dtype, int_dtype, param, result_shape, split_key
 from addax.random.keys import single_key
 from addax.random.samplers import signs, standard_exponential, standard_normal, uniform_between, unit_uniform
 
@@ -252,9 +250,7 @@ def geometric(key, p, shape=None, dtype=None, *, out_sharding=None):
     True
     """
     k = single_key("geometric", key)
-    dtype = dtypes.default_int_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "geometric")
-    if not dtypes.issubdtype(dtype, np.integer):
-        raise ValueError(f"dtype argument to `geometric` must be an int dtype, got {dtypes.dtype_name(dtype)}")
+    dtype = int_dtype("geometric", dtype)
     return _geometric(k, p, shape=result_shape("geometric", shape, p), dtype=dtype)
 
 

@@ -21,7 +21,7 @@ from addax.core import dtypes
 from addax.engines.eager import fused
 from addax.numpy.base import check_array_like
 from addax.numpy.creation import asarray
-from addax.random.base import const, float_dtype, param, result_shape, split_key
+from addax.random.base import const, float_dtype, int_dtype, param, result_shape, split_key
 from addax.random.keys import single_key
 from addax.random.samplers import unit_uniform
 
@@ -32,16 +32,15 @@ def poisson(key, lam, shape=None, dtype=None, *, out_sharding=None):
     """Poisson numbers: ``P(n) = lam^n exp(-lam) / n!``.
 
     Computed in float32, so that results above 2**24 are rounded; for means above 1000, and in arrays with means on
-    both sides of 10, some numbers differ from JAX's, whose acceptance test loses its digits for large means. -1 where ``lam`` is negative or NaN.
+    both sides of 10, some numbers differ from JAX's, whose acceptance test loses its digits for large means. -1 where
+    ``lam`` is negative or NaN.
 
     >>> import addax.random as jr
     >>> bool((jr.poisson(jr.key(0), 3.0, (100,)) >= 0).all())
     True
     """
     k = single_key("poisson", key)
-    dtype = dtypes.default_int_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "poisson")
-    if not dtypes.issubdtype(dtype, np.integer):
-        raise ValueError(f"dtype argument to `poisson` must be an int dtype, got {dtypes.dtype_name(dtype)}")
+    dtype = int_dtype("poisson", dtype)
     return _poisson(k, lam, shape=result_shape("poisson", shape, lam), dtype=dtype)
 
 

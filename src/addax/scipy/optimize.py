@@ -126,7 +126,7 @@ def _bfgs(fun, x0, *, gtol, norm, maxiter, line_search_maxiter) -> OptimizeResul
         Hy = old @ dg
         # (1 - rho s y^T) H (1 - rho y s^T) + rho s s^T, without the matrix products
         H = (
-            s.H
+            old
             - rho * (jnp.outer(dx, Hy) + jnp.outer(Hy, dx))
             + (rho * rho * jnp.dot(dg, Hy) + rho) * jnp.outer(dx, dx)
         )
@@ -139,9 +139,7 @@ def _bfgs(fun, x0, *, gtol, norm, maxiter, line_search_maxiter) -> OptimizeResul
 
     end = lax.while_loop(going, step, start)
     status = jnp.where(end.converged, 0, jnp.where(end.failed, 3, 1))
-    return OptimizeResults(
-        end.x, end.converged, status, end.f, end.g, end.H, end.calls, end.calls, end.k
-    )  # fmt: skip
+    return OptimizeResults(end.x, end.converged, status, end.f, end.g, end.H, end.calls, end.calls, end.k)
 
 
 class _Line(NamedTuple):

@@ -42,8 +42,6 @@ def norm(x, ord: float | str | None = None, axis: int | tuple[int, ...] | None =
         axes = tuple(range(x.ndim))
     else:
         axes = canonical_axes(axis, x.ndim)
-        if not isinstance(axis, (tuple, list)):
-            axes = axes[:1]
     if len(axes) == 1:
         return _vector_norm(x, 2 if ord is None else ord, axes, keepdims)
     if len(axes) == 2:
@@ -159,7 +157,7 @@ def matrix_rank(M, rtol=None, *, hermitian: bool = False, tol=None):
 
     Args:
       M: ``[..., m, n]``; a vector has rank 1 unless it is zero.
-      rtol: ``max(m, n) eps`` by default. ``[...]``. (Relative as in NumPy; JAX 0.10 takes it for an absolute bound.)
+      rtol: ``[...]``, by default ``max(m, n) eps``. (Relative as in NumPy; JAX 0.10 takes it for an absolute bound.)
       hermitian: the matrices are hermitian, which is faster.
       tol: an absolute bound in place of ``rtol``.
 

@@ -141,7 +141,6 @@ class Discrete(_Family):
     Args:
       logpmf: a formula of k - loc and the shape parameters, valid where ``lower <= k - loc <= upper`` and k is whole.
       support: ``(lower, upper)``: numbers, or functions of the shape parameters.
-      located: whether there is a parameter ``loc``.
     """
 
     def __init__(self, name: str, doc: str, *shapes: str, logpmf: Formula, support: tuple[Any, Any]):
