@@ -20,10 +20,18 @@ from addax.core.config import (
     default_matmul_precision as default_matmul_precision,
     default_prng_impl as default_prng_impl,
     disable_jit as disable_jit,
+    enable_checks as enable_checks,
+    enable_custom_prng as enable_custom_prng,
     enable_x64 as enable_x64,
+    explain_cache_misses as explain_cache_misses,
+    legacy_prng_key as legacy_prng_key,
     log_compiles as log_compiles,
+    make_user_context as make_user_context,
+    no_execution as no_execution,
+    no_tracing as no_tracing,
     numpy_dtype_promotion as numpy_dtype_promotion,
     numpy_rank_promotion as numpy_rank_promotion,
+    threefry_partitionable as threefry_partitionable,
 )
 from addax.transforms.autodiff import (
     fwd_and_bwd as fwd_and_bwd,
@@ -61,6 +69,7 @@ from addax.api import (
     default_backend as default_backend,
     device_count as device_count,
     devices as devices,
+    effects_barrier as effects_barrier,
     get_num_threads as get_num_threads,
     io_callback as io_callback,
     live_arrays as live_arrays,
@@ -90,20 +99,32 @@ jacobian = jacrev
 __version__ = "0.1.0"
 
 # Loaded when first used.
-_LAZY = (
-    "ad_checkpoint", "custom_batching", "custom_derivatives", "distributed", "experimental", "scipy", "sharding",
-)  # fmt: skip
-
-
-_LAZY_FUNCTIONS = {"pmap": "addax.parallel_map", "shard_map": "addax.transforms.shard_map"}
+_MODULES = (
+    *("ad_checkpoint", "custom_batching", "custom_derivatives", "distributed", "dlpack", "experimental", "export"),
+    *("extend", "flatten_util", "image", "ops", "scipy", "sharding", "stages", "test_util", "typing"),
+)
+_NAMES = {
+    "Device": "addax.engines.devices",
+    "float0": "addax.dtypes",
+    "pmap": "addax.parallel_map",
+    "print_environment_info": "addax.environment",
+    "shard_map": "addax.transforms.shard_map",
+    **dict.fromkeys(
+        ("SparseMatrix", "hessian_sparsity", "jacobian_sparsity", "sparse_hessian", "sparse_jacobian"),
+        "addax.sparse_derivatives",
+    ),
+}
 
 
 def __getattr__(name: str):
-    if name not in _LAZY and name not in _LAZY_FUNCTIONS:
-        raise AttributeError(f"module 'addax' has no attribute {name!r}")
     import importlib
 
-    if name in _LAZY_FUNCTIONS:
-        found = globals()[name] = getattr(importlib.import_module(_LAZY_FUNCTIONS[name]), name)
-        return found
-    return importlib.import_module(f"addax.{name}")
+    if name in _MODULES:
+        return importlib.import_module(f"addax.{name}")
+    # Options that do nothing here have context managers too, which say so.
+    module = importlib.import_module(_NAMES.get(name, "addax.core.config"))
+    try:
+        found = globals()[name] = getattr(module, name)
+    except AttributeError:
+        raise AttributeError(f"module 'addax' has no attribute {name!r}") from None
+    return found

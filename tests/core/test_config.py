@@ -10,6 +10,7 @@ import threading
 import jax
 import pytest
 
+import addax
 from addax.core import config as options
 from addax.core.config import DISPATCH, HOST, TRACE, config, context_of, current_context
 
@@ -121,13 +122,21 @@ def test_defaults_are_those_of_jax():
 def test_every_option_of_jax_that_is_a_context_manager_is_one_here():
     names = """
     enable_x64 debug_nans debug_infs numpy_dtype_promotion numpy_rank_promotion default_matmul_precision log_compiles
-    check_tracer_leaks default_device transfer_guard transfer_guard_host_to_device legacy_prng_key
-    threefry_partitionable default_prng_impl softmax_custom_jvp explain_cache_misses debug_key_reuse enable_checks
-    allow_f16_reductions no_tracing no_execution enable_custom_prng thread_guard array_garbage_collection_guard
+    check_tracer_leaks default_device legacy_prng_key threefry_partitionable default_prng_impl explain_cache_misses
+    debug_key_reuse enable_checks no_tracing no_execution enable_custom_prng
+    """
+    inert = """
+    transfer_guard transfer_guard_host_to_device transfer_guard_device_to_host transfer_guard_device_to_device
+    softmax_custom_jvp allow_f16_reductions thread_guard array_garbage_collection_guard
     """
     for name in names.split():
         assert hasattr(jax, name)
+        assert getattr(addax, name) is getattr(options, name)
         assert isinstance(getattr(options, name), options.OptionManager)
+    for name in inert.split():
+        assert hasattr(jax, name)
+        with pytest.warns(UserWarning, match=f"the option addax_{name} has no effect: "), getattr(addax, name)("allow"):
+            pass
 
 
 def test_hooks_run_before_an_update_and_may_refuse_it():
@@ -135,12 +144,12 @@ def test_hooks_run_before_an_update_and_may_refuse_it():
         if value == 7:
             raise RuntimeError("devices are in use")
 
-    config.on_update("addax_tracer_error_num_traceback_frames", refuse)
+    config.on_update("addax_captured_constants_warn_bytes", refuse)
     with pytest.raises(RuntimeError, match="devices are in use"):
-        config.update("addax_tracer_error_num_traceback_frames", 7)
-    assert config.addax_tracer_error_num_traceback_frames == 5
-    config.update("addax_tracer_error_num_traceback_frames", 2)
-    assert config.addax_tracer_error_num_traceback_frames == 2
+        config.update("addax_captured_constants_warn_bytes", 7)
+    assert config.addax_captured_constants_warn_bytes == 2_000_000_000
+    config.update("addax_captured_constants_warn_bytes", 2)
+    assert config.addax_captured_constants_warn_bytes == 2
 
 
 # --- Context managers ---
@@ -195,28 +204,16 @@ def test_flags_may_be_called_bare_and_others_may_not():
 
 
 def test_a_bad_value_is_refused_where_it_is_written():
-    with pytest.raises(ValueError, match="option addax_transfer_guard: expected one of 'allow', 'log'"):
-        options.transfer_guard("never")
+    with pytest.raises(ValueError, match="option addax_legacy_prng_key: expected one of 'allow', 'warn'"):
+        options.legacy_prng_key("never")
+    with pytest.raises(ValueError, match="option addax_threefry_partitionable: expected True"):
+        config.update("jax_threefry_partitionable", False)
 
 
 def test_option_managers_show_themselves():
     assert options.enable_x64.value is False
     assert repr(options.enable_x64) == "<option addax_enable_x64 = False>"
     assert options.enable_x64.__name__ == "enable_x64" and "64-bit" in options.enable_x64.__doc__
-
-
-def test_transfer_guard_sets_all_directions_and_the_innermost_block_decides():
-    with options.transfer_guard_host_to_device("allow"), options.transfer_guard("disallow"):
-        context = current_context()
-        assert context.transfer_guard_host_to_device == context.transfer_guard_device_to_host == "disallow"
-        with options.transfer_guard_host_to_device("log"):
-            assert current_context().transfer_guard_host_to_device == "log"
-            assert current_context().transfer_guard_device_to_device == "disallow"
-        assert current_context() is context
-    assert current_context().transfer_guard_host_to_device is None
-    config.update("addax_transfer_guard", "log")
-    assert current_context().transfer_guard_device_to_host == "log"
-    config.update("addax_transfer_guard", None)
 
 
 def test_host_options_are_per_thread_too_and_leave_the_context_alone():

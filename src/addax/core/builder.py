@@ -12,8 +12,9 @@ from addax.core import dtypes
 from addax.core.avals import get_aval, scalar_aval
 from addax.core.axis_env import tracked_axes, tracking
 from addax.core.checker import check_jaxpr
-from addax.core.config import enable_checks
+from addax.core.config import current_context, enable_checks
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from addax.core.leaks import check_leaks
 from addax.core.primitive import no_effects, registry
 from addax.core.sizes import SymbolicSize
 from addax.core.source_info import SourceInfo, current_source
@@ -164,4 +165,8 @@ def trace_to_jaxpr(fun: Callable[..., Sequence], in_avals: Sequence, debug_info=
         raise
     finally:
         swap_trace(previous)
-    return trace.finish(outs)
+    result = trace.finish(outs)
+    if current_context().check_tracer_leaks:
+        del args, outs
+        check_leaks(trace)
+    return result

@@ -14,7 +14,6 @@ The scopes (TRACE, DISPATCH, HOST) are explained in `options.py`, the mechanism 
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from addax.core.context import (
@@ -26,10 +25,11 @@ from addax.core.context import (
     current_context,
     declare,
     declare_inert,
+    inert_manager as __getattr__,  # the context managers of options that do nothing here  # noqa: F401
     install_base_context,
     make_user_context,
 )
-from addax.core.options import DISPATCH, HOST, TRACE, Option, choice, flag, number, text
+from addax.core.options import DISPATCH, HOST, TRACE, Option, choice, flag, number, parse_bool, text
 
 __all__ = [
     "DISPATCH",
@@ -55,6 +55,15 @@ def _device(value: Any) -> Any:
         f"expected a device (for example `addax.devices('cpu')[0]`), a platform name such as 'cpu', or None; "
         f"got {value!r} of type {type(value).__name__}"
     )
+
+
+def _partitionable(value: Any) -> bool:
+    if not value:
+        raise ValueError(
+            "expected True: addax draws threefry bits in the layout that JAX has by default since 0.5. The numbers of the "
+            "older layout are not to be had"
+        )
+    return True
 
 
 # --- Number types and semantics ---
@@ -105,12 +114,6 @@ default_matmul_precision = declare(
         optional=True,
     )
 )
-allow_f16_reductions = declare(
-    flag("allow_f16_reductions", True, "Let a reduction of float16 accumulate in float16.", TRACE)
-)
-softmax_custom_jvp = declare(
-    flag("softmax_custom_jvp", False, "Differentiate softmax by its closed form, not through its definition.", TRACE)
-)
 
 # --- Random numbers ---
 
@@ -124,7 +127,15 @@ default_prng_impl = declare(
     )
 )
 threefry_partitionable = declare(
-    flag("threefry_partitionable", True, "Make threefry's numbers independent of how the output is sharded.", TRACE)
+    Option(
+        "threefry_partitionable",
+        True,
+        "Threefry's numbers do not depend on how the output is sharded.",
+        TRACE,
+        "True",
+        _partitionable,
+        parse_bool,
+    )
 )
 random_seed_offset = declare(number("random_seed_offset", int, 0, "Added to every integer seed.", TRACE))
 enable_custom_prng = declare(
@@ -151,10 +162,7 @@ check_tracer_leaks = declare(
 )
 checking_leaks = check_tracer_leaks
 enable_checks = declare(flag("enable_checks", False, "Type-check every jaxpr that is built.", TRACE))
-no_tracing = declare(flag("no_tracing", False, "Raise an error where a function would be traced again.", TRACE))
-remove_size_one_mesh_axis_from_type = declare(
-    flag("remove_size_one_mesh_axis_from_type", False, "Leave mesh axes of size 1 out of array types.", TRACE)
-)
+no_tracing = declare(flag("no_tracing", False, "Raise an error where a function would be traced again.", HOST))
 error_checking_behavior_nan = declare(
     choice(
         "error_checking_behavior_nan",
@@ -207,9 +215,6 @@ debug_nans = declare(
 debug_infs = declare(
     flag("debug_infs", False, "Raise FloatingPointError at the operation that first yields an infinity.", DISPATCH)
 )
-disable_most_optimizations = declare(
-    flag("disable_most_optimizations", False, "Compile fast, run slowly: for tests with many tiny programs.", DISPATCH)
-)
 default_device = declare(
     Option(
         "default_device",
@@ -222,44 +227,7 @@ default_device = declare(
     )
 )
 no_execution = declare(flag("no_execution", False, "Raise an error where a compiled program would run.", DISPATCH))
-thread_guard = declare(flag("thread_guard", False, "Refuse multi-device work from a second thread.", DISPATCH))
-array_garbage_collection_guard = declare(
-    choice(
-        "array_garbage_collection_guard",
-        ("allow", "log", "fatal"),
-        None,
-        "What happens to an array that only the cyclic garbage collector can free.",
-        DISPATCH,
-        optional=True,
-    )
-)
 
-_GUARD_LEVELS = ("allow", "log", "disallow", "log_explicit", "disallow_explicit")
-_GUARDED = "What to do about implicit {} transfers: allow, log or refuse them (`*_explicit`: device_put too)."
-
-transfer_guard_host_to_device = declare(
-    choice(
-        "transfer_guard_host_to_device", _GUARD_LEVELS, None, _GUARDED.format("host-to-device"), DISPATCH, optional=True
-    )
-)
-transfer_guard_device_to_host = declare(
-    choice(
-        "transfer_guard_device_to_host", _GUARD_LEVELS, None, _GUARDED.format("device-to-host"), DISPATCH, optional=True
-    )
-)
-transfer_guard_device_to_device = declare(
-    choice(
-        *("transfer_guard_device_to_device", _GUARD_LEVELS, None, _GUARDED.format("device-to-device"), DISPATCH),
-        optional=True,
-    )
-)
-transfer_guard = declare(
-    dataclasses.replace(
-        choice("transfer_guard", _GUARD_LEVELS, None, _GUARDED.format("all"), DISPATCH, optional=True),
-        # Set as one, so that the innermost `with` decides whichever of the four it names.
-        also_sets=tuple(f"transfer_guard_{way}" for way in ("host_to_device", "device_to_host", "device_to_device")),
-    )
-)
 
 # --- Logging and messages ---
 
@@ -268,25 +236,6 @@ explain_cache_misses = declare(
     flag("explain_cache_misses", False, "Log why a jitted function was traced again, naming the argument.", HOST)
 )
 logging_level = declare(text("logging_level", "NOTSET", "Level of the addax logger.", HOST))
-debug_log_modules = declare(
-    text("debug_log_modules", "", "Comma-separated modules whose debug messages are shown.", HOST)
-)
-log_checkpoint_residuals = declare(
-    flag("log_checkpoint_residuals", False, "Log what addax.checkpoint saves for the backward pass.", HOST)
-)
-traceback_filtering = declare(
-    choice(
-        "traceback_filtering",
-        ("auto", "off", "tracebackhide", "remove_frames", "quiet_remove_frames"),
-        "auto",
-        "How addax's own frames are kept out of user tracebacks.",
-        HOST,
-    )
-)
-tracer_error_num_traceback_frames = declare(
-    number("tracer_error_num_traceback_frames", int, 5, "Frames shown for where a leaked tracer was made.", HOST)
-)
-pprint_use_color = declare(flag("pprint_use_color", True, "Colour printed jaxprs on a terminal.", HOST))
 dump_ir_to = declare(text("dump_ir_to", "", "Directory every compiled program's stages are written to.", HOST))
 captured_constants_warn_bytes = declare(
     number("captured_constants_warn_bytes", int, 2_000_000_000, "Warn about captured arrays this large.", HOST)
@@ -321,9 +270,6 @@ num_cpu_devices = declare(number("num_cpu_devices", int, -1, "How many virtual C
 cuda_visible_devices = declare(
     text("cuda_visible_devices", "all", "Comma-separated CUDA device ids to use, or 'all'.", HOST)
 )
-rocm_visible_devices = declare(
-    text("rocm_visible_devices", "all", "Comma-separated ROCm device ids to use, or 'all'.", HOST)
-)
 cpu_collectives_implementation = declare(
     text("cpu_collectives_implementation", "gloo", "How CPU processes talk to each other.", HOST)
 )
@@ -338,13 +284,34 @@ declare_inert(
     *("exec_time_optimization_effort", "include_full_tracebacks_in_locations", "memory_fitting_effort"),
     *("memory_fitting_level", "optimization_level", "pallas_use_mosaic_gpu", "persistent_cache_enable_xla_caches"),
     *("pgle_aggregation_percentile", "pgle_profiling_runs", "remat3", "scan3", "spmd_mode"),
+    *("array_garbage_collection_guard", "debug_log_modules", "disable_most_optimizations", "pprint_use_color"),
+    *(
+        "remove_size_one_mesh_axis_from_type",
+        "rocm_visible_devices",
+        "thread_guard",
+        "tracer_error_num_traceback_frames",
+    ),
     *("threefry_gpu_kernel_lowering", "traceback_in_locations_limit", "use_magma", "xla_profile_version"),
 )
 declare_inert(
     "addax always works this way",
-    *("auto_pcast", "include_debug_info_in_dumps", "mutable_array_checks", "use_direct_linearize"),
+    *(
+        "auto_pcast",
+        "softmax_custom_jvp",
+        "include_debug_info_in_dumps",
+        "mutable_array_checks",
+        "use_direct_linearize",
+    ),
     *("use_shardy_partitioner", "use_simplified_jaxpr_constants"),
 )
+declare_inert("float16 is summed in float32", "allow_f16_reductions")
+declare_inert("print(addax.ad_checkpoint.print_saved_residuals(f, x)) shows them", "log_checkpoint_residuals")
+declare_inert(
+    "arrays of the embedded CPU engine share the host's memory, so there are no transfers to watch",
+    *("transfer_guard", "transfer_guard_host_to_device", "transfer_guard_device_to_host"),
+    "transfer_guard_device_to_device",
+)
+declare_inert("tracebacks are shown whole", "traceback_filtering")
 declare_inert("the CPU engine runs programs on the calling thread", "cpu_enable_async_dispatch")
 
 install_base_context()

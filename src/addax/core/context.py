@@ -22,13 +22,12 @@ import contextlib
 import itertools
 import os
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from addax._native import current_context as current_context, set_base_context, swap_context
-from addax.core.errors import near_miss
+from addax.core.errors import near_miss, warn_user
 from addax.core.options import DISPATCH, HOST, TRACE, Option
 
 _PREFIXES = ("addax_", "jax_")
@@ -212,22 +211,21 @@ class _OptionSetting(contextlib.ContextDecorator):
     def __init__(self, option: Option, value: Any) -> None:
         self._option = option
         self._value = value
-        self._previous: list[dict[str, Any]] = []
+        self._previous: list[Any] = []
 
     def __enter__(self) -> None:
         overrides = _overrides.values
-        names = (self._option.name, *self._option.also_sets)
-        self._previous.append({name: overrides.get(name, _ABSENT) for name in names})
-        overrides.update(dict.fromkeys(names, self._value))
+        self._previous.append(overrides.get(self._option.name, _ABSENT))
+        overrides[self._option.name] = self._value
         self._install()
 
     def __exit__(self, *exc_info: object) -> None:
         overrides = _overrides.values
-        for name, value in self._previous.pop().items():
-            if value is _ABSENT:
-                overrides.pop(name, None)
-            else:
-                overrides[name] = value
+        value = self._previous.pop()
+        if value is _ABSENT:
+            overrides.pop(self._option.name, None)
+        else:
+            overrides[self._option.name] = value
         self._install()
 
     def _install(self) -> None:
@@ -244,9 +242,30 @@ _inert: dict[str, str] = {}
 
 
 def declare_inert(reason: str, *names: str) -> None:
-    """Accept `config.update` of these names with a warning that gives the reason why it does nothing."""
+    """Accept these names, in `config.update` and as context managers, with a warning of why they do nothing."""
     for name in names:
         _inert[name] = reason
+
+
+def _warn_inert(name: str, short: str) -> None:
+    warn_user(f"the option {name} has no effect: {_inert[short]}")
+
+
+def inert_manager(name: str) -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """What stands for the context manager of an option that does nothing here.
+
+    Raises:
+      AttributeError: if there is no such option.
+    """
+    if name not in _inert:
+        raise AttributeError(f"module 'addax.core.config' has no attribute {name!r}")
+
+    def manager(new_val: Any = None) -> contextlib.AbstractContextManager[None]:
+        _warn_inert(f"addax_{name}", name)
+        return contextlib.nullcontext()
+
+    manager.__name__ = name
+    return manager
 
 
 def declare(option: Option) -> OptionManager:
@@ -259,9 +278,7 @@ def declare(option: Option) -> OptionManager:
         _options[option.name] = option
         if option.scope is not HOST:
             setattr(Context, option.name, option.default)
-        _base[option.name] = value = _from_environment(option)
-        if value is not option.default:
-            _base.update(dict.fromkeys(option.also_sets, value))
+        _base[option.name] = _from_environment(option)
     return OptionManager(option)
 
 
@@ -306,17 +323,15 @@ class _Config:
         short = _strip(name)
         option = _options.get(short)
         if option is None or short is name:
-            reason = _inert.get(short)
-            if reason is None or short is name:
+            if short not in _inert or short is name:
                 raise AttributeError(_unknown(name))
-            warnings.warn(f"the option {name} has no effect: {reason}", stacklevel=2)
+            _warn_inert(name, short)
             return
         value = _checked(option, value)
         with _update_lock:
             for hook in _hooks.get(short, ()):
                 hook(value)
-            for changed in (short, *option.also_sets):
-                _base[changed] = value
+            _base[short] = value
             if option.scope is not HOST:
                 install_base_context()
 

@@ -37,8 +37,6 @@ class Option:
     env: bool = True
     when_called_bare: Any = None
     """The value `option()` stands for, e.g. ``enable_x64()`` means ``enable_x64(True)``."""
-    also_sets: tuple[str, ...] = ()
-    """Options that are given the same value whenever this one is set."""
 
 
 def parse_bool(text: str) -> bool:

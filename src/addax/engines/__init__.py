@@ -4,11 +4,12 @@ reference/  NumPy, one primitive at a time: the definition all others are tested
 cpu/        native code through loop nests and LLVM
 xla/        StableHLO and XLA: several devices, GPUs, TPUs
 platforms.py  which devices there are, and which engine runs what
+watch.py      what options add around it: NaN checks, logs, dumps
 eager.py    primitives bound on concrete values
 """
 
 from addax.core.execution import set_compile_rule as _set_compile_rule
-from addax.engines import platforms as _platforms
+from addax.engines import watch as _watch
 from addax.engines.cpu import CpuEngine as CpuEngine, cpu_engine as cpu_engine
 
-_set_compile_rule(_platforms.compile_program)
+_set_compile_rule(_watch.compile_program)

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from addax import _native
+
+
+class _DeviceMeta(type):
+    def __instancecheck__(cls, x: Any) -> bool:
+        return hasattr(x, "platform") and hasattr(x, "device_kind")
+
+
+class Device(metaclass=_DeviceMeta):
+    """What `addax.devices` lists: for annotations and isinstance checks. Each engine has its own class of them."""
+
+    id: int
+    platform: str
+    device_kind: str
+    process_index: int
 
 
 class CpuDevice:

@@ -45,7 +45,7 @@ def run_primitive(primitive: Primitive, args: tuple, params: dict[str, Any]):
 def _make_fn(primitive: Primitive, params: dict[str, Any]):
     def compile_entry(args, kwargs):
         avals = tuple(get_aval(x) for x in args)
-        closed = one_equation(primitive, avals, params)
+        closed = without_lines(one_equation(primitive, avals, params))
         options = CompileOptions(in_shardings=shardings_of(args))
         out_tree = tree.structure([0] * len(closed.jaxpr.outvars)) if primitive.multiple_results else _LEAF
         return _native.Entry(compile_program(closed, options).executable, out_tree, None, (), avals)
@@ -78,10 +78,18 @@ def fused(fun: Callable[..., Any] | None = None, *, static: tuple[str, ...] = ()
         leaves, in_tree = tree.flatten((args, {k: v for k, v in kwargs.items() if k not in fixed}))
         avals = [get_aval(x) for x in leaves]
         closed, out_tree = trace_to_closed(program, in_tree, avals, LazyDebugInfo(fun, args, kwargs))
+        without_lines(closed)
         options = CompileOptions(in_shardings=shardings_of(leaves))
         return _native.Entry(compile_program(closed, options).executable, out_tree, None, (), tuple(avals))
 
     return functools.update_wrapper(_native.Fn(compile_entry, fun, (), static, fun.__name__), fun)
+
+
+def without_lines(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """Forget which line of the user's program came first: the same small program is run from many."""
+    for eqn in closed.eqns:
+        eqn.source = None
+    return closed
 
 
 def one_equation(primitive: Primitive, avals, params) -> ClosedJaxpr:
@@ -90,7 +98,7 @@ def one_equation(primitive: Primitive, avals, params) -> ClosedJaxpr:
     args = [builder.new_arg(a) for a in avals]
     previous = swap_trace(builder)
     try:
-        out = builder.process(primitive, tuple(args), params)
+        out: Any = builder.process(primitive, tuple(args), params)
     finally:
         swap_trace(previous)
     return ClosedJaxpr(*builder.finish(out if primitive.multiple_results else [out]))

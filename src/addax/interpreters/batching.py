@@ -11,7 +11,9 @@ from typing import Any
 
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
+from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr, subjaxprs
+from addax.core.leaks import check_leaks
 from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
 from addax.interpreters.values import Axis, every, to_front
 
@@ -97,6 +99,9 @@ def batch_flat(
         swap_trace(previous)
         trace.alive = False
     pairs = [trace.unpack(x) for x in outs]
+    if current_context().check_tracer_leaks:
+        del args, outs
+        check_leaks(trace)
     return [x for x, _ in pairs], [d for _, d in pairs]
 
 

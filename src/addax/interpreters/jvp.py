@@ -12,7 +12,9 @@ from typing import Any
 from addax.core.avals import get_aval
 from addax.core.axis_env import tracked_axes, tracking
 from addax.core.builder import trace_to_jaxpr
+from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.leaks import check_leaks
 from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
 from addax.core.varying import align
 from addax.interpreters.values import Zero, every, instantiate
@@ -92,6 +94,9 @@ def jvp_flat(fun: Callable[..., Sequence], primals: Sequence, tangents: Sequence
         swap_trace(previous)
         trace.alive = False
     pairs = [trace.unpack(x) for x in outs]
+    if current_context().check_tracer_leaks:
+        del args, outs
+        check_leaks(trace)
     return [p for p, _ in pairs], [t for _, t in pairs]
 
 

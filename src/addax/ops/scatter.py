@@ -323,8 +323,7 @@ def _mul_jvp(primals, tangents, **params):
         if not params["unique_indices"]:
             raise NotImplementedError(
                 "scatter_mul gradients with respect to the updates are only implemented if `unique_indices=True`: pass "
-                "it if no index occurs twice (x.at[i].multiply(y, unique_indices=True)), or multiply by "
-                "addax.ops.segment_prod of the updates."
+                "it if no index occurs twice: x.at[i].multiply(y, unique_indices=True)."
             )
         written = _add_into(instantiate(Zero.of(out)), indices, dot_updates, params)
         total = add_tangents(total, registry["mul"].bind(operand, written))

@@ -14,6 +14,7 @@ from addax import _native
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.config import current_context
+from addax.core.errors import warn_user
 from addax.core.trace import Tracer
 from addax.numpy.base import canonical_shape
 from addax.numpy.creation import asarray
@@ -74,6 +75,9 @@ def _make_key(name: str, seed, impl):
     impl = _impl(impl)
     if is_key(seed):
         raise TypeError(f"{name} accepts a scalar seed, but was given a PRNG key array. Use random.split or fold_in.")
+    offset = current_context().random_seed_offset
+    if offset:
+        seed = seed + offset
     if type(seed) is int and impl.key_shape == (2,):
         # As in JAX, a Python integer keeps 64 bits only with 64-bit types enabled, and its low 32 bits otherwise.
         high = (seed >> 32) & 0xFFFFFFFF if current_context().enable_x64 else 0
@@ -94,13 +98,14 @@ def _concrete(data: np.ndarray):
 
 
 def PRNGKey(seed: int | Any, *, impl: Any = None):
-    """A legacy key: its raw ``uint32[2]`` words. New code uses `key`.
+    """A legacy key: its raw ``uint32[2]`` words; a typed key under the option ``enable_custom_prng``. New code uses `key`.
 
     >>> import addax.random as jr
     >>> jr.PRNGKey(0).tolist()
     [0, 0]
     """
-    return key_data(_make_key("PRNGKey", seed, impl))
+    made = _make_key("PRNGKey", seed, impl)
+    return made if current_context().enable_custom_prng else key_data(made)
 
 
 def key_data(keys):
@@ -147,10 +152,22 @@ def as_keys(name: str, keys) -> tuple[Any, Any]:
             raise TypeError(
                 f"{name}: a legacy PRNG key array must have trailing shape {impl.key_shape}, got shape {keys.shape}."
             )
+        if current_context().legacy_prng_key != "allow":
+            _discourage_legacy(name)
         return wrap_key_data(keys, impl=impl), asarray(keys)
     raise TypeError(
         f"unexpected PRNG key type {type(keys)}: {name} takes a key made by random.key(seed), got {keys!r:.100}."
     )
+
+
+def _discourage_legacy(name: str) -> None:
+    message = (
+        f"Legacy uint32 key array passed as key to random.{name}. Make keys with addax.random.key(seed); if a raw array "
+        'was meant, set addax_legacy_prng_key="allow".'
+    )
+    if current_context().legacy_prng_key == "error":
+        raise ValueError(message)
+    warn_user(message)
 
 
 def single_key(name: str, k):

@@ -15,6 +15,7 @@ import numpy as np
 from addax import lax
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.config import current_context
 from addax.engines.eager import fused
 from addax.interpreters.values import broadcast_to, convert
 from addax.numpy.base import canonical_shape
@@ -136,7 +137,7 @@ def gumbel(key, shape=(), dtype=None, mode=None, *, out_sharding=None):
 def gumbel_mode(mode) -> str:
     if mode not in (None, "low", "high"):
         raise ValueError(f"Must provide valid mode for gumbel got: {mode}. The modes are 'low' and 'high'.")
-    return mode or "low"
+    return mode or ("high" if current_context().high_dynamic_range_gumbel else "low")
 
 
 @fused(static=("shape", "dtype", "mode"))

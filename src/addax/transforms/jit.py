@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,14 +18,24 @@ from addax.core import tree
 from addax.core.avals import ShapedArray, is_valid_type
 from addax.core.axis_env import scope_key
 from addax.core.builder import JaxprTrace
-from addax.core.config import current_context
+from addax.core.config import (
+    captured_constants_warn_bytes,
+    current_context,
+    explain_cache_misses,
+    log_compiles,
+    no_tracing,
+)
+from addax.core.errors import warn_user
 from addax.core.execution import CompileOptions, compile_program, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, dce_jaxpr, eval_jaxpr
+from addax.core.leaks import check_leaks
+from addax.core.logs import log
 from addax.core.sharding import as_sharding
 from addax.core.trace import Tracer, swap_trace
 from addax.core.tree_prefix import broadcast_prefix
 from addax.ops.call import jit_p
 from addax.ops.sharding import sharding_constraint
+from addax.transforms import retraces
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function, function_name, jax_array
 from addax.transforms.stages import Lowered, ShapeDtypeStruct, Traced, aval_of_spec
 
@@ -158,7 +169,19 @@ class _Jitted:
         key = (in_tree, tuple(avals), static_key, current_context().trace_key, scope_key())
         found = self.traces.get(key)
         if found is None:
+            if no_tracing.value:
+                raise RuntimeError(
+                    f"re-tracing function {describe_function(self.fun)} for `jit`, but 'no_tracing' is set: call it "
+                    "with these types once before, or leave the option's `with` block."
+                )
+            if explain_cache_misses.value:
+                retraces.explain(self.fun, key, self.traces, dynamic, dynamic_kwargs)
+            start = time.perf_counter()
             found = trace_to_closed(fun, in_tree, avals, LazyDebugInfo(fun, dynamic, dynamic_kwargs))
+            if log_compiles.value:
+                seconds = time.perf_counter() - start
+                log("jit", "Finished tracing %s for jit in %.6f sec", describe_function(self.fun), seconds)
+            warn_of_constants(self.fun, found[0])
             # A program that captured a tracer of an enclosing transformation is of no use outside it.
             if not any(isinstance(c, Tracer) for c in found[0].consts):
                 self.traces[key] = found
@@ -321,7 +344,11 @@ def trace_to_closed(fun, in_tree, avals: Sequence[ShapedArray], debug_info) -> t
         raise
     finally:
         swap_trace(previous)
-    return ClosedJaxpr(*trace.finish(outs)), flat.out_tree
+    closed = ClosedJaxpr(*trace.finish(outs))
+    if current_context().check_tracer_leaks:
+        del args, outs
+        check_leaks(trace)
+    return closed, flat.out_tree
 
 
 def check_results(outs: Sequence, out_tree, fun) -> None:
@@ -333,6 +360,19 @@ def check_results(outs: Sequence, out_tree, fun) -> None:
                 f"function {describe_function(fun)} traced for jit returned a value of type {type(x)} at {where}, "
                 "which is not a valid array type. Return arrays, Python numbers, or pytrees of them."
             )
+
+
+def warn_of_constants(fun, closed: ClosedJaxpr) -> None:
+    """Warn of captured arrays that together reach the size in the option ``captured_constants_warn_bytes``."""
+    if not closed.consts:
+        return
+    limit = captured_constants_warn_bytes.value
+    total = sum(x.nbytes for x in closed.consts if isinstance(x, _native.Array))
+    if 0 <= limit <= total:
+        warn_user(
+            f"{describe_function(fun)} captured {total:,} bytes of arrays from its surroundings, which its compiled "
+            "program keeps alive. Pass large arrays as arguments; addax_captured_constants_warn_bytes sets the limit."
+        )
 
 
 def hoist_tracers(closed: ClosedJaxpr, args: list) -> tuple[ClosedJaxpr, list]:

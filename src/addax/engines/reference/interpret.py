@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,23 @@ def storage_dtype(aval) -> np.dtype:
     return aval.dtype if isinstance(aval.dtype, np.dtype) else np.dtype(np.uint64)
 
 
+class _Observer(threading.local):
+    look: Callable[[Eqn, Sequence], None] | None = None
+
+
+_observer = _Observer()
+
+
+@contextlib.contextmanager
+def observing(look: Callable[[Eqn, Sequence], None]) -> Iterator[None]:
+    """Within the block, ``look(equation, results)`` is called after each equation, those of inner programs first."""
+    previous, _observer.look = _observer.look, look
+    try:
+        yield
+    finally:
+        _observer.look = previous
+
+
 def evaluate(closed: ClosedJaxpr, args: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The results of a program on NumPy arrays.
 
@@ -25,7 +44,7 @@ def evaluate(closed: ClosedJaxpr, args: Sequence[np.ndarray]) -> list[np.ndarray
     jaxpr = closed.jaxpr
     env: dict[Any, np.ndarray] = {}
     for v, c in zip(jaxpr.constvars, closed.consts, strict=True):
-        env[v] = np.asarray(c, storage_dtype(v.aval))
+        env[v] = np.asarray(getattr(c, "_value", c), storage_dtype(v.aval))
     for v, x in zip(jaxpr.invars, args, strict=True):
         env[v] = np.asarray(x, storage_dtype(v.aval))
 
@@ -35,6 +54,8 @@ def evaluate(closed: ClosedJaxpr, args: Sequence[np.ndarray]) -> list[np.ndarray
     with np.errstate(all="ignore"):
         for eqn in jaxpr.eqns:
             outs = apply(eqn, [read(x) for x in eqn.invars])
+            if _observer.look is not None:
+                _observer.look(eqn, outs)
             for v, y in zip(eqn.outvars, outs, strict=True):
                 env[v] = np.asarray(y, storage_dtype(v.aval)) if hasattr(v.aval, "dtype") else y
     return [read(x) for x in jaxpr.outvars]
