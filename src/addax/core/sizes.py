@@ -12,6 +12,12 @@ class SymbolicSize:
 
     __slots__ = ()
 
+    def maximum(self, other: Any) -> Any:
+        raise NotImplementedError
+
+    def minimum(self, other: Any) -> Any:
+        raise NotImplementedError
+
 
 def is_symbolic(d: Any) -> bool:
     """Whether a size is symbolic."""

@@ -99,7 +99,12 @@ class Scope:
             ((monomial, coefficient),) = lead.terms.items()
             self.rewrites.append((monomial, coefficient, _terms_of(right if lead is left else left)))
             factor = monomial[0][0]
-            if isinstance(factor, Operation) and factor.name == "mod" and monomial == ((factor, 1),) and coefficient == 1:
+            if (
+                isinstance(factor, Operation)
+                and factor.name == "mod"
+                and monomial == ((factor, 1),)
+                and coefficient == 1
+            ):
                 whole, by = factor.args  # mod(p, q) == r means q * floordiv(p, q) == p - r
                 times = _only_term(_operation("floordiv", self, whole, by) * by)
                 if times is not None:

@@ -22,7 +22,9 @@ class ShapeReader:
             found = _TOKEN.match(text, at)
             if found is None:
                 raise self.error(f"unexpected character {text[at:].strip()[:1]!r}", at)
-            self.tokens.append((found.group().strip(), found.start() + len(found.group()) - len(found.group().lstrip())))
+            self.tokens.append(
+                (found.group().strip(), found.start() + len(found.group()) - len(found.group().lstrip()))
+            )
             at = found.end()
         self.at = 0
 

@@ -1,4 +1,4 @@
-"""A program with symbolic sizes becomes one with known sizes.
+"""Rewriting programs for export: without Python functions, and with known sizes in the place of symbolic ones.
 
 Sizes stand in types and in parameters; both are replaced, here and in all programs inside. What the shape rules decided
 for all sizes at once they must then decide alike for these: the checker goes over the result.
@@ -12,8 +12,19 @@ from typing import Any
 from addax.core.avals import ShapedArray
 from addax.core.checker import check_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from addax.core.primitive import Primitive
 from addax.core.sizes import SymbolicSize
 from addax.core.symbolic import substitute
+from addax.ops.call import jit_p
+
+
+def as_data(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """``closed`` without Python functions in it.
+
+    An equation with a function in its parameters, the rule of a `custom_jvp` or the policy of a `checkpoint`, becomes a
+    call of the plain program that it stands for (its `expand` rule). Others are left: a callback has no such program.
+    """
+    return _Rewriter().closed(closed)
 
 
 def refine(closed: ClosedJaxpr, sizes: Mapping[str, Any]) -> ClosedJaxpr:
@@ -28,15 +39,18 @@ def refine(closed: ClosedJaxpr, sizes: Mapping[str, Any]) -> ClosedJaxpr:
     return refined
 
 
-class _Refiner:
-    def __init__(self, sizes: Mapping[str, Any]):
-        self.sizes = sizes
+class _Rewriter:
+    """Goes over all equations of a program, and of those in it."""
+
+    def __init__(self):
         self.done: dict[int, Any] = {}  # programs that stand in several equations stay one
+        self.alive: list[Any] = []  # keeps their ids unique
 
     def closed(self, closed: ClosedJaxpr) -> ClosedJaxpr:
         found = self.done.get(id(closed))
         if found is None:
             found = self.done[id(closed)] = ClosedJaxpr(self.jaxpr(closed.jaxpr), closed.consts)
+            self.alive.append(closed)
         return found
 
     def jaxpr(self, jaxpr: Jaxpr) -> Jaxpr:
@@ -56,24 +70,40 @@ class _Refiner:
         invars = list(map(bind, jaxpr.invars))
         eqns: list[Eqn] = []
         for eqn in jaxpr.eqns:
-            if eqn.primitive.name == "dim_as_value":
-                size = substitute(eqn.params["dim"], self.sizes)
-                if not isinstance(size, SymbolicSize):
-                    env[eqn.outvars[0]] = Literal(size, eqn.outvars[0].aval)
-                    continue
-            params = {k: self.value(v) for k, v in eqn.params.items()} if eqn.params else eqn.params
-            invars_ = [read(x) for x in eqn.invars]
-            eqns.append(eqn.replace(invars=invars_, outvars=list(map(bind, eqn.outvars)), params=params))
+            known = self.number(eqn)
+            if known is not None:
+                env[eqn.outvars[0]] = known
+                continue
+            primitive, params = self.application(eqn)
+            if params:
+                params = {k: self.value(v) for k, v in params.items()}
+            operands = list(map(read, eqn.invars))
+            eqns.append(Eqn(primitive, operands, list(map(bind, eqn.outvars)), params, eqn.effects, eqn.source))
         result = Jaxpr(constvars, invars, list(map(read, jaxpr.outvars)), eqns, jaxpr.effects, jaxpr.debug_info)
         self.done[id(jaxpr)] = result
+        self.alive.append(jaxpr)
         return result
+
+    def number(self, eqn: Eqn) -> Literal | None:
+        """The number that an equation is to be replaced by."""
+        return None
+
+    def application(self, eqn: Eqn) -> tuple[Primitive, dict[str, Any]]:
+        if eqn.primitive.expand is None or not any(map(_is_function, eqn.params.values())):
+            return eqn.primitive, eqn.params
+        program = eqn.primitive.expand(*(x.aval for x in eqn.invars), **eqn.params)
+        name = eqn.params.get("name")
+        return jit_p, {"jaxpr": program, "name": name if isinstance(name, str) else eqn.primitive.name}
+
+    def size(self, d: Any) -> Any:
+        return d
 
     def value(self, x: Any) -> Any:
         """A parameter or a type with its sizes replaced."""
         if isinstance(x, SymbolicSize):
-            return substitute(x, self.sizes)
+            return self.size(x)
         if isinstance(x, ShapedArray):
-            return x.update(shape=tuple(substitute(d, self.sizes) for d in x.shape))
+            return x.update(shape=tuple(map(self.size, x.shape)))
         if isinstance(x, ClosedJaxpr):
             return self.closed(x)
         if isinstance(x, Jaxpr):
@@ -88,10 +118,31 @@ class _Refiner:
         return x
 
 
+class _Refiner(_Rewriter):
+    """Puts sizes in the place of symbols."""
+
+    def __init__(self, sizes: Mapping[str, Any]):
+        super().__init__()
+        self.sizes = sizes
+
+    def number(self, eqn: Eqn) -> Literal | None:
+        if eqn.primitive.name != "dim_as_value":
+            return None
+        size = self.size(eqn.params["dim"])
+        return None if isinstance(size, SymbolicSize) else Literal(size, eqn.outvars[0].aval)
+
+    def size(self, d: Any) -> Any:
+        return substitute(d, self.sizes)
+
+
+def _is_function(x: Any) -> bool:
+    return callable(x) and not isinstance(x, type)
+
+
 def has_symbols(closed: ClosedJaxpr) -> bool:
     """Whether the types of the arguments or results of a program have symbolic sizes."""
     avals = (*closed.in_avals, *closed.out_avals)
     return any(isinstance(d, SymbolicSize) for a in avals for d in getattr(a, "shape", ()))
 
 
-__all__ = ["has_symbols", "refine"]
+__all__ = ["as_data", "has_symbols", "refine"]

@@ -1,0 +1,460 @@
+"""`Exported`: a traced function that outlives its Python code, and `export`, which makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from addax import _native
+from addax.core import tree
+from addax.core.avals import ShapedArray, get_aval
+from addax.core.checker import check_jaxpr, same_type
+from addax.core.dtypes import float0
+from addax.core.errors import JaxprTypeError, near_miss
+from addax.core.execution import meshes_in
+from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.symbolic import Scope, substitute
+from addax.core.trace import Tracer, base_trace, current_trace
+from addax.engines import platforms as _platforms
+from addax.engines.xla.inspect import text as _module_text
+from addax.export.decode import Decoder
+from addax.export.encode import Encoder
+from addax.export.format import VERSION, Package, pack
+from addax.export.refine import as_data, has_symbols, refine
+from addax.export.shapes import Equations
+from addax.export.trees import read_tree, write_tree
+from addax.ops.call import jit_p
+from addax.transforms.autodiff import vjp
+from addax.transforms.custom import custom_vjp
+from addax.transforms.flat import jax_array
+from addax.transforms.jit import drop_unused, jit
+from addax.transforms.stages import ShapeDtypeStruct, Traced, aval_of_spec
+
+minimum_supported_calling_convention_version = 1
+maximum_supported_calling_convention_version = 1
+
+
+class DisabledSafetyCheck:
+    """A check of `export` or `Exported.call` that is left out: `platform`, or that of a `custom_call`."""
+
+    def __init__(self, text: str):
+        self._text = text
+
+    @classmethod
+    def platform(cls) -> DisabledSafetyCheck:
+        """Allow calls on platforms that the function was not exported for."""
+        return cls("platform")
+
+    @classmethod
+    def custom_call(cls, target_name: str) -> DisabledSafetyCheck:
+        """Allow a custom call. addax's programs have none, so this changes nothing; it is there for JAX's programs."""
+        return cls(f"custom_call:{target_name}")
+
+    def is_custom_call(self) -> str | None:
+        """The name of the custom call that is allowed, if this is about one."""
+        return self._text.partition(":")[2] or None
+
+    def __repr__(self) -> str:
+        return f"DisabledSafetyCheck({self._text})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, DisabledSafetyCheck) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class Exported:
+    """A function as data: its typed program and all that is needed to call it. Made by `export` and `deserialize`.
+
+    Attributes:
+      fun_name: the name of the function.
+      in_tree, out_tree: the structures of ``(args, kwargs)`` and of the result.
+      in_avals, out_avals: the types of their leaves, maybe with symbolic sizes.
+      platforms: where it may be called: of "cpu", "cuda", "tpu".
+      nr_devices: for how many devices it is. Always 1: programs over several devices are not exported yet.
+      ordered_effects, unordered_effects: the side effects of the program. None that a file can hold; kept for JAX's readers.
+      disabled_safety_checks: as given to `export`.
+      calling_convention_version: 1, the version of the format.
+      module_kept_var_idx: the numbers of the arguments that the program reads.
+      jaxpr: the program, a `ClosedJaxpr`.
+    """
+
+    nr_devices = 1
+    calling_convention_version = maximum_supported_calling_convention_version
+
+    def __init__(
+        self, fun_name: str, jaxpr: ClosedJaxpr, in_tree, out_tree, platforms: tuple[str, ...],
+        disabled_checks: tuple[DisabledSafetyCheck, ...], get_vjp: Callable[[], Exported] | None,
+        out_avals: Sequence[ShapedArray] | None = None,
+    ):  # fmt: skip
+        self.fun_name, self.jaxpr, self.in_tree, self.out_tree = fun_name, jaxpr, in_tree, out_tree
+        self.in_avals = tuple(jaxpr.in_avals)
+        # Cotangents of integers, of type float0, are results that the program does not have.
+        self.out_avals = tuple(jaxpr.out_avals if out_avals is None else out_avals)
+        self.platforms, self.disabled_safety_checks = platforms, disabled_checks
+        self.ordered_effects = tuple(e for e in jaxpr.effects if "ordered" in str(e).lower())
+        self.unordered_effects = tuple(e for e in jaxpr.effects if e not in self.ordered_effects)
+        self._get_vjp, self._vjp = get_vjp, None
+        self._equations = Equations(self._names(), [a.shape for a in self.in_avals])
+        self._instances: dict[Any, tuple[ClosedJaxpr, Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"Exported(fun_name={self.fun_name}, ...)"
+
+    __str__ = __repr__
+
+    def _names(self) -> list[str]:
+        """``args[0]['w']`` for each leaf of the arguments."""
+        leaves = tree.leaves_with_path(self.in_tree.unflatten(range(self.in_tree.num_leaves)))
+        return [f"{'args' if path[0].idx == 0 else 'kwargs'}{tree.keystr(path[1:])}" for path, _ in leaves]
+
+    @property
+    def module_kept_var_idx(self) -> tuple[int, ...]:
+        kept, _ = drop_unused(self.jaxpr)
+        return tuple(range(len(self.in_avals))) if kept is None else kept
+
+    @property
+    def in_shardings_hlo(self) -> tuple[None, ...]:
+        """None for each argument: programs over several devices are not exported yet."""
+        return (None,) * len(self.in_avals)
+
+    @property
+    def out_shardings_hlo(self) -> tuple[None, ...]:
+        """None for each result."""
+        return (None,) * len(self.out_avals)
+
+    # -- calling
+
+    def call(self, *args, **kwargs):
+        """Call the function.
+
+        Under `jit` it becomes one ``jit`` equation; under `grad` its exported derivative is called, if there is one; `vmap`
+        maps over the program. Symbolic sizes get their values from the arguments; each combination of values is compiled
+        once.
+
+        Raises:
+          ValueError: if the arguments have another structure, dtype or rank than exported for; if their sizes do not
+            fulfil the symbolic shapes or the constraints, naming the argument, the axis and the equation; if there is no
+            derivative; if the platform is none of `platforms`.
+        """
+        leaves, in_tree = tree.flatten((args, kwargs))
+        if in_tree != self.in_tree:
+            raise ValueError(self._structure_message(args, kwargs))
+        leaves = [jax_array(x) for x in leaves]
+        self._check_dtypes(leaves)
+        self._check_platform(leaves)
+        sizes = self._equations.solve([get_aval(x).shape for x in leaves], self.fun_name)
+        program, differentiable = self._instance(sizes)
+        if current_trace() is base_trace and not any(isinstance(x, Tracer) for x in leaves):
+            outs = iter(self._bind(program, leaves))
+        else:
+            outs = iter(differentiable(*leaves))
+        return self.out_tree.unflatten(
+            [_no_tangent(a, sizes) if a.dtype == float0 else next(outs) for a in self.out_avals]
+        )
+
+    def _bind(self, program: ClosedJaxpr, leaves: Sequence[Any]) -> list[Any]:
+        return jit_p.bind(*leaves, jaxpr=program, name=f"call_exported_{self.fun_name}")
+
+    def _instance(self, sizes: dict[str, Any]) -> tuple[ClosedJaxpr, Any]:
+        """``(program, function of leaves with the exported derivative)`` for these sizes."""
+        key = tuple(sorted(sizes.items()))
+        found = self._instances.get(key)
+        if found is None:
+            program = refine(self.jaxpr, sizes) if has_symbols(self.jaxpr) else self.jaxpr
+            function = custom_vjp(lambda *leaves: self._bind(program, leaves))
+            function.defvjp(
+                lambda *leaves: (function(*leaves), leaves),
+                lambda leaves, cts: tuple(self.vjp().call(*leaves, *cts)),
+            )
+            found = self._instances[key] = program, function
+        return found
+
+    def _structure_message(self, args, kwargs) -> str:
+        example = self.in_tree.unflatten([0] * self.in_tree.num_leaves)
+        errors = [
+            f"  - {'args' if path and path[0].idx == 0 else 'kwargs'}{tree.keystr(path[1:])} is {got} in the call and "
+            f"{want} when exported, so {why}."
+            for path, got, want, why in tree.equality_errors((args, kwargs), example)
+        ]
+        return (
+            "The invocation args and kwargs must have the same pytree structure as when the function "
+            f"{self.fun_name!r} was exported, but they have the following structural differences:\n" + "\n".join(errors)
+        )
+
+    def _check_dtypes(self, leaves: Sequence[Any]) -> None:
+        for i, (x, want) in enumerate(zip(leaves, self.in_avals, strict=True)):
+            got = get_aval(x)
+            if got.dtype != want.dtype:
+                raise ValueError(
+                    f"Dtype mismatch for {self._names()[i]}: expected {want.str_short(False)} and called with "
+                    f"{got.str_short(False)}. Convert it with astype."
+                )
+
+    def _check_platform(self, leaves: Sequence[Any]) -> None:
+        if DisabledSafetyCheck.platform() in self.disabled_safety_checks:
+            return
+        placed = (x._device for x in leaves if type(x) is _native.Array and x._device is not None)
+        platform = next((d.platform for s in placed for d in getattr(s, "device_list", ())), None)
+        platform = platform or _platforms.default_device().platform
+        if platform not in self.platforms:
+            raise ValueError(
+                f"The exported function {self.fun_name!r} was exported for the platforms {', '.join(self.platforms)}, but it "
+                f"is used on {platform!r}. Export it with platforms={[*self.platforms, platform]!r}, or with "
+                "disabled_checks=[DisabledSafetyCheck.platform()]."
+            )
+
+    # -- derivatives
+
+    def has_vjp(self) -> bool:
+        """Whether `vjp` gives the derivative."""
+        return self._vjp is not None or self._get_vjp is not None
+
+    def vjp(self) -> Exported:
+        """The exported derivative: ``(leaves of the arguments, cotangents of the results) -> cotangents of the leaves``.
+
+        Raises:
+          ValueError: if the function was read from a file without it.
+        """
+        if self._vjp is None:
+            if self._get_vjp is None:
+                raise ValueError(
+                    f"No VJP is available for the exported function {self.fun_name!r}: it was serialized without one. "
+                    "Serialize it with exported.serialize(vjp_order=1)."
+                )
+            self._vjp = self._get_vjp()
+        return self._vjp
+
+    # -- as text and as bytes
+
+    def mlir_module(self, platform: str | None = None) -> str:
+        """The program in StableHLO, as XLA gets it.
+
+        Raises:
+          ValueError: if it has symbolic sizes, which addax resolves before lowering: see `refined`.
+        """
+        if has_symbols(self.jaxpr):
+            raise ValueError(
+                f"{self.fun_name!r} has symbolic sizes, {self._equations.where().strip()} addax lowers programs of known "
+                "sizes only: exported.refined(*args).mlir_module() is the one for given arguments."
+            )
+        return _module_text(self.jaxpr, "stablehlo", platform or self.platforms[0])
+
+    def refined(self, *args, **kwargs) -> Exported:
+        """The function for the sizes of these arguments (arrays, or `ShapeDtypeStruct`s)."""
+        leaves, in_tree = tree.flatten((args, kwargs))
+        if in_tree != self.in_tree:
+            raise ValueError(self._structure_message(args, kwargs))
+        return self._refined(self._equations.solve([aval_of_spec(x).shape for x in leaves], self.fun_name))
+
+    def _refined(self, sizes: dict[str, Any]) -> Exported:
+        program = refine(self.jaxpr, sizes) if has_symbols(self.jaxpr) else self.jaxpr
+        return Exported(
+            self.fun_name, program, self.in_tree, self.out_tree, self.platforms, self.disabled_safety_checks,
+            (lambda: self.vjp()._refined(sizes)) if self.has_vjp() else None,
+            [_refined_aval(a, sizes) for a in self.out_avals],
+        )  # fmt: skip
+
+    def serialize(self, vjp_order: int = 0) -> bytearray:
+        """The function as bytes that `deserialize` reads, here or elsewhere. docs/export.md describes them.
+
+        Args:
+          vjp_order: how many times what is read can be differentiated in reverse mode.
+
+        Raises:
+          ValueError: if the program calls Python functions, or its arguments have nodes of an unregistered class.
+
+        >>> import addax, addax.numpy as jnp
+        >>> from addax import export
+        >>> f = export.export(addax.jit(jnp.sin))(1.0)
+        >>> float(export.deserialize(f.serialize()).call(0.0))
+        0.0
+        """
+        if not isinstance(vjp_order, int) or vjp_order < 0:
+            raise ValueError(f"serialize: vjp_order must be a nonnegative integer, got {vjp_order!r}")
+        encoder = Encoder()
+        functions = []
+        each: Exported = self
+        for order in range(vjp_order + 1):
+            functions.append(each._document(encoder))
+            if order < vjp_order:
+                each = each.vjp()
+        scope = self._equations.scope
+        document = {
+            "format": list(VERSION),
+            "functions": functions,  # the function, its derivative, the derivative of that...
+            "constraints": [] if scope is None else [text for text, *_ in scope.constraints],
+            "tables": encoder.tables(),
+        }
+        return bytearray(pack(document, encoder.constants))
+
+    def _document(self, encoder: Encoder) -> dict[str, Any]:
+        return {
+            "name": self.fun_name,
+            "in_tree": write_tree(self.in_tree),
+            "out_tree": write_tree(self.out_tree),
+            "platforms": list(self.platforms),
+            "disabled_checks": [c._text for c in self.disabled_safety_checks],
+            "program": encoder.program(self.jaxpr),
+            "out_avals": list(map(encoder.aval, self.out_avals)),
+        }
+
+
+def deserialize(blob: bytes | bytearray) -> Exported:
+    """The function that `Exported.serialize` wrote. Reading a file of unknown origin is safe: see docs/export.md.
+
+    Raises:
+      ValueError: if this is no such data, it is damaged, of a newer version, or needs a primitive, a class or a dtype that
+        does not exist here.
+    """
+    package = Package(blob)
+    document = package.document
+    try:
+        scope = Scope(document["constraints"])
+        decoder = Decoder(document["tables"], package.constant, scope)
+        found: Exported | None = None
+        for row in reversed(document["functions"]):
+            program = decoder.programs[row["program"]]
+            check_jaxpr(program)
+            checks = tuple(map(DisabledSafetyCheck, row["disabled_checks"]))
+            in_tree, out_tree = read_tree(row["in_tree"]), read_tree(row["out_tree"])
+            out_avals = [decoder.avals[i] for i in row["out_avals"]]
+            _check_signature(program, in_tree, out_tree, out_avals)
+            function = Exported(
+                row["name"], program, in_tree, out_tree, tuple(row["platforms"]), checks, None, out_avals
+            )
+            function._vjp, found = found, function
+        assert found is not None
+        return found
+    except JaxprTypeError as error:
+        raise ValueError(f"the data holds a program that is not well-typed: {error}") from error
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError, AssertionError) as error:
+        raise ValueError(f"the data is no exported function: {type(error).__name__}: {error}") from error
+
+
+def default_export_platform() -> str:
+    """The platform that `export` is for if it is not told: the one programs run on here.
+
+    >>> from addax import export
+    >>> export.default_export_platform()
+    'cpu'
+    """
+    return _platforms.default_platform()
+
+
+def export(
+    fun_jit: Callable, *, platforms: Sequence[str] | None = None, disabled_checks: Sequence[DisabledSafetyCheck] = ()
+) -> Callable[..., Exported]:
+    """Make a jitted function into data that can be saved, sent elsewhere, and called there without its Python code.
+
+    Args:
+      fun_jit: what `jit` returned.
+      platforms: where it may be called: of "cpu", "cuda" (or "gpu") and "tpu"; by default the platform of this process.
+      disabled_checks: see `DisabledSafetyCheck`.
+
+    Returns:
+      a function of arguments (arrays or `ShapeDtypeStruct`s, whose shapes may be symbolic: see `symbolic_shape`) that
+      traces ``fun_jit`` for them and returns the `Exported`.
+
+    Raises:
+      ValueError: if ``fun_jit`` is not jitted, a platform is unknown, or the symbolic sizes cannot be found from the shapes
+        of the arguments.
+
+    JAX exports StableHLO; this exports the jaxpr, which addax compiles where it is called, for the sizes that it is called
+    with. So one file serves all platforms, can be mapped by `vmap`, and keeps the lines of the source for error messages.
+
+    >>> import addax, addax.numpy as jnp, numpy as np
+    >>> from addax import export
+    >>> spec = addax.ShapeDtypeStruct(export.symbolic_shape("batch, 3"), np.float32)
+    >>> mean = export.export(addax.jit(lambda x: x.mean(0)))(spec)
+    >>> mean.in_avals, mean.out_avals
+    ((ShapedArray(float32[batch,3]),), (ShapedArray(float32[3]),))
+    >>> mean.call(np.arange(6, dtype=np.float32).reshape(2, 3)).tolist()
+    [1.5, 2.5, 3.5]
+    """
+    if not (callable(fun_jit) and hasattr(fun_jit, "trace")):
+        raise ValueError(f"Function to be exported must be the result of `jit` but is: {fun_jit!r}")
+    names = [default_export_platform()] if platforms is None else list(platforms)
+    for p in names:
+        if p not in _platforms.ALIASES:
+            raise ValueError(
+                f"unknown platform {p!r}: expected some of {', '.join(map(repr, _platforms.ALIASES))}."
+                f"{near_miss(p, _platforms.ALIASES)}"
+            )
+    chosen = tuple(dict.fromkeys(_platforms.ALIASES[p] for p in names))
+    if not chosen:
+        raise ValueError("export: platforms must name at least one platform")
+
+    def exporter(*args, **kwargs) -> Exported:
+        traced: Traced = fun_jit.trace(*args, **kwargs)  # type: ignore[attr-defined]
+        if any(isinstance(c, Tracer) for c in traced.jaxpr.consts):
+            raise ValueError(
+                f"Cannot export {traced.fun_name!r}: it uses a value of a function that is being traced around it. Pass the "
+                "value as an argument, or export outside."
+            )
+        shardings = (*traced._options.in_shardings, *traced._options.out_shardings)
+        if meshes_in(traced.jaxpr) or any(getattr(s, "num_devices", 1) > 1 for s in shardings if s is not None):
+            raise NotImplementedError(
+                f"Cannot export {traced.fun_name!r}: it runs over a mesh of devices, and programs over several devices are "
+                "not exported yet. Export the function of one device, and map it where it is called."
+            )
+        exported = Exported(
+            traced.fun_name, as_data(traced.jaxpr), traced.in_tree, traced.out_tree, chosen, tuple(disabled_checks),
+            lambda: _derivative(exported, traced.jaxpr),
+        )  # fmt: skip
+        return exported
+
+    return exporter
+
+
+def _derivative(exported: Exported, closed: ClosedJaxpr) -> Exported:
+    """The exported derivative of a function, from the program it was traced to: that has the rules the user wrote."""
+    n = len(exported.in_avals)
+    results = [a.to_tangent() for a in exported.in_avals]
+
+    def pullback(*primals_and_cotangents):
+        primals, cotangents = primals_and_cotangents[:n], primals_and_cotangents[n:]
+
+        def of_inexact(*xs):
+            given = iter(xs)
+            full = [x if a.dtype == float0 else next(given) for x, a in zip(primals, results, strict=True)]
+            return eval_jaxpr(closed.jaxpr, closed.consts, *full)
+
+        _, pull = vjp(of_inexact, *(x for x, a in zip(primals, results, strict=True) if a.dtype != float0))
+        return list(pull(list(cotangents)))
+
+    pullback.__name__ = f"{exported.fun_name}_vjp"
+    specs = [_spec(a) for a in exported.in_avals] + [_spec(a.to_tangent()) for a in exported.out_avals]
+    make = export(jit(pullback), platforms=exported.platforms, disabled_checks=exported.disabled_safety_checks)
+    found = make(*specs)
+    return Exported(
+        found.fun_name, found.jaxpr, found.in_tree, tree.structure((0,) * n), found.platforms,
+        found.disabled_safety_checks, found._get_vjp, results,
+    )  # fmt: skip
+
+
+def _no_tangent(aval: ShapedArray, sizes: dict[str, Any]) -> np.ndarray:
+    return np.zeros(_refined_aval(aval, sizes).shape, float0)
+
+
+def _refined_aval(aval: ShapedArray, sizes: dict[str, Any]) -> ShapedArray:
+    return aval.update(shape=tuple(substitute(d, sizes) for d in aval.shape))
+
+
+def _check_signature(program: ClosedJaxpr, in_tree, out_tree, out_avals: Sequence[ShapedArray]) -> None:
+    computed = [a for a in out_avals if a.dtype != float0]
+    fits = in_tree.num_leaves == len(program.in_avals) and out_tree.num_leaves == len(out_avals)
+    if not fits or len(computed) != len(program.out_avals) or not all(map(same_type, computed, program.out_avals)):
+        raise ValueError("the data is no exported function: its structures do not fit its program")
+
+
+def _spec(aval: ShapedArray) -> ShapeDtypeStruct:
+    return ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type)
+
+
+__all__ = ["DisabledSafetyCheck", "Exported", "default_export_platform", "deserialize", "export"]
