@@ -1,4 +1,4 @@
-"""Running many small programs as one XLA program: compiling one costs 30 ms or more, however small it is."""
+"""Running programs on one XLA device; many small ones as one program: compiling costs 30 ms or more, however small it is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from addax import _native
 from addax.core.avals import ShapedArray
 from addax.core.builder import trace_to_jaxpr
+from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import registry
 from addax.engines.reference import evaluate
@@ -47,12 +49,24 @@ def together(cases: Sequence[Case]) -> tuple[ClosedJaxpr, list[int]]:
     return ClosedJaxpr(*trace_to_jaxpr(program, avals)), counts
 
 
-def run_xla(cases: Sequence[Case], **options) -> list[list[np.ndarray]]:
-    """The results of each case on the XLA engine, all compiled together."""
-    from addax.engines.xla.executable import compile_program
+def compile_xla(closed: ClosedJaxpr, **options):
+    """A program compiled for one CPU device."""
+    from addax.engines.xla.client import devices
+    from addax.engines.xla.engine import xla_engine
 
+    return xla_engine.compile(closed, CompileOptions(**options), devices()[0])
+
+
+def execute(closed: ClosedJaxpr, args: Sequence[np.ndarray], compiled=None) -> list[np.ndarray]:
+    """The results of a program on an XLA device, in the dtypes that programs store them in."""
+    arrays = [_native.array_from_numpy(np.asarray(x), a) for x, a in zip(args, closed.in_avals, strict=True)]
+    return [np.asarray(y._value) for y in (compiled or compile_xla(closed)).run(arrays)]
+
+
+def run_xla(cases: Sequence[Case]) -> list[list[np.ndarray]]:
+    """The results of each case on the XLA engine, all compiled together."""
     closed, counts = together(cases)
-    outs = iter(compile_program(closed, **options).run([x for case in cases for x in case.args]))
+    outs = iter(execute(closed, [x for case in cases for x in case.args]))
     return [[next(outs) for _ in range(n)] for n in counts]
 
 

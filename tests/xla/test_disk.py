@@ -7,11 +7,11 @@ import pathlib
 
 import numpy as np
 import pytest
+from batch import compile_xla, execute
 
 import addax
 import addax.numpy as jnp
 from addax.engines.xla import disk
-from addax.engines.xla.executable import compile_program
 
 X = np.linspace(0.0, 1.0, 5, dtype=np.float32)
 
@@ -32,8 +32,12 @@ def entries(path: pathlib.Path) -> list[pathlib.Path]:
     return [p for p in path.rglob("*") if p.is_file()]
 
 
-def compiled(fun, *args):
-    return compile_program(addax.jit(fun).trace(*args).jaxpr)
+def compiled(fun, *args, **options):
+    return compile_xla(addax.jit(fun).trace(*args).jaxpr, **options)
+
+
+def run(fun, *args):
+    return execute(addax.jit(fun).trace(*args).jaxpr, args)[0]
 
 
 def test_a_program_is_found_again_wherever_it_stands(directory, monkeypatch):
@@ -49,10 +53,10 @@ def test_a_program_is_found_again_wherever_it_stands(directory, monkeypatch):
 
         return f
 
-    want = compiled(here(), X).run([X])[0]
+    want = run(here(), X)
     assert len(entries(directory)) == 1
     monkeypatch.setattr(disk, "write", lambda *_: pytest.fail("it was compiled again"))
-    np.testing.assert_array_equal(compiled(there(), X).run([X])[0], want)
+    np.testing.assert_array_equal(run(there(), X), want)
 
 
 def test_other_programs_types_and_options_are_other_entries(directory):
@@ -61,7 +65,7 @@ def test_other_programs_types_and_options_are_other_entries(directory):
 
     compiled(f, X)
     compiled(f, X[:3])
-    compile_program(addax.jit(f).trace(X).jaxpr, compiler_options=(("xla_backend_optimization_level", 1),))
+    compiled(f, X, compiler_options=(("xla_backend_optimization_level", 1),))
     assert len(entries(directory)) == 3
 
 
@@ -69,12 +73,12 @@ def test_damaged_entries_are_compiled_again(directory):
     def f(x):
         return jnp.sin(x) * 3
 
-    want = compiled(f, X).run([X])[0]
+    want = run(f, X)
     (entry,) = entries(directory)
     data = entry.read_bytes()
     for damaged in (data[:40], data[:-1] + bytes([data[-1] ^ 1]), b""):
         entry.write_bytes(damaged)
-        np.testing.assert_array_equal(compiled(f, X).run([X])[0], want)
+        np.testing.assert_array_equal(run(f, X), want)
         assert entry.read_bytes()[:8] == data[:8] and len(entry.read_bytes()) > 100
 
 

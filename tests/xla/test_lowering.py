@@ -8,14 +8,18 @@ import textwrap
 
 import numpy as np
 import pytest
-from batch import Case, run_reference, run_xla
+from batch import Case, compile_xla, execute, run_reference, run_xla
 
 import addax
 import addax.numpy as jnp
 from addax import lax
+from addax.core.avals import ShapedArray
+from addax.core.axis_env import extend_axis_env
+from addax.core.builder import trace_to_jaxpr
+from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import registry
 from addax.engines.xla import compat
-from addax.engines.xla.executable import compile_program
+from addax.engines.xla.client import devices
 from addax.engines.xla.lower import lower
 from addax.engines.xla.module import Target
 
@@ -27,7 +31,7 @@ def program(fun, *args, **options):
 
 
 def run(fun, *args):
-    return compile_program(addax.jit(fun).trace(*args).jaxpr).run(args)
+    return execute(addax.jit(fun).trace(*args).jaxpr, args)
 
 
 def agrees(fun, *args):
@@ -64,7 +68,7 @@ def test_operations_carry_the_line_they_come_from():
     text = program(f, X).text
     line = f.__code__.co_firstlineno + 1
     assert f'loc("{__file__}":{line}:15)' in text
-    hlo = compile_program(addax.jit(f).trace(X).jaxpr).as_text("hlo")
+    hlo = compile_xla(addax.jit(f).trace(X).jaxpr).as_text("hlo")
     assert 'op_name="jit(f)/cos"' in hlo and __file__ in hlo and f"line={line}" in hlo
 
 
@@ -125,10 +129,9 @@ def test_donated_arguments_lend_their_memory():
     p = program(lambda x: x.sum(), X, donated=(0,))
     assert "{jax.buffer_donor = true}" in p.text
     compat.parse_module(p.text)
-    compiled = compile_program(addax.jit(lambda x: x + 1).trace(X).jaxpr, donated=(0,))
-    buffer = compiled._put(X)
-    (out,) = compiled([buffer])
-    assert buffer.is_deleted()
+    x = addax.device_put(X, devices()[0])
+    out = addax.jit(lambda x: x + 1, donate_argnums=0)(x)
+    assert x.is_deleted()
     np.testing.assert_array_equal(np.asarray(out), X + 1)
 
 
@@ -154,12 +157,11 @@ def test_the_verifier_accepts_a_training_step():
     agrees(addax.value_and_grad(loss), w, x)
 
 
-def test_wrong_arguments_are_named():
-    compiled = compile_program(addax.jit(lambda x: x + 1).trace(X).jaxpr)
-    with pytest.raises(TypeError, match=r"argument 0 has type float64\[6\]; the program was compiled for float32\[6\]"):
-        compiled.run([X.astype(np.float64)])
-    with pytest.raises(TypeError, match=r"argument 0 has type float32\[5\]"):
-        compiled.run([X[:5]])
+def test_collectives_belong_inside_of_a_shard_map():
+    with extend_axis_env("y", 2):
+        closed = ClosedJaxpr(*trace_to_jaxpr(lambda v: [lax.psum(v, "y")], [ShapedArray((2,), X.dtype)]))
+    with pytest.raises(NameError, match=r"unbound axis name: y. The program is compiled for the mesh axes \(\)"):
+        lower(closed)
 
 
 def test_what_a_platform_lacks_is_refused_by_name():
@@ -300,7 +302,7 @@ def test_jax_is_never_imported():
         import numpy as np
         import addax
         import addax.numpy as jnp
-        from addax.engines.xla.executable import compile_program
+        from addax.engines.xla.client import devices
 
         def f(x, y):
             addax.debug.callback(lambda v: None, x, ordered=True)
@@ -308,9 +310,10 @@ def test_jax_is_never_imported():
             return z @ z.T, y, jnp.linalg.svd(x)
 
         x, y = np.ones((3, 2), np.float32), np.ones(3, jnp.bfloat16)
-        compiled = compile_program(addax.jit(f).trace(x, y).jaxpr)
-        outs = compiled.run([x, y])
-        assert outs[1].dtype == jnp.bfloat16, outs
+        x = addax.device_put(x, devices()[0])
+        outs = addax.jit(f)(x, y)
+        compiled = addax.jit(f).lower(x, y).compile()
+        assert np.asarray(outs[1]).dtype == jnp.bfloat16, outs
         compiled.as_text("hlo"), compiled.cost_analysis(), compiled.memory_analysis()
         assert "jax" not in sys.modules
         print("clean")
@@ -333,7 +336,7 @@ def test_wide_types_arrive_whole_beside_jax():
     x = np.array([1.0 + 2.0**-50, -3.0])
     with addax.enable_x64(True):
         closed = addax.jit(lambda x, n: (x * 1.0, n + 1)).trace(x, np.int64(2**40)).jaxpr
-    got, n = compile_program(closed).run([x, np.int64(2**40)])
+    got, n = execute(closed, [x, np.int64(2**40)])
     assert got.dtype == np.float64 and (got == x).all() and n == 2**40 + 1
 
 

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import samples as elementwise
-from batch import Case, run_reference, run_xla, ulps
+from batch import Case, execute, run_reference, run_xla, ulps
 from samples import BF16, BOOL, C64, EPS, F32, F64, I32, U8
 from samples_layout import LAYOUT_SAMPLES
 from samples_reduce import SAMPLES as FOLD_SAMPLES
@@ -19,7 +19,6 @@ from addax.core.extended_dtypes import key_fry
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Refusal, registry
 from addax.engines.reference import evaluate
-from addax.engines.xla.executable import compile_program
 from addax.engines.xla.lower import has_rule
 from addax.engines.xla.rules import RULES
 from addax.ops.random_bits import THREEFRY
@@ -210,7 +209,7 @@ def test_random_bits_are_those_of_every_engine():
         avals = [ShapedArray((2, 2), key_fry), *(ShapedArray(x.shape, x.dtype) for x in (seeds, words))]
         closed = ClosedJaxpr(*trace_to_jaxpr(program, avals))
     args = [keys, seeds, words]
-    for got, want in zip(compile_program(closed).run(args), evaluate(closed, args), strict=True):
+    for got, want in zip(execute(closed, args), evaluate(closed, args), strict=True):
         np.testing.assert_array_equal(got, want)
 
 

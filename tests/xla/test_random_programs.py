@@ -6,12 +6,12 @@ import random
 
 import numpy as np
 import pytest
+from batch import execute
 
 import addax
 import addax.numpy as jnp
 from addax import lax
 from addax.engines.reference import evaluate
-from addax.engines.xla.executable import compile_program
 
 UNARY = (
     jnp.tanh, jnp.sin, jnp.abs, lambda v: v * 0.5 + 1, lambda v: -v, lambda v: jnp.exp(-v * v),
@@ -81,7 +81,7 @@ def program(seed: int):
 def check(seed: int) -> None:
     fun, args = program(seed)
     closed = addax.jit(fun).trace(*args).jaxpr
-    for got, want in zip(compile_program(closed).run(args), evaluate(closed, args), strict=True):
+    for got, want in zip(execute(closed, args), evaluate(closed, args), strict=True):
         scale = max(1.0, float(np.abs(want[np.isfinite(want)]).max(initial=0)))
         np.testing.assert_allclose(got, want, rtol=2e-4, atol=2e-5 * scale, err_msg=f"seed {seed}")
 

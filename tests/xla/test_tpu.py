@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from batch import execute
 
 import addax
 import addax.numpy as jnp
@@ -11,7 +12,7 @@ from addax import lax
 from addax.core.primitive import registry
 from addax.engines.xla import tpu
 from addax.engines.xla.cuda import find_library
-from addax.engines.xla.executable import compile_only, compile_program
+from addax.engines.xla.executable import compile_only
 from addax.engines.xla.lower import lower
 from addax.engines.xla.module import Target
 from addax.engines.xla.special_functions import FUNCTIONS, program
@@ -55,7 +56,7 @@ def test_special_functions_in_float32(name):
     primitive = registry[name]
     rng, high = np.random.default_rng(0), (6.0, 6.0, 0.9)
     args = [rng.uniform(0.2, high[i], 40).astype(np.float32) for i in range(primitive.arity)]
-    (got,) = compile_program(program(name, (40,), np.dtype(np.float32))).run(args)
+    (got,) = execute(program(name, (40,), np.dtype(np.float32)), args)
     want = primitive.reference(*(x.astype(np.float64) for x in args))
     np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
 

@@ -15,10 +15,18 @@ from addax import _native
 from addax.core.avals import ShapedArray
 from addax.core.sharding import Sharding, SingleDeviceSharding
 from addax.engines.xla import compat, processes
-from addax.engines.xla.buffers import Aval, get
 from addax.engines.xla.compat import xla_client
 from addax.engines.xla.placement import in_order, placement
 from addax.engines.xla.types import storage_dtype
+
+
+class Aval:
+    """The type of an array, as the runtime wants to see it."""
+
+    __slots__ = ("dtype", "shape", "weak_type")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        self.shape, self.dtype, self.weak_type = shape, dtype, False
 
 
 def wrap(buffer: Any, aval: ShapedArray, sharding: Sharding, committed: bool = True) -> Any:
@@ -146,6 +154,21 @@ def fetch(buffer: Any) -> np.ndarray:
             seen.add(key)
             out[ix] = get(part, sharding.shard_shape(shape), dtype)
     return out
+
+
+def get(array: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A single-device array in host memory; waits for it."""
+    try:
+        out = np.asarray(memoryview(array))
+    except (TypeError, ValueError, BufferError, RuntimeError):
+        # No buffer protocol: small floats, and memory that the host can't see.
+        with compat.without_jax():
+            out = array._single_device_array_to_np_array_did_copy()[0]
+    if out.dtype != dtype:
+        out = out.view(dtype)
+    if out.shape != shape:
+        raise RuntimeError(f"the program returned shape {out.shape} where {shape} was compiled")
+    return np.array(out)
 
 
 def wait(buffer: Any) -> None:

@@ -48,8 +48,9 @@ def cpu_client(count: int) -> Any:
     with compat.without_jax():
         if count == 1 or "NPROC" in os.environ:
             return xla_client.make_cpu_client(num_devices=count, **together)
-        # Collectives between virtual devices each block a thread: with too few of them a program hangs.
-        os.environ["NPROC"] = str(max(2 * count, os.cpu_count() or 1))
+        # The size of the thread pool. A collective holds a thread per device: with fewer a program hangs; many more than
+        # that cost time (engine._InFlight sees to it that one program at a time needs them).
+        os.environ["NPROC"] = str(max(count + 2, os.cpu_count() or 1))
         try:
             return xla_client.make_cpu_client(num_devices=count, **together)
         finally:

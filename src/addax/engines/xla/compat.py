@@ -45,11 +45,6 @@ def array_result_handler(aval: Any, sharding: Any) -> Any:
     return xla_client.array_result_handler(aval, sharding, True)
 
 
-def array_from_dlpack(capsule: Any, device: Any) -> Any:
-    with without_jax():
-        return _jax.dlpack_managed_tensor_to_buffer(capsule, device, None)
-
-
 _guard = threading.RLock()
 
 
@@ -170,6 +165,6 @@ def parse_module(text: str) -> Any:
 
 
 __all__ = [
-    "Array", "XlaRuntimeError", "array_from_dlpack", "array_result_handler", "jaxlib_version", "mlir_context", "parse_module",
+    "Array", "XlaRuntimeError", "array_result_handler", "jaxlib_version", "mlir_context", "parse_module",
     "register_lapack", "wide_types", "without_jax", "xla_client",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ that nobody placed is read back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from addax._native import array_external
@@ -18,53 +18,33 @@ from addax.core.mesh import Mesh
 from addax.core.primitive import Primitive
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from addax.engines.xla import compat, processes
-from addax.engines.xla.arrays import buffer_at, put_host, wait
-from addax.engines.xla.buffers import Aval
+from addax.engines.xla.arrays import Aval, buffer_at, put_host, wait
 from addax.engines.xla.executable import load
+from addax.engines.xla.hlo import collectives, describe_collectives
+from addax.engines.xla.inspect import readable
+from addax.engines.xla.layouts import ShardedTarget
 from addax.engines.xla.lower import Program, has_rule, lower
-from addax.engines.xla.module import Target
-from addax.engines.xla.placement import in_order, mesh_text, placement, sharding_of, spec_text
+from addax.engines.xla.placement import in_order, placement, sharding_of
 from addax.engines.xla.types import storage_dtype
 
-_REPLICATED = PartitionSpec()
 
-
-class ShardedTarget(Target):
-    """What a module over several devices is compiled for: also the meshes that it names."""
-
-    __slots__ = ()
-
-    def __init__(self, platform: str, devices: Sequence[Any], meshes: Sequence[Any], inputs, outputs, ranks):
-        named = {m.abstract_mesh if not isinstance(m, Mesh) else m: f"mesh{i or ''}" for i, m in enumerate(meshes)}
-        axes = meshes[0].shape_tuple if meshes else ()
-        lines = [*(mesh_text(n, m, devices) for m, n in named.items()), "sdy.mesh @first_device = <[], device_ids=[0]>"]
-        super().__init__(
-            platform, axes, len(devices), "\n".join(lines),
-            lambda i: self._attribute(inputs[i], ranks[0][i]) if i < len(inputs) else None,
-            lambda i: self._attribute(outputs[i], ranks[1][i]),
-        )  # fmt: skip
-        self.devices, self.meshes = tuple(devices), named
-
-    def captured_attribute(self, ndim: int) -> str | None:
-        mesh = next((m for m in self.meshes if isinstance(m, Mesh)), None)
-        return None if mesh is None else self._attribute(NamedSharding(mesh, _REPLICATED), ndim)
-
-    def _attribute(self, sharding: Sharding | None, ndim: int) -> str | None:
-        if not isinstance(sharding, NamedSharding):
-            return None
-        return f"sdy.sharding = #sdy.sharding{spec_text(self.meshes[sharding.mesh], sharding.spec, ndim)}"
-
-
-class _Pending(threading.local):
-    """What the last program over several CPU devices returned. Its collectives hold threads of a pool until they are
-    done; launching the next before that can leave both short of threads for ever.
+class _InFlight(threading.local):
+    """What the last program with collectives between CPU devices returned. Each device's part of it may hold a thread of
+    the client's pool until the others have come; the parts of two such programs could leave each other short of threads
+    for ever, so the next is launched when the last is done. (Not waiting was not faster.)
     """
 
     def __init__(self):
         self.outs: list[Any] = []
 
+    def wait(self) -> None:
+        outs, self.outs = self.outs, []
+        for out in outs:
+            if not out.is_deleted():
+                wait(out)
 
-_pending = _Pending()
+
+_in_flight = _InFlight()
 
 
 class XlaCompiled:
@@ -75,7 +55,7 @@ class XlaCompiled:
         self.devices = tuple(devices)
         default: Sharding = SingleDeviceSharding(devices[0])
         if len(devices) > 1:
-            default = NamedSharding(meshes[0], _REPLICATED)
+            default = NamedSharding(meshes[0], PartitionSpec())
         given = options.in_shardings or (None,) * len(closed.in_avals)
         cut = cut_by_shard_map(closed) if len(devices) > 1 and None in given else {}
         self.in_shardings = [cut.get(i, default) if s is None else s for i, s in enumerate(given)]
@@ -83,31 +63,46 @@ class XlaCompiled:
         for s, a in zip((*self.in_shardings, *wanted), (*closed.in_avals, *closed.out_avals), strict=True):
             if s is not None:
                 s.shard_shape(a.shape)
-        platform = devices[0].platform
-        ranks = [a.ndim for a in closed.in_avals], [a.ndim for a in closed.out_avals]
-        many = len(devices) > 1
+        platform, many = devices[0].platform, len(devices) > 1
         self._target = ShardedTarget(
-            platform, devices, meshes if many else (), self.in_shardings if many else (),
-            wanted if many else (None,) * len(wanted), ranks,
+            platform, devices, meshes if many else (),
+            [(s, a.ndim) for s, a in zip(self.in_shardings, closed.in_avals, strict=True)],
+            [(s, a.ndim) for s, a in zip(wanted, closed.out_avals, strict=True)],
         )  # fmt: skip
         self._program: Program = lower(closed, self._target, options.donated)
-        self._loaded = load(self._program, self._target, devices)
+        self._loaded = load(self._program, self._target, devices, options.compiler_options)
         self.out_shardings = self._results(wanted, default, meshes)
         # Uncommitted results are those of a program that nothing binds to its device.
         self.committed = len(devices) > 1 or any(s is not None for s in (*given, *wanted)) or options.device is not None
+        self._captured = [put_host(x, default) for x in self._program.captured]
+        self._waits = many and platform == "cpu" and bool(collectives(self.as_text("hlo")))
+        self._others = processes.current() if len({d.process_index for d in devices}) > 1 else None
+        info = closed.jaxpr.debug_info
+        self._name = "a program" if info is None else info.func_name.partition(" at ")[0]
         self._handlers = [
             compat.array_result_handler(Aval(a.shape, storage_dtype(a.dtype)), placement(s))
             for a, s in zip(closed.out_avals, self.out_shardings, strict=True)
         ]
-        self._captured = [put_host(x, default) for x in self._program.captured]
-        self._like = [(a, s, self.committed) for a, s in zip(closed.out_avals, self.out_shardings, strict=True)]
-        self._waits = many and platform == "cpu"
-        self._others = processes.current() if len({d.process_index for d in devices}) > 1 else None
-        info = closed.jaxpr.debug_info
-        self._name = "a program" if info is None else info.func_name.partition(" at ")[0]
-        self._is_plain = not (
-            self._others or self._waits or self._captured or self._program.ordered or self._program.callbacks
-        )
+        self.executable = self.run = self._launcher()
+
+    def _launcher(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        """What the call path runs: Arrays in, Arrays out, which may not be ready yet. A third of what a small program
+        costs is spent here: hence the local names, and no checks of what was checked when the program was chosen.
+        """
+        wanted, committed = self.in_shardings, self.committed
+        avals, placed = self._closed.out_avals, self.out_shardings
+        execute, handlers, bound = self._loaded.execute_sharded, self._handlers, [committed] * len(avals)
+        run = None
+        if self._others or self._waits or self._captured or self._program.ordered or self._program.callbacks:
+            run = self._run_with_care
+        one = (avals[0], placed[0], committed) if len(avals) == 1 else None
+
+        def launch(arrays):
+            sent = [x._buffer if x._device is s else buffer_at(x, s) for x, s in zip(arrays, wanted)]
+            outs = execute(sent).consume_with_handlers(handlers) if run is None else run(sent)
+            return (array_external(outs[0], *one),) if one else tuple(map(array_external, outs, avals, placed, bound))
+
+        return launch
 
     def _results(self, wanted, default: Sharding, meshes) -> list[Sharding]:
         if len(self.devices) == 1 or all(s is not None for s in wanted):
@@ -120,56 +115,41 @@ class XlaCompiled:
             for s, proto, a in zip(wanted, chosen, self._closed.out_avals, strict=True)
         ]
 
-    def executable(self, arrays: Sequence[Any]) -> list[Any]:
-        """Launch. Results may not be ready yet."""
-        sent = [
-            x._buffer if x._device is sharding else buffer_at(x, sharding)
-            for x, sharding in zip(arrays, self.in_shardings, strict=True)
-        ]
-        if self._is_plain:
-            outs = self._loaded.execute_sharded(sent).consume_with_handlers(self._handlers)
-            return [array_external(buffer, *like) for buffer, like in zip(outs, self._like, strict=True)]
+    def _run_with_care(self, sent: list) -> list:
+        """Run a program that must wait for others, that others must know of, or that calls the host."""
         if self._waits:
-            _pending.outs, previous = [], _pending.outs
-            for out in previous:
-                if not out.is_deleted():
-                    wait(out)
-        results = self._loaded.execute_sharded([*sent, *self._captured], with_tokens=self._program.ordered)
-        outs = results.consume_with_handlers(self._handlers)
-        if self._waits:
-            _pending.outs = outs
-        if self._others is not None:
-            self._others.watchdog.launched(self._name, outs, self._collectives)
-        if self._program.ordered:
-            results.consume_token().block_until_ready()
-        if self._program.callbacks:
-            self._wait_for_callbacks(outs)
-        return [array_external(buffer, *like) for buffer, like in zip(outs, self._like, strict=True)]
-
-    def _wait_for_callbacks(self, outs: Sequence[Any]) -> None:
-        """Host functions raise where the program is called, not where its results are read."""
+            _in_flight.wait()
         try:
-            for out in outs:
-                out.block_until_ready()
+            results = self._loaded.execute_sharded([*sent, *self._captured], with_tokens=self._program.ordered)
+            outs = results.consume_with_handlers(self._handlers)
+            if self._waits:
+                _in_flight.outs = outs
+            if self._others is not None:
+                self._others.watchdog.launched(self._name, outs, self._collectives)
+            if self._program.ordered:
+                results.consume_token().block_until_ready()
+            if (
+                self._program.callbacks
+            ):  # host functions raise where the program is called, not where its results are read
+                for out in outs:
+                    out.block_until_ready()
         except compat.XlaRuntimeError:
-            for callback in self._program.callbacks:
-                error = getattr(callback, "error", None)
-                if error is not None:
-                    callback.error = None
-                    raise error from None
+            errors = [callback.take_error() for callback in self._program.callbacks]
+            error = next((e for e in errors if e is not None), None)
+            if error is not None:
+                raise error from None
             raise
+        return outs
 
     def _collectives(self) -> str:
-        return processes.describe_collectives(self.as_text("hlo"))
-
-    run = executable
+        return describe_collectives(self.as_text("hlo"))
 
     def as_text(self, stage: str = "hlo") -> str:
         """The program at a stage: "jaxpr", "stablehlo" as sent to XLA, or "hlo" as XLA has optimised it."""
         if stage == "jaxpr":
             return str(self._closed)
         if stage == "stablehlo":
-            return self._program.text
+            return readable(self._program.text)
         if stage == "hlo":
             with compat.without_jax():
                 return "\n\n".join(m.to_string() for m in self._loaded.hlo_modules())

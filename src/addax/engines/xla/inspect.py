@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr
 from addax.engines.xla.lower import lower
 from addax.engines.xla.module import Target, indented
@@ -25,6 +26,8 @@ def text(closed: ClosedJaxpr, stage: str, platform: str = "cpu") -> str:
     """A program as "stablehlo", or as the "hlo" that XLA has made of it (which needs jaxlib)."""
     if stage == "stablehlo":
         return indented(lower(closed, Target(platform), locations=False).text)
-    from addax.engines.xla.executable import compile_program  # loads jaxlib
+    # these load jaxlib
+    from addax.engines.xla.client import devices
+    from addax.engines.xla.engine import xla_engine
 
-    return compile_program(closed, Target(platform)).as_text("hlo")
+    return xla_engine.compile(closed, CompileOptions(), devices(platform)[0]).as_text("hlo")

@@ -10,7 +10,7 @@ import numpy as np
 from addax.core.jaxpr import Eqn
 from addax.core.sharding import PartitionSpec
 from addax.engines.xla.block import Block, Token, Value
-from addax.engines.xla.placement import spec_text
+from addax.engines.xla.layouts import spec_text
 from addax.engines.xla.program import current_token, result_type
 from addax.engines.xla.rules import rule
 
@@ -20,8 +20,8 @@ TARGETS = {"cpu": "xla_ffi_python_cpu_callback", "cuda": "xla_ffi_python_gpu_cal
 class HostCallback:
     """A host function as the runtime calls it: arrays in, a tuple of arrays out, checked against what was declared.
 
-    The runtime does not check what it gets back, and turns an exception into text; the exception itself is kept in
-    ``error`` for who runs the program to raise again.
+    The runtime does not check what it gets back, and turns an exception into text; the exception itself is kept for who
+    runs the program to raise again.
     """
 
     def __init__(self, fun: Callable[..., Any], results: Sequence[Value], ordered: bool):
@@ -39,6 +39,11 @@ class HostCallback:
         except BaseException as error:
             self.error = error
             raise
+
+    def take_error(self) -> BaseException | None:
+        """What it raised since this was last asked."""
+        error, self.error = self.error, None
+        return error
 
     def _checked(self, outs: Any) -> list[np.ndarray]:
         if not self.results:

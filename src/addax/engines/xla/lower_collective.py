@@ -1,7 +1,6 @@
-"""Collectives over the named axes of a mesh, in programs that see one device's part of each array.
+"""Collectives over the named axes of a mesh: inside `shard_map`, whose body sees one device's part of each array.
 
-Partitions are numbered row-major over the axes of ``Target.axes``; a collective over some of the axes works in groups of
-the partitions that differ along these only.
+A collective over some of the axes works in groups of the partitions that differ along these only.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from addax.core.jaxpr import Eqn
 from addax.engines.xla.block import Block, Value
 from addax.engines.xla.lower_elementwise import extreme
 from addax.engines.xla.lower_shard_map import manual_computation
-from addax.engines.xla.module import Isolated
+from addax.engines.xla.module import Isolated, ManualMesh
 from addax.engines.xla.program import result_type
 from addax.engines.xla.rules import rule
 from addax.engines.xla.types import INT32, UINT32
@@ -26,33 +25,32 @@ def _names(axes: Any) -> tuple:
     return tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
 
 
-def _layout(b: Block) -> tuple[list[Any], list[int], np.ndarray]:
-    """``(names of the axes, their sizes, number of the partition at each place)``"""
+def _mesh(b: Block, names: Sequence[Any]) -> ManualMesh:
+    """The mesh of the enclosing `shard_map`.
+
+    Raises:
+      NameError: if one of ``names`` is not an axis of it.
+    """
     manual = b.module.manual
-    axes = b.module.target.axes if manual is None else manual.axes
-    sizes = [n for _, n in axes]
-    numbers = np.arange(math.prod(sizes)).reshape(sizes) if manual is None else manual.numbers
-    return [name for name, _ in axes], sizes, numbers
+    bound = frozenset() if manual is None else manual.names
+    for name in names:
+        if name not in bound:
+            raise NameError(
+                f"unbound axis name: {name}. The program is compiled for the mesh axes {tuple(bound)}; collectives over a "
+                "vmapped axis belong inside the vmap."
+            )
+    assert manual is not None
+    return manual
 
 
 def replica_groups(b: Block, axes: Any, index_groups: Sequence[Sequence[int]] | None = None) -> np.ndarray:
-    """``[groups, members]``: partition numbers, members in the row-major order of the axes as named.
-
-    Raises:
-      NameError: if the target has no such axis.
-    """
-    manual = b.module.manual
-    order, sizes, numbers = _layout(b)
+    """``[groups, members]``: partition numbers, members in the row-major order of the axes as named."""
     names = _names(axes)
-    for name in names:
-        if name not in order or (manual is not None and name not in manual.names):
-            raise NameError(
-                f"unbound axis name: {name}. The program is compiled for the mesh axes {tuple(order)}; collectives over a "
-                "vmapped axis belong inside the vmap."
-            )
+    mesh = _mesh(b, names)
+    order = [name for name, _ in mesh.axes]
     mine = [order.index(name) for name in names]
-    rest = [d for d in range(len(sizes)) if d not in mine]
-    groups = numbers.transpose([*rest, *mine]).reshape(-1, math.prod(sizes[d] for d in mine))
+    rest = [d for d in range(len(order)) if d not in mine]
+    groups = mesh.numbers.transpose([*rest, *mine]).reshape(-1, math.prod(mesh.axes[d][1] for d in mine))
     if index_groups is not None:
         groups = np.concatenate([groups[:, list(g)] for g in index_groups])
     return groups
@@ -98,26 +96,26 @@ def _all_reduce(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
 @rule("axis_index")
 def _axis_index(b: Block, eqn: Eqn) -> Value:
     names = _names(eqn.params["axis_name"])
-    replica_groups(b, names)  # checks the names
-    manual = b.module.manual
-    if manual is None or not manual.free:
-        return _position(b, names)
+    mesh = _mesh(b, names)
+    if not mesh.free:
+        return _position(b, mesh, names)
     # The number of the partition is known only where all axes are manual.
     region = Isolated(b.function)
     inner = Block(region)
     inner.loc = b.loc
-    text = inner.finish([_position(inner, names)], "sdy.return")
+    text = inner.finish([_position(inner, mesh, names)], "sdy.return")
     b.function.counter = region.counter
-    (out,) = manual_computation(b, [], [], [], [b.like((), INT32)], [f"<@{manual.name}, []>"], manual.free, text)
+    (out,) = manual_computation(b, [], [], [], [b.like((), INT32)], [f"<@{mesh.name}, []>"], mesh.free, text)
     return out
 
 
-def _position(b: Block, names: Sequence[Any]) -> Value:
+def _position(b: Block, mesh: ManualMesh, names: Sequence[Any]) -> Value:
     """The position of this device along some axes, row-major."""
-    order, sizes, numbers = _layout(b)
+    order, sizes = [name for name, _ in mesh.axes], [size for _, size in mesh.axes]
+    numbers = mesh.numbers.reshape(-1)
     partition = b.emit("stablehlo.partition_id : tensor<ui32>", (), UINT32)
-    if not np.array_equal(numbers.reshape(-1), np.arange(numbers.size)):
-        place = np.argsort(numbers.reshape(-1)).astype(np.uint32)
+    if not np.array_equal(numbers, np.arange(numbers.size)):
+        place = np.argsort(numbers).astype(np.uint32)
         found = b.dynamic_slice(b.constant(place), [partition], (1,))
         partition = b.reshape(found, ())
     total: Value | None = None

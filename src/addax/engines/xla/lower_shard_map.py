@@ -13,6 +13,7 @@ from addax.core.jaxpr import Eqn
 from addax.core.mesh import Mesh
 from addax.core.sharding import PartitionSpec
 from addax.engines.xla.block import Block, Value
+from addax.engines.xla.layouts import spec_text
 from addax.engines.xla.module import Isolated, ManualMesh
 from addax.engines.xla.program import has_order, inline_program, result_type, type_of
 from addax.engines.xla.rules import rule
@@ -50,9 +51,9 @@ def _shard_map(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
     operands = [*args, *(b.function.capture_number(i) for i in function.captures)]
     free = bool(manual.free)
     in_specs = [*p["in_specs"], *(PartitionSpec() for _ in function.captures)]
-    ins = [_layout(manual.name, s, len(x.shape), free) for s, x in zip(in_specs, operands, strict=True)]
+    ins = [spec_text(manual.name, s, len(x.shape), free) for s, x in zip(in_specs, operands, strict=True)]
     results = [result_type(eqn, i) for i in range(len(eqn.outvars))]
-    outs = [_layout(manual.name, s, len(x.shape), free) for s, x in zip(p["out_specs"], results, strict=True)]
+    outs = [spec_text(manual.name, s, len(x.shape), free) for s, x in zip(p["out_specs"], results, strict=True)]
     return manual_computation(b, operands, params, ins, results, outs, [n for n in mesh.axis_names if n in names], text)
 
 
@@ -74,15 +75,6 @@ def manual_computation(b: Block, operands, params, ins, results, outs, axes, tex
         f"manual_axes={{{quoted}}} ({header}) {{\n{text}\n}} : {types}",
         results,
     )
-
-
-def _layout(mesh_name: str, spec: PartitionSpec, ndim: int, free: bool) -> str:
-    """``<@mesh, [{"x"}, {}]>``; where some axes are not manual, dimensions may be cut further along those."""
-    dims = []
-    for d in range(ndim):
-        names = [f'"{a}"' for a in spec.axes_of(d)]
-        dims.append("{" + ", ".join([*names, "?"] if free else names) + "}")
-    return f"<@{mesh_name}, [{', '.join(dims)}]>"
 
 
 def _numbers(mesh: Any, meshes, devices) -> np.ndarray:

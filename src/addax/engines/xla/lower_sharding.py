@@ -6,7 +6,7 @@ from typing import Any
 
 from addax.core.sharding import NamedSharding
 from addax.engines.xla.block import Block, Value
-from addax.engines.xla.placement import spec_text
+from addax.engines.xla.layouts import spec_text
 from addax.engines.xla.rules import rule
 
 

@@ -21,7 +21,6 @@ class Target:
 
     Args:
       platform: ``"cpu"``, ``"cuda"``, ``"rocm"`` or ``"tpu"``; decides which custom calls there are.
-      axes: named mesh axes and their sizes, in mesh order, that collectives may name. Partitions are numbered row-major.
       num_partitions: how many devices run the program together.
       preamble: text that stands before the functions (``sdy.mesh``).
       argument_attributes: from the number of an argument of the program to its attributes, as
@@ -34,19 +33,18 @@ class Target:
     """
 
     __slots__ = (
-        "argument_attributes", "axes", "devices", "meshes", "num_partitions", "platform", "preamble", "result_attributes",
+        "argument_attributes", "devices", "meshes", "num_partitions", "platform", "preamble", "result_attributes",
     )  # fmt: skip
 
     def __init__(
         self,
         platform: str = "cpu",
-        axes: Sequence[tuple[Any, int]] = (),
         num_partitions: int = 1,
         preamble: str = "",
         argument_attributes: Callable[[int], str | None] | None = None,
         result_attributes: Callable[[int], str | None] | None = None,
     ):
-        self.platform, self.axes, self.num_partitions = platform, tuple(axes), num_partitions
+        self.platform, self.num_partitions = platform, num_partitions
         self.preamble = preamble
         self.argument_attributes, self.result_attributes = argument_attributes, result_attributes
         self.devices: tuple[Any, ...] = ()
@@ -64,10 +62,6 @@ class Target:
         if found is None:
             raise ValueError(f"the program names {mesh!r}, but its meshes are {', '.join(map(repr, self.meshes))}")
         return found
-
-    @property
-    def axis_sizes(self) -> dict[Any, int]:
-        return dict(self.axes)
 
 
 class Function:

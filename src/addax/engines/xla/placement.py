@@ -1,4 +1,4 @@
-"""Shardings in the runtime's terms, and back: tile assignments (HLO) and ``sdy`` text.
+"""Shardings in the runtime's terms, and back: tile assignments (HLO). As text they are in layouts.py.
 
 A tile assignment is an array of device positions: one dimension per dimension of the value, as long as the cuts, and a
 last one for the copies of each part.
@@ -131,32 +131,3 @@ def _find_spec(mesh: Mesh, wanted: np.ndarray, devices: Sequence[Any]) -> Partit
         return None
 
     return search(0, tuple(a for a in mesh.axis_names if mesh.shape[a] > 1), [])
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Text
-
-
-def mesh_text(name: str, mesh: Any, devices: Sequence[Any]) -> str:
-    """The declaration of a mesh in a module whose partitions run on ``devices``."""
-    axes = ", ".join(f'"{n}"={s}' for n, s in mesh.shape_tuple)
-    ids = ""
-    if isinstance(mesh, Mesh):
-        order = {d: i for i, d in enumerate(devices)}
-        positions = [order[d] for d in mesh.devices.flat]
-        if positions != list(range(len(positions))):
-            ids = f", device_ids=[{', '.join(map(str, positions))}]"
-    return f"sdy.mesh @{name} = <[{axes}]{ids}>"
-
-
-def spec_text(mesh_name: str, spec: PartitionSpec, ndim: int, free: bool = False) -> str:
-    """``<@mesh, [{"x"}, {}]>``. Dimensions that are unconstrained (all that are not cut, if ``free``) are open."""
-    dims = []
-    for d in range(ndim):
-        axes = spec.axes_of(d)
-        entry = spec[d] if d < len(spec) else None
-        names = [f'"{a}"' for a in axes]
-        if entry is PartitionSpec.UNCONSTRAINED or (free and not axes):
-            names.append("?")
-        dims.append("{" + ", ".join(names) + "}")
-    return f"<@{mesh_name}, [{', '.join(dims)}]>"

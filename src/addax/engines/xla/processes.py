@@ -12,7 +12,6 @@ import contextlib
 import faulthandler
 import json
 import os
-import re
 import sys
 import threading
 import time
@@ -153,33 +152,6 @@ class Watchdog(threading.Thread):
         print("\n".join(lines), file=sys.stderr, flush=True)
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         os._exit(EXIT_CODE)
-
-
-_COLLECTIVE = re.compile(r"= .*? (all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all)(?:-start)?\(")
-_FRAME = re.compile(r"stack_frame_id=(\d+)")
-_TABLES = {  # at the head of a program: where its operations come from
-    "frames": re.compile(r"^(\d+) \{file_location_id=(\d+)", re.M),
-    "places": re.compile(r"^(\d+) \{file_name_id=(\d+) .*?\bline=(\d+)", re.M),
-    "files": re.compile(r'^(\d+) "(.*)"$', re.M),
-}
-
-
-def describe_collectives(hlo: str) -> str:
-    """The collectives of a compiled program and the user's lines that they come from."""
-    frames = dict(_TABLES["frames"].findall(hlo))
-    places = {i: (f, line) for i, f, line in _TABLES["places"].findall(hlo)}
-    files = dict(_TABLES["files"].findall(hlo.partition("FunctionNames")[0]))
-    found = []
-    for line in hlo.splitlines():
-        match = _COLLECTIVE.search(line)
-        if match:
-            frame = _FRAME.search(line)
-            file, number = places.get(frames.get(frame[1], ""), ("", "")) if frame else ("", "")
-            found.append(match[1] + (f" from {files[file]}:{number}" if file in files else ""))
-    if not found:
-        return ""
-    unique = list(dict.fromkeys(found))
-    return ", in " + ", ".join(unique[:3]) + (f" and {len(unique) - 3} more" if len(unique) > 3 else "")
 
 
 def _first_line(error: Exception) -> str:
