@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from addax import _native
 from addax.core import tree
-from addax.core.avals import ShapedArray
+from addax.core.avals import ShapedArray, get_aval
+from addax.core.dtypes import canonicalize_dtype, dtype_name
 from addax.core.sharding import is_local
+from addax.core.source_info import current_source
 from addax.engines import platforms as _platforms
 from addax.ops import callback as _callback
 from addax.transforms.flat import function_name
@@ -67,6 +70,14 @@ def block_until_ready(x):
     return x
 
 
+def effects_barrier() -> None:
+    """Wait until the effects of all programs started so far have happened.
+
+    They have: a program that calls back into Python, prints or does IO is waited for by the call that runs it.
+    """
+    sys.stdout.flush()
+
+
 def live_arrays(platform: str | None = None) -> list:
     """The arrays that are alive, found through the garbage collector."""
     import gc
@@ -116,18 +127,33 @@ class set_num_threads:
 
 def _result_avals(result_shape_dtypes) -> tuple[tuple[ShapedArray, ...], Any]:
     leaves, treedef = tree.flatten(result_shape_dtypes)
+    for x in leaves:
+        dtype = getattr(x, "dtype", None)
+        if dtype is not None and canonicalize_dtype(dtype) != dtype:
+            raise ValueError(
+                f"result_shape_dtypes cannot specify 64-bit types ({dtype_name(dtype)}) when `addax_enable_x64` is disabled."
+            )
     return tuple(aval_of_spec(x).strip_weak_type() for x in leaves), treedef
 
 
-def _host_function(fun: Callable, in_tree, out_tree, kwargs: dict) -> _callback.HostFunction:
+def _host_function(fun: Callable, in_tree, avals, out_tree) -> _callback.HostFunction:
+    name = function_name(fun)
+
     def host(*arrays):
-        args, kw = in_tree.unflatten(arrays)
-        out, got = tree.flatten(fun(*args, **kw))
+        args, kwargs = in_tree.unflatten(arrays)
+        out, got = tree.flatten(fun(*args, **kwargs))
         if got != out_tree:
-            raise RuntimeError(f"callback {function_name(fun)} promised results {out_tree} but returned {got}")
+            raise RuntimeError(f"callback {name} promised results {out_tree} but returned {got}")
+        for i, (x, aval) in enumerate(zip(out, avals, strict=True)):
+            dtype = canonicalize_dtype(get_aval(x).dtype)
+            if dtype != aval.dtype:
+                raise RuntimeError(
+                    f"callback {name} promised result {i} of dtype {dtype_name(aval.dtype)} but returned {dtype_name(dtype)}: "
+                    f"convert it (numpy.asarray(x, {dtype_name(aval.dtype)!r}))."
+                )
         return out
 
-    return _callback.HostFunction(host, function_name(fun))
+    return _callback.HostFunction(host, name, current_source())
 
 
 def pure_callback(
@@ -138,6 +164,7 @@ def pure_callback(
     Args:
       callback: returns arrays of the promised shapes and dtypes; must have no side effects.
       result_shape_dtypes: a pytree of `ShapeDtypeStruct` (or arrays) describing the result.
+      args, kwargs: its arguments. It sees NumPy arrays; of PRNG keys, their uint32 words.
       vmap_method: how to batch: "sequential", "expand_dims" or "broadcast_all".
 
     >>> import addax, numpy as np
@@ -148,7 +175,7 @@ def pure_callback(
     avals, out_tree = _result_avals(result_shape_dtypes)
     leaves, in_tree = tree.flatten((args, kwargs))
     outs = _callback.pure_callback.bind(
-        *leaves, callback=_host_function(callback, in_tree, out_tree, kwargs), result_avals=avals,
+        *_callback.host_arguments(leaves), callback=_host_function(callback, in_tree, avals, out_tree), result_avals=avals,
         vmap_method=vmap_method,
     )  # fmt: skip
     return out_tree.unflatten(outs)
@@ -159,8 +186,9 @@ def io_callback(callback: Callable, result_shape_dtypes, *args, sharding=None, o
     avals, out_tree = _result_avals(result_shape_dtypes)
     leaves, in_tree = tree.flatten((args, kwargs))
     outs = _callback.io_callback.bind(
-        *leaves, callback=_host_function(callback, in_tree, out_tree, kwargs), result_avals=avals, ordered=ordered
-    )
+        *_callback.host_arguments(leaves), callback=_host_function(callback, in_tree, avals, out_tree), result_avals=avals,
+        ordered=ordered,
+    )  # fmt: skip
     return out_tree.unflatten(outs)
 
 

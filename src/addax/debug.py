@@ -1,4 +1,4 @@
-"""Looking into compiled programs: `print` and `callback` run on every call, with real values."""
+"""Looking into compiled programs: `print`, `callback` and `breakpoint` run on every call, with real values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from addax.core import tree
-from addax.core.avals import is_valid_type
-from addax.ops.callback import HostFunction, debug_callback
+from addax.core.avals import get_aval, is_valid_type
+from addax.core.source_info import current_source
+from addax.ops.callback import HostFunction, debug_callback, host_arguments
 from addax.transforms.flat import function_name
 from addax.visualize import (
     inspect_array_sharding as inspect_array_sharding,
@@ -48,6 +49,8 @@ def print(
       fmt: a format string as for ``str.format``: ``"loss = {loss:.3f}"``.
       args, kwargs: the values; traced ones print the numbers of each execution.
       ordered: keep prints in program order also where the engine could reorder them.
+      partitioned: accepted for JAX programs: under `shard_map` every device prints what it has.
+      skip_format_check: let ``fmt`` leave arguments unused.
 
     >>> import addax
     >>> @addax.jit
@@ -87,7 +90,12 @@ class _Placeholder:
 def callback(fun: Callable[..., Any], *args, ordered: bool = False, partitioned: bool = False, **kwargs) -> None:
     """Call a Python function with the values of ``args`` on every execution; its result is ignored.
 
-    Under `vmap` it is called once per example, under `grad` with the primal values.
+    Under `vmap` it is called once per example, under `grad` with the primal values. What it raises is raised by the call of
+    the program.
+
+    Args:
+      ordered: calls happen in program order, across jitted functions, loops and branches.
+      partitioned: accepted for JAX programs: under `shard_map` every device calls with what it has.
     """
     if not callable(fun):
         raise TypeError("first argument to debug.callback must be callable, but got an object of type "
@@ -103,8 +111,8 @@ def callback(fun: Callable[..., Any], *args, ordered: bool = False, partitioned:
         return ()
 
     leaves_static = [None if d else x for x, d in zip(leaves, dynamic, strict=True)]
-    live = [x for x, d in zip(leaves, dynamic, strict=True) if d]
-    debug_callback.bind(*live, callback=HostFunction(host, function_name(fun)), ordered=ordered)
+    live = host_arguments([x for x, d in zip(leaves, dynamic, strict=True) if d])
+    debug_callback.bind(*live, callback=HostFunction(host, function_name(fun), current_source()), ordered=ordered)
 
 
 def _present(x):
@@ -112,4 +120,50 @@ def _present(x):
     return np.array(x)
 
 
-__all__ = ["callback", "print"]
+def breakpoint(
+    *, backend: str | None = None, filter_frames: bool = True, num_frames: int | None = None, ordered: bool = False,
+    token: Any = None, **kwargs,
+) -> None:  # fmt: skip
+    """Stop in a console when the program gets here, also in compiled code: see and compute with the values of this run.
+
+    It works under `jit` (nested, too), `vmap` (once per example), `grad`, and in loops and branches. The console knows the
+    commands of pdb: ``p x``, ``pp x``, ``v`` (all variables), ``l`` (source), ``w`` (frames), ``u`` and ``d`` (up and down
+    them), ``c`` (continue), ``q`` (quit: the call raises `bdb.BdbQuit`); anything else is run as Python.
+
+    Args:
+      backend: None or "cli"; there is no other console.
+      filter_frames: leave out the frames of addax.
+      num_frames: how many frames to keep, counted from the innermost; all of them by default.
+      ordered: as for `callback`.
+      stdin, stdout: files to talk to instead of the terminal.
+
+    Values that are known while tracing are shown as they were then.
+
+    >>> import addax, io, numpy as np
+    >>> out = io.StringIO()
+    >>> @addax.jit
+    ... def f(x):
+    ...     y = x * 2
+    ...     addax.debug.breakpoint(stdin=io.StringIO("p y + 1\\nc\\n"), stdout=out)
+    ...     return y
+    >>> _ = f(np.float32(3))
+    >>> out.getvalue().splitlines()[-2]
+    '(addax) Array(7., dtype=float32)'
+    """
+    if backend not in (None, "cli"):
+        raise ValueError(f"debug.breakpoint: the only backend is 'cli', got {backend!r}")
+    from addax import debug_console  # with cmd and pprint, which few programs need
+
+    frames, operands = debug_console.capture(sys._getframe(1), num_frames, filter_frames)
+    avals = [get_aval(x) for x in operands]
+
+    def stop(*arrays):
+        debug_console.Console(frames, debug_console.as_values(arrays, avals), **kwargs).run()
+        return ()
+
+    debug_callback.bind(
+        *host_arguments(operands), callback=HostFunction(stop, "breakpoint", current_source()), ordered=ordered
+    )
+
+
+__all__ = ["breakpoint", "callback", "print"]

@@ -46,8 +46,10 @@ class JaxprTrace(Trace):
     """Writes primitives into a jaxpr.
 
     Scalars known at trace time become literals; other known values, among them tracers of enclosing traces, become
-    constants, each once.
+    constants, each once. ``parent`` is the trace that was current when a function of the user began to be traced.
     """
+
+    parent: Trace | None = None
 
     def __init__(self, debug_info=None):
         self.eqns: list = []
@@ -157,7 +159,7 @@ def trace_to_jaxpr(fun: Callable[..., Sequence], in_avals: Sequence, debug_info=
     """Trace ``fun``, which takes and returns flat sequences, at the given types: ``(jaxpr, consts)``."""
     trace = JaxprTrace(debug_info)
     args = [trace.new_arg(a) for a in in_avals]
-    previous = swap_trace(trace)
+    trace.parent = previous = swap_trace(trace)
     try:
         outs = fun(*args)
     except BaseException:

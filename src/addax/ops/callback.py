@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from addax.core import dtypes
+from addax.core.avals import get_aval
 from addax.core.primitive import Primitive, Refusal
+from addax.core.source_info import SourceInfo
 from addax.interpreters.values import Zero, move_axis, to_front
+from addax.ops.random_bits import random_unwrap
 
 
 class Effect:
@@ -27,16 +31,32 @@ io_effect = Effect("IO")
 ordered_io_effect = Effect("OrderedIO", ordered=True)
 
 
+def host_arguments(values: list) -> list:
+    """What a host function is given: arrays that NumPy has a dtype for, of PRNG keys their uint32 words."""
+    return [random_unwrap.bind(x) if dtypes.is_extended(get_aval(x).dtype) else x for x in values]
+
+
 class HostFunction:
-    """A Python function called with NumPy arrays. Compared by identity, printed by name."""
+    """A Python function called with NumPy arrays. Compared by identity, printed by name.
 
-    __slots__ = ("fun", "name")
+    Args:
+      source: the line of the user that asked for the call; errors of the function name it.
+    """
 
-    def __init__(self, fun: Callable[..., Any], name: str):
-        self.fun, self.name = fun, name
+    __slots__ = ("fun", "name", "source")
+
+    def __init__(self, fun: Callable[..., Any], name: str, source: Any = None):
+        self.fun, self.name, self.source = fun, name, source
 
     def __call__(self, *args):
-        return self.fun(*args)
+        try:
+            return self.fun(*args)
+        except Exception as e:
+            if self.source is not None:
+                e.add_note(
+                    f"This was raised by the callback {self.name}, which the program calls at {SourceInfo(self.source)}."
+                )
+            raise
 
     def __repr__(self) -> str:
         return self.name
@@ -83,7 +103,8 @@ debug_callback.transpose = Refusal("debug_callback sees values, and a linear pro
 pure_callback = Primitive("pure_callback", multiple_results=True, cache_types=False)
 pure_callback.abstract_eval = lambda *_, result_avals, **__: list(result_avals)
 pure_callback.jvp = Refusal(
-    "Pure callbacks do not support JVP. Please use `addax.custom_jvp` to use callbacks while taking gradients."
+    "Pure callbacks do not support JVP. Please use `addax.custom_jvp` to use callbacks while taking gradients.",
+    ValueError,
 )
 
 

@@ -335,7 +335,7 @@ def trace_to_closed(fun, in_tree, avals: Sequence[ShapedArray], debug_info) -> t
     flat = FlatFunction(fun, in_tree)
     trace = JaxprTrace(debug_info)
     args = [trace.new_arg(a) for a in avals]
-    previous = swap_trace(trace)
+    trace.parent = previous = swap_trace(trace)
     try:
         outs = flat(*args)
         check_results(outs, flat.out_tree, fun)
