@@ -170,3 +170,10 @@ def test_errors():
     with pytest.raises(NotImplementedError, match="nan_policy"):
         ours.mode(np.ones(3), nan_policy="omit")
     assert jnp.isnan(ours.norm.ppf(2.0).item())
+
+
+def test_distributions_import_like_the_modules_that_they_are_in_jax():
+    import addax.scipy.stats.multinomial as multinomial
+    from addax.scipy.stats.norm import logpdf
+
+    assert multinomial is addax.scipy.stats.multinomial and logpdf == addax.scipy.stats.norm.logpdf

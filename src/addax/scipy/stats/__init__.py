@@ -4,6 +4,8 @@ Each distribution is an object whose methods take the variable, the shape parame
 ``stats.norm.logpdf(x, loc=0, scale=1)``, ``stats.beta.cdf(x, a, b)``.
 """
 
+import sys
+
 from addax.scipy.stats.continuous import (
     beta as beta,
     cauchy as cauchy,
@@ -38,3 +40,8 @@ from addax.scipy.stats.multivariate import (
     multivariate_normal as multivariate_normal,
 )
 from addax.scipy.stats.summaries import mode as mode, rankdata as rankdata, sem as sem
+
+# Each distribution is a module in JAX, and programs import it so: ``import jax.scipy.stats.norm as norm``.
+for _name, _value in list(globals().items()):
+    if hasattr(_value, "logpdf") or hasattr(_value, "logpmf"):
+        sys.modules[f"{__name__}.{_name}"] = _value  # type: ignore[assignment]
