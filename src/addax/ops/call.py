@@ -6,16 +6,13 @@ from typing import Any
 
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.notation import Notation
-from addax.core.primitive import Primitive
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import SplitTrace, split_jaxpr
 from addax.interpreters.retype import of_call
 from addax.interpreters.transpose import transpose_jaxpr
 from addax.interpreters.values import Zero, is_linear, move_axis
-
-jit_p = Primitive("jit", multiple_results=True, cache_types=False)
-jit_p.notation = Notation(first=("name",), call="jaxpr")
+from addax.ops.rules import program_primitive
 
 
 def check_call(name: str, jaxpr: ClosedJaxpr, avals) -> None:
@@ -73,11 +70,8 @@ def _batch(axis, args, dims, *, jaxpr, name, **params):
     return outs, [0 if b else None for b in out_batched]
 
 
-jit_p.abstract_eval = _type
-jit_p.varying = of_call("jaxpr")
-jit_p.effects = lambda *_, jaxpr, **__: jaxpr.effects
-jit_p.jvp = _jvp
-jit_p.partial_eval = _partial_eval
-jit_p.transpose = _transpose
-jit_p.batch = _batch
-jit_p.expand = lambda *_, jaxpr, **__: jaxpr
+jit_p = program_primitive(
+    "jit", _type, jvp=_jvp, partial_eval=_partial_eval, transpose=_transpose, batch=_batch,
+    effects=lambda *_, jaxpr, **__: jaxpr.effects, expand=lambda *_, jaxpr, **__: jaxpr, varying=of_call("jaxpr"),
+    notation=Notation(first=("name",), call="jaxpr"),
+)  # fmt: skip

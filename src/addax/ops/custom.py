@@ -14,7 +14,6 @@ from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.notation import Notation
-from addax.core.primitive import Primitive
 from addax.core.trace import current_trace
 from addax.core.varying import INVARIANT, vma_of
 from addax.interpreters.batching import batch_flat, batch_jaxpr
@@ -24,6 +23,7 @@ from addax.interpreters.retype import of_call, vmas
 from addax.interpreters.transpose import backward_pass
 from addax.interpreters.values import Zero, dtype_of, instantiate, is_linear, move_axis, to_front
 from addax.ops.call import check_call
+from addax.ops.rules import program_primitive
 
 
 class FlatRule:
@@ -46,18 +46,19 @@ def _call_type(*avals, call_jaxpr: ClosedJaxpr, **_):
     return call_jaxpr.out_avals
 
 
+_AS_CALL: dict[str, Any] = {
+    "effects": lambda *_, call_jaxpr, **__: call_jaxpr.effects,
+    "expand": lambda *_, call_jaxpr, **__: call_jaxpr,
+    "varying": of_call("call_jaxpr"),
+}
+
+
 def _move(args, dims):
     return [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # custom_jvp_call: ``num_consts`` leading arguments are captured values, which the rule does not see.
-
-custom_jvp_call = Primitive("custom_jvp_call", multiple_results=True, cache_types=False)
-custom_jvp_call.notation = Notation(first=("name",), omit={"num_consts": 0}, functions=("jvp",))
-custom_jvp_call.abstract_eval = _call_type
-custom_jvp_call.varying = of_call("call_jaxpr")
-custom_jvp_call.effects = lambda *_, call_jaxpr, **__: call_jaxpr.effects
 
 
 def _custom_jvp_jvp(primals, tangents, *, call_jaxpr, jvp, num_consts, symbolic_zeros, **params):
@@ -108,21 +109,15 @@ def _custom_jvp_transpose(cts, *args, call_jaxpr, **_):
     return backward_pass(call_jaxpr.jaxpr, call_jaxpr.consts, args, cts)
 
 
-custom_jvp_call.jvp = _custom_jvp_jvp
-custom_jvp_call.transpose = _custom_jvp_transpose
-custom_jvp_call.expand = lambda *_, call_jaxpr, **__: call_jaxpr
-custom_jvp_call.batch = _custom_jvp_batch
+custom_jvp_call = program_primitive(
+    "custom_jvp_call", _call_type, jvp=_custom_jvp_jvp, transpose=_custom_jvp_transpose, batch=_custom_jvp_batch,
+    notation=Notation(first=("name",), omit={"num_consts": 0}, functions=("jvp",)), **_AS_CALL,
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # custom_vjp_call: ``fwd(args, perturbed) -> (residuals, outs)``, ``bwd(residuals, cts) -> cts of args``, all flat;
 # ``perturbed`` says which arguments have a tangent that is not known to be zero.
-
-custom_vjp_call = Primitive("custom_vjp_call", multiple_results=True, cache_types=False)
-custom_vjp_call.notation = Notation(first=("name",), omit={"num_consts": 0}, functions=("fwd", "bwd"))
-custom_vjp_call.abstract_eval = _call_type
-custom_vjp_call.varying = of_call("call_jaxpr")
-custom_vjp_call.effects = lambda *_, call_jaxpr, **__: call_jaxpr.effects
 
 
 def _custom_vjp_jvp(primals, tangents, *, call_jaxpr, fwd, bwd, num_consts, symbolic_zeros, name):
@@ -182,25 +177,20 @@ def _custom_vjp_batch(axis, args, dims, *, call_jaxpr, fwd, bwd, num_consts, sym
     return outs, [0 if b else None for b in out_batched]
 
 
-custom_vjp_call.jvp = _custom_vjp_jvp
-custom_vjp_call.expand = lambda *_, call_jaxpr, **__: call_jaxpr
-custom_vjp_call.batch = _custom_vjp_batch
+custom_vjp_call = program_primitive(
+    "custom_vjp_call", _call_type, jvp=_custom_vjp_jvp, batch=_custom_vjp_batch,
+    notation=Notation(first=("name",), omit={"num_consts": 0}, functions=("fwd", "bwd")), **_AS_CALL,
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # custom_lin: the derivative of a custom_vjp function as a linear map ``(residuals, tangents) -> tangents``, known only
 # through its transpose. Forward mode transposes the backward rule once more.
 
-custom_lin = Primitive("custom_lin", multiple_results=True, cache_types=False)
-custom_lin.abstract_eval = lambda *_, out_avals, **__: out_avals
-
 
 def _lin_varying(operands, params):
     outs = vmas(params["out_avals"])
     return (operands, params, outs) if any(outs) or any(operands) else None
-
-
-custom_lin.varying = _lin_varying
 
 
 def _lin_transpose(cts, *args, num_residuals, bwd, out_avals, symbolic_zeros):
@@ -244,7 +234,7 @@ def _lin_forward(args: Sequence, num_residuals, bwd, out_avals):
     return [instantiate(Zero(a)) if a.dtype == dtypes.float0 else next(outs) for a in out_avals]
 
 
-def _lin_program(avals, num_residuals, bwd, out_avals) -> ClosedJaxpr:
+def _lin_expand(*avals, num_residuals, bwd, out_avals, **_) -> ClosedJaxpr:
     """The map as ordinary equations, for engines."""
     return ClosedJaxpr(*trace_to_jaxpr(lambda *xs: _lin_forward(xs, num_residuals, bwd, out_avals), avals))
 
@@ -257,12 +247,10 @@ def _lin_batch(axis, args, dims, *, num_residuals, bwd, out_avals, symbolic_zero
     return batch_flat(lambda *xs: _lin_forward(xs, num_residuals, bwd, out_avals), axis, args, dims, current_trace())
 
 
-custom_lin.transpose = _lin_transpose
-custom_lin.jvp = _lin_jvp
-custom_lin.batch = _lin_batch
-custom_lin.expand = lambda *avals, num_residuals, bwd, out_avals, **_: _lin_program(
-    avals, num_residuals, bwd, out_avals
-)
+custom_lin = program_primitive(
+    "custom_lin", lambda *_, out_avals, **__: out_avals, jvp=_lin_jvp, transpose=_lin_transpose, batch=_lin_batch,
+    expand=_lin_expand, varying=_lin_varying,
+)  # fmt: skip
 
 
 __all__ = [

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.notation import Notation
-from addax.core.primitive import Primitive
 from addax.core.trace import current_trace
 from addax.interpreters.jvp import jvp_flat, jvp_jaxpr
 from addax.interpreters.retype import of_call
 from addax.interpreters.values import Zero, instantiate, move_axis, shape_of, to_front
 from addax.ops.call import check_call
 from addax.ops.custom import FlatRule, UnsupportedCapture
-
-custom_vmap_call = Primitive("custom_vmap_call", multiple_results=True, cache_types=False)
-custom_vmap_call.notation = Notation(first=("name",), omit={"num_consts": 0}, functions=("rule",))
+from addax.ops.rules import program_primitive
 
 
 def _type(*avals, call: ClosedJaxpr, **_):
@@ -88,13 +85,11 @@ def _partial_eval(split, args, unknown, *, call, **_):
     return eval_jaxpr(call.jaxpr, call.consts, *args)
 
 
-custom_vmap_call.abstract_eval = _type
-custom_vmap_call.varying = of_call("call")
-custom_vmap_call.effects = lambda *_, call, **__: call.effects
-custom_vmap_call.jvp = _jvp
-custom_vmap_call.partial_eval = _partial_eval
-custom_vmap_call.batch = _batch
-custom_vmap_call.expand = lambda *_, call, **__: call
+custom_vmap_call = program_primitive(
+    "custom_vmap_call", _type, jvp=_jvp, partial_eval=_partial_eval, batch=_batch,
+    effects=lambda *_, call, **__: call.effects, expand=lambda *_, call, **__: call, varying=of_call("call"),
+    notation=Notation(first=("name",), omit={"num_consts": 0}, functions=("rule",)),
+)  # fmt: skip
 
 
 __all__ = ["custom_vmap_call"]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, DropVar, Var, dce_jaxpr, eval_jaxpr
-from addax.core.primitive import Primitive
 from addax.core.trace import Trace, current_trace, set_current_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -19,7 +18,7 @@ from addax.interpreters.linearize import SplitTrace, split_jaxpr
 from addax.interpreters.transpose import transpose_jaxpr
 from addax.interpreters.values import Zero, instantiate, is_linear, move_axis
 from addax.ops.call import check_call, jit_p
-from addax.ops.rules import primitive
+from addax.ops.rules import primitive, program_primitive
 
 # ---------------------------------------------------------------------------------------------------------------------
 # optimization_barrier: its results are its operands; nothing is moved, merged or dropped across it
@@ -62,8 +61,6 @@ name_p = primitive(
 
 # ---------------------------------------------------------------------------------------------------------------------
 # checkpoint
-
-checkpoint_p = Primitive("checkpoint", multiple_results=True, cache_types=False)
 
 
 def _type(*avals, jaxpr: ClosedJaxpr, **_):
@@ -195,10 +192,7 @@ def _batch(axis, args, dims, *, jaxpr, **params):
     return checkpoint_p.bind(*moved, jaxpr=program, **params), [0 if b else None for b in out_batched]
 
 
-checkpoint_p.abstract_eval = _type
-checkpoint_p.effects = lambda *_, jaxpr, **__: jaxpr.effects
-checkpoint_p.jvp = _jvp
-checkpoint_p.partial_eval = _partial_eval
-checkpoint_p.transpose = _transpose
-checkpoint_p.batch = _batch
-checkpoint_p.expand = _expand
+checkpoint_p = program_primitive(
+    "checkpoint", _type, jvp=_jvp, partial_eval=_partial_eval, transpose=_transpose, batch=_batch,
+    effects=lambda *_, jaxpr, **__: jaxpr.effects, expand=_expand,
+)  # fmt: skip

@@ -8,6 +8,8 @@ How the rules are called (the contract between ``ops`` and ``transforms``):
   (only their aval is known), the others as values. ``ct`` may be `Zero` only for primitives with several results.
 * ``batch(axis, args, dims, **params) -> (out, dim)``, where ``axis`` has ``.size`` and ``.name`` and each entry of
   ``dims`` is the batch dimension of that argument or None. Lists for primitives with several results.
+* ``partial_eval(split, args, unknown, **params) -> outs``, for primitives that contain programs: cuts the equation in two
+  with ``split.run_now`` and ``split.write_later``; ``unknown`` says which arguments belong to the later program.
 * ``reference(*ndarrays, **params) -> ndarray`` (a list for several results): the definition, in NumPy.
 """
 
@@ -208,22 +210,38 @@ def elementwise(name: str, accepts: tuple, arity: int = 1, result=None, numpy_na
 # Structural family
 
 
-def primitive(name: str, type_rule, *, jvp=None, transpose=None, batch=None, reference=None, cpu=None, **options):
-    """A primitive with its rules spelled out, in the same order every time. ``jvp`` may be `LINEAR`."""
-    p = Primitive(name, **options)
+_OTHER_RULES = frozenset(
+    {"transpose", "batch", "reference", "effects", "partial_eval", "expand", "varying", "scope", "notation"}
+)
+
+
+def primitive(
+    name: str, type_rule, *, jvp=None, cpu: str | None = None, multiple_results=False, cache_types=True, **rules
+) -> Primitive:
+    """A primitive with its rules spelled out, in the same order every time. See `Primitive` for what they are.
+
+    Args:
+      jvp: a rule, or `LINEAR`, or `ZERO_DERIVATIVE`.
+      cpu: the name of its lowering there.
+      rules: transpose, batch, reference, effects, partial_eval, expand, varying, scope, notation; None for none.
+    """
+    p = Primitive(name, multiple_results, cache_types)
     p.abstract_eval = type_rule
-    if jvp is LINEAR:
-        p.jvp = linear_jvp(p)
-    elif jvp is ZERO_DERIVATIVE:
-        p.jvp = zero_jvp(p)
-    elif jvp is not None:
-        p.jvp = jvp
-    for rule, value in (("transpose", transpose), ("batch", batch), ("reference", reference)):
+    if jvp is not None:
+        p.jvp = linear_jvp(p) if jvp is LINEAR else zero_jvp(p) if jvp is ZERO_DERIVATIVE else jvp
+    for rule, value in rules.items():
+        if rule not in _OTHER_RULES:
+            raise TypeError(f"{name}: primitives have no rule {rule!r}")
         if value is not None:
             setattr(p, rule, value)
     if cpu is not None:
         p.lowerings["cpu"] = cpu
     return p
+
+
+def program_primitive(name: str, type_rule, **rules) -> Primitive:
+    """A `primitive` that contains programs: it has several results, and its types are those of the programs."""
+    return primitive(name, type_rule, multiple_results=True, cache_types=False, **rules)
 
 
 LINEAR = object()  # jvp: the primitive itself, applied to the tangents; all array operands are linear

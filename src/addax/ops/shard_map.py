@@ -24,12 +24,12 @@ from typing import Any
 
 from addax.core.avals import get_aval
 from addax.core.axis_env import manual_scope
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eval_jaxpr, subjaxprs
 from addax.core.notation import Notation
-from addax.core.primitive import Primitive, registry
+from addax.core.primitive import registry
 from addax.core.sharding import PartitionSpec
-from addax.core.trace import current_trace, swap_trace
+from addax.core.trace import current_trace
 from addax.core.varying import INVARIANT, vary, vma_of
 from addax.interpreters.batching import batch_flat, batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -47,11 +47,10 @@ from addax.interpreters.values import (
     shape_of,
 )
 from addax.ops.collective import NamedAxisEffect
+from addax.ops.rules import program_primitive
 
 P = PartitionSpec
 Specs = tuple[PartitionSpec, ...]
-
-shard_map_p = Primitive("shard_map", multiple_results=True, cache_types=False)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -92,27 +91,22 @@ def inside(mesh, newly_manual_axes: frozenset, check_vma: bool) -> contextlib.Ab
 # Building equations
 
 
-def remember(closed: ClosedJaxpr, key: tuple, make: Callable[[], Any]) -> Any:
-    """What is derived from a program, made once: so that equal calls are calls of the same compiled program."""
-    if key not in closed.cache:
-        closed.cache[key] = make()
-    return closed.cache[key]
-
-
 def bind_body(
     closed: ClosedJaxpr, operands: Sequence[Any], in_specs: Sequence, out_specs: Sequence, common: dict[str, Any],
-    bind=shard_map_p.bind,
+    bind: Callable[..., list] | None = None,
 ) -> list:  # fmt: skip
     """An equation with this body. Arrays that the body captures become operands that all devices share."""
     if closed.consts:
-        jaxpr, consts = closed.jaxpr, closed.consts
-        operands = [*consts, *operands]
-        in_specs = [*(P() for _ in consts), *in_specs]
-        closed = remember(
-            closed, (bind_body,),
-            lambda: ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars])),
-        )  # fmt: skip
+        operands = [*closed.consts, *operands]
+        in_specs = [*(P() for _ in closed.consts), *in_specs]
+        closed = closed.derive(_without_consts)
+    bind = bind or shard_map_p.bind
     return bind(*operands, jaxpr=closed, in_specs=tuple(in_specs), out_specs=tuple(out_specs), **common)
+
+
+def _without_consts(closed: ClosedJaxpr) -> ClosedJaxpr:
+    jaxpr = closed.jaxpr
+    return ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
 
 
 def _type(*avals, jaxpr: ClosedJaxpr, mesh, in_specs: Specs, out_specs: Specs, newly_manual_axes, check_vma):
@@ -177,13 +171,12 @@ def _partial_eval(split, args, unknown, *, jaxpr, in_specs, out_specs, **common)
         n_known = cut.out_unknown.count(False)
         # What goes from the first program to the second, each value once: an operand as it is, anything else as a new
         # result. (A result of the first program may have a spec that hides along which axes it varies.)
-        computed = sorted({i for kind, i in cut.residuals if kind == "out"})
+        computed = tuple(sorted({i for kind, i in cut.residuals if kind == "out"}))
         avals = {i: cut.known.out_avals[i] for i in computed}
-        key = (_with_residuals, n_known, *computed)
-        known = remember(cut.known, key, lambda: _with_residuals(cut.known, n_known, computed))
+        known = cut.known.derive(_with_residuals, n_known, computed)
         res_avals = [cut.known.in_avals[i] if kind == "in" else avals[i] for kind, i in cut.residuals]
-        packed = [kind == "out" and not a.shape for (kind, _), a in zip(cut.residuals, res_avals, strict=True)]
-        later = remember(cut.unknown, (_unpacking, *packed), lambda: _unpacking(cut.unknown, packed))
+        packed = tuple(kind == "out" and not a.shape for (kind, _), a in zip(cut.residuals, res_avals, strict=True))
+        later = cut.unknown.derive(_unpacking, packed)
     known_args = [x for x, u in zip(args, unknown, strict=True) if not u]
     known_specs = [s for s, u in zip(in_specs, unknown, strict=True) if not u]
     res_specs = {i: P(_residual_axes(a, common)) for i, a in avals.items()}
@@ -213,33 +206,26 @@ def _partial_eval(split, args, unknown, *, jaxpr, in_specs, out_specs, **common)
 
 def _with_residuals(closed: ClosedJaxpr, n_outs: int, computed: Sequence[int]) -> ClosedJaxpr:
     """The program that gives its first ``n_outs`` results and then those numbered ``computed``, scalars as ``[1]``."""
-    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
-    args = [builder.new_arg(a) for a in closed.in_avals]
-    previous = swap_trace(builder)
-    try:
+
+    def program(*args):
         outs = eval_jaxpr(closed.jaxpr, closed.consts, *args)
-        extra = [reshape(outs[i], (1,)) if not shape_of(outs[i]) else outs[i] for i in computed]
-    finally:
-        swap_trace(previous)
-    return ClosedJaxpr(*builder.finish([*outs[:n_outs], *extra]))
+        return [*outs[:n_outs], *(outs[i] if shape_of(outs[i]) else reshape(outs[i], (1,)) for i in computed)]
+
+    return ClosedJaxpr(*trace_to_jaxpr(program, closed.in_avals, closed.jaxpr.debug_info))
 
 
 def _unpacking(closed: ClosedJaxpr, packed: Sequence[bool]) -> ClosedJaxpr:
     """The program whose first arguments arrive as ``[1]`` where they are ``packed`` scalars."""
     if not any(packed):
         return closed
-    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
     flags = [*packed, *[False] * (len(closed.in_avals) - len(packed))]
-    args: list[Any] = [
-        builder.new_arg(a.update(shape=(1,)) if p else a) for a, p in zip(closed.in_avals, flags, strict=True)
-    ]
-    previous = swap_trace(builder)
-    try:
+
+    def program(*args):
         args = [reshape(x, ()) if p else x for x, p in zip(args, flags, strict=True)]
-        outs = eval_jaxpr(closed.jaxpr, closed.consts, *args)
-    finally:
-        swap_trace(previous)
-    return ClosedJaxpr(*builder.finish(outs))
+        return eval_jaxpr(closed.jaxpr, closed.consts, *args)
+
+    avals = [a.update(shape=(1,)) if p else a for a, p in zip(closed.in_avals, flags, strict=True)]
+    return ClosedJaxpr(*trace_to_jaxpr(program, avals, closed.jaxpr.debug_info))
 
 
 def _psum(x, axes):
@@ -250,8 +236,8 @@ def _psum(x, axes):
 def _transpose(cts, *args, jaxpr, in_specs, out_specs, **common):
     linear = tuple(is_linear(x) for x in args)
     nonzero = tuple(type(c) is not Zero for c in cts)
-    key = (_transposed, linear, nonzero, in_specs, out_specs, *common.values())
-    program, live = remember(jaxpr, key, lambda: _transposed(jaxpr, linear, nonzero, in_specs, out_specs, **common))
+    where = common["mesh"], common["newly_manual_axes"], common["check_vma"]
+    program, live = jaxpr.derive(_transposed, linear, nonzero, in_specs, out_specs, *where)
     operands = [x for x, lin in zip(args, linear, strict=True) if not lin] + [c for c in cts if type(c) is not Zero]
     specs = [s for s, lin in zip(in_specs, linear, strict=True) if not lin]
     specs += [s for s, nz in zip(out_specs, nonzero, strict=True) if nz]
@@ -265,37 +251,36 @@ def _transposed(
 ) -> tuple[ClosedJaxpr, list[bool]]:
     """``(other operands, nonzero cotangents) -> cotangents``, and which operands get one."""
     order = [a for a in mesh.axis_names if a in newly_manual_axes]
-    builder = JaxprTrace(debug_info=jaxpr.jaxpr.debug_info)
-    with inside(mesh, newly_manual_axes, check_vma):
-        args = [
-            UndefinedPrimal(a) if lin else builder.new_arg(a) for a, lin in zip(jaxpr.in_avals, linear, strict=True)
+    live = []
+
+    def program(*args):
+        given = iter(args)
+        inputs = [UndefinedPrimal(a) if lin else next(given) for a, lin in zip(jaxpr.in_avals, linear, strict=True)]
+        cts = [
+            of_one_device(next(given), a, spec.axes()) if nz else Zero(a)
+            for a, spec, nz in zip(jaxpr.out_avals, out_specs, nonzero, strict=True)
         ]
-        previous = swap_trace(builder)
-        try:
-            cts: list[Any] = []
-            for a, spec, nz in zip(jaxpr.out_avals, out_specs, nonzero, strict=True):
-                if not nz:
-                    cts.append(Zero(a))
-                    continue
-                axes = spec.axes()
-                ct: Any = builder.new_arg(a.update(vma=a.vma.union(axes)) if check_vma else a)
-                if check_vma:
-                    ct = _psum(ct, [n for n in axes if n not in a.vma])
-                else:
-                    copies = math.prod(mesh.shape[n] for n in order if n not in axes)
-                    if copies != 1:
-                        ct = registry["div"].bind(ct, scalar_of(copies, get_aval(ct)))
-                cts.append(ct)
-            results = backward_pass(jaxpr.jaxpr, jaxpr.consts, args, cts)
-            live = [lin and type(c) is not Zero for c, lin in zip(results, linear, strict=True)]
-            outs = []
-            for c, spec, has in zip(results, in_specs, live, strict=True):
-                if has:
-                    axes = spec.axes()
-                    outs.append(c if check_vma else _psum(c, [n for n in order if n not in axes]))
-        finally:
-            swap_trace(previous)
-        return ClosedJaxpr(*builder.finish(outs)), live
+        results = backward_pass(jaxpr.jaxpr, jaxpr.consts, inputs, cts)
+        live.extend(lin and type(c) is not Zero for c, lin in zip(results, linear, strict=True))
+        return [
+            c if check_vma else _psum(c, [n for n in order if n not in spec.axes()])
+            for c, spec, has in zip(results, in_specs, live, strict=True) if has
+        ]  # fmt: skip
+
+    def of_one_device(ct, aval, axes):
+        """The cotangent of a result on one device, of that of the whole."""
+        if check_vma:
+            return _psum(ct, [n for n in axes if n not in aval.vma])
+        copies = math.prod(mesh.shape[n] for n in order if n not in axes)
+        return ct if copies == 1 else registry["div"].bind(ct, scalar_of(copies, get_aval(ct)))
+
+    with inside(mesh, newly_manual_axes, check_vma):
+        avals = [a for a, lin in zip(jaxpr.in_avals, linear, strict=True) if not lin]
+        avals += [
+            a.update(vma=a.vma.union(spec.axes())) if check_vma else a
+            for a, spec, nz in zip(jaxpr.out_avals, out_specs, nonzero, strict=True) if nz
+        ]  # fmt: skip
+        return ClosedJaxpr(*trace_to_jaxpr(program, avals, jaxpr.jaxpr.debug_info)), live
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -342,21 +327,14 @@ def _expand(*avals, jaxpr, mesh, in_specs, out_specs, newly_manual_axes, check_v
     of the mesh after the other; the parts of results are put together again.
     """
     order = [a for a in mesh.axis_names if a in newly_manual_axes]
-    body = without_vma(jaxpr)
-    builder = JaxprTrace(jaxpr.jaxpr.debug_info)
-    args = [builder.new_arg(a.update(vma=INVARIANT)) for a in avals]
-    previous = swap_trace(builder)
-    try:
-        parts, axes_of = (
-            zip(*(_cut(x, s, mesh, order) for x, s in zip(args, in_specs, strict=True)), strict=True)
-            if (args)
-            else ((), ())
-        )
-        outs, out_axes = _map_over(body, mesh, order, list(parts), list(axes_of))
-        results = [_join(x, a, s, mesh, order) for x, a, s in zip(outs, out_axes, out_specs, strict=True)]
-    finally:
-        swap_trace(previous)
-    return ClosedJaxpr(*builder.finish(results))
+    body = jaxpr.derive(without_vma)
+
+    def program(*args):
+        cut = [_cut(x, s, mesh, order) for x, s in zip(args, in_specs, strict=True)]
+        outs, out_axes = _map_over(body, mesh, order, [x for x, _ in cut], [axes for _, axes in cut])
+        return [_join(x, a, s, mesh) for x, a, s in zip(outs, out_axes, out_specs, strict=True)]
+
+    return ClosedJaxpr(*trace_to_jaxpr(program, [a.update(vma=INVARIANT) for a in avals], jaxpr.jaxpr.debug_info))
 
 
 def _cut(x, spec, mesh, order) -> tuple[Any, list]:
@@ -400,7 +378,7 @@ def _map_over(body: ClosedJaxpr, mesh, axes: Sequence, parts: list, axes_of: lis
     return moved, [mine if d is None else [first, *mine] for mine, d in zip(found, out_dims, strict=True)]
 
 
-def _join(x, present: list, spec, mesh, order):
+def _join(x, present: list, spec, mesh):
     """The whole, of parts. Along axes that the spec does not name all parts are the same; the first is taken."""
     named = spec.axes()
     for a in [a for a in present if a not in named]:
@@ -430,10 +408,7 @@ def _join(x, present: list, spec, mesh, order):
 
 def without_vma(closed: ClosedJaxpr) -> ClosedJaxpr:
     """The program with types that do not say along which axes values vary."""
-    key = (without_vma,)
-    if key not in closed.cache:
-        closed.cache[key] = ClosedJaxpr(_strip(closed.jaxpr), closed.consts)
-    return closed.cache[key]
+    return ClosedJaxpr(_strip(closed.jaxpr), closed.consts)
 
 
 def _strip(jaxpr: Jaxpr) -> Jaxpr:
@@ -448,7 +423,7 @@ def _strip(jaxpr: Jaxpr) -> Jaxpr:
 
     def value(p) -> Any:
         if isinstance(p, ClosedJaxpr):
-            return without_vma(p)
+            return p.derive(without_vma)
         if isinstance(p, Jaxpr):
             return _strip(p)
         return tuple(map(value, p)) if type(p) is tuple and any(True for _ in subjaxprs({"p": p})) else p
@@ -466,17 +441,14 @@ def _strip(jaxpr: Jaxpr) -> Jaxpr:
     return Jaxpr(constvars, invars, list(map(read, jaxpr.outvars)), eqns, jaxpr.effects, jaxpr.debug_info)
 
 
-shard_map_p.notation = Notation(
-    spelled={"newly_manual_axes": (lambda names: f"frozenset({{{', '.join(sorted(map(repr, names)))}}})", frozenset)}
-)
-shard_map_p.abstract_eval = _type
-shard_map_p.effects = _effects
-shard_map_p.varying = _varying
-shard_map_p.scope = _scope
-shard_map_p.jvp = _jvp
-shard_map_p.partial_eval = _partial_eval
-shard_map_p.transpose = _transpose
-shard_map_p.batch = _batch
-shard_map_p.expand = _expand
+def _write_names(names: frozenset) -> str:
+    return f"frozenset({{{', '.join(sorted(map(repr, names)))}}})"
+
+
+shard_map_p = program_primitive(
+    "shard_map", _type, jvp=_jvp, partial_eval=_partial_eval, transpose=_transpose, batch=_batch, effects=_effects,
+    expand=_expand, varying=_varying, scope=_scope,
+    notation=Notation(spelled={"newly_manual_axes": (_write_names, frozenset)}),
+)  # fmt: skip
 
 __all__ = ["bind_body", "global_shape", "inside", "local_aval", "shard_map_p", "vary", "vma_of"]

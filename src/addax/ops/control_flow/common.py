@@ -9,10 +9,9 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, Var, dce_jaxpr, eval_jaxpr
 from addax.core.primitive import registry
-from addax.core.trace import swap_trace
 from addax.interpreters.linearize import split_jaxpr
 from addax.interpreters.values import broadcast_in_dim, broadcast_to, shape_of
 
@@ -70,14 +69,7 @@ def fixed_point(flags: Sequence[bool], step: Callable[[list[bool]], Sequence[boo
 
 def build(avals: Sequence, fun: Callable[..., Sequence]) -> ClosedJaxpr:
     """The program of ``fun``, a function of flat values, at the given types."""
-    builder = JaxprTrace()
-    args = [builder.new_arg(a) for a in avals]
-    previous = swap_trace(builder)
-    try:
-        outs = fun(*args)
-    finally:
-        swap_trace(previous)
-    return ClosedJaxpr(*builder.finish(outs))
+    return ClosedJaxpr(*trace_to_jaxpr(fun, avals))
 
 
 def run(closed: ClosedJaxpr, *args) -> list:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from addax.core.primitive import Primitive, registry
+from addax.core.primitive import registry
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
@@ -13,8 +13,7 @@ from addax.interpreters.transpose import transpose_instantiated
 from addax.interpreters.values import Zero, expand_dims, instantiate, is_linear, move_axis, shape_of, to_front, zeros
 from addax.ops.call import check_call
 from addax.ops.control_flow.common import build, choose, guard, run
-
-cond_p = Primitive("cond", multiple_results=True, cache_types=False)
+from addax.ops.rules import program_primitive
 
 
 def _type(index, *avals, branches, **_):
@@ -152,10 +151,7 @@ def _batch(axis, args, dims, *, branches, **params):
     return outs, [0] * len(outs)
 
 
-cond_p.abstract_eval = _type
-cond_p.varying = of_cond
-cond_p.effects = _effects
-cond_p.jvp = _jvp
-cond_p.partial_eval = _partial_eval
-cond_p.transpose = _transpose
-cond_p.batch = _batch
+cond_p = program_primitive(
+    "cond", _type, jvp=_jvp, partial_eval=_partial_eval, transpose=_transpose, batch=_batch, effects=_effects,
+    varying=of_cond,
+)  # fmt: skip

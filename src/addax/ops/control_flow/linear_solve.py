@@ -13,25 +13,18 @@ from __future__ import annotations
 
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.notation import Notation
-from addax.core.primitive import Primitive
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.values import Zero, instantiate, is_linear, move_axis, to_front
 from addax.ops.arithmetic import sub
 from addax.ops.control_flow.common import add_unused_inputs, split_list
-
-linear_solve_p = Primitive("custom_linear_solve", multiple_results=True, cache_types=False)
-linear_solve_p.notation = Notation(first=("const_lengths",))
+from addax.ops.rules import program_primitive
 
 PROGRAMS = ("matvec", "vecmat", "solve", "transpose_solve")
 
 
 def _type(*avals, const_lengths, solve: ClosedJaxpr, **_):
     return solve.out_avals
-
-
-def _effects(*_, solve: ClosedJaxpr, **__):
-    return solve.effects
 
 
 def _expand(*avals, const_lengths, solve: ClosedJaxpr, **_) -> ClosedJaxpr:
@@ -92,9 +85,7 @@ def _batch(axis, args, dims, *, const_lengths, **params):
     return outs, [0] * len(outs)
 
 
-linear_solve_p.abstract_eval = _type
-linear_solve_p.effects = _effects
-linear_solve_p.jvp = _jvp
-linear_solve_p.transpose = _transpose
-linear_solve_p.batch = _batch
-linear_solve_p.expand = _expand
+linear_solve_p = program_primitive(
+    "custom_linear_solve", _type, jvp=_jvp, transpose=_transpose, batch=_batch,
+    effects=lambda *_, solve, **__: solve.effects, expand=_expand, notation=Notation(first=("const_lengths",)),
+)  # fmt: skip

@@ -25,7 +25,7 @@ import numpy as np
 
 from addax.core.avals import get_aval
 from addax.core.jaxpr import ClosedJaxpr, Var, join_effects
-from addax.core.primitive import Primitive, Refusal, registry
+from addax.core.primitive import Refusal, registry
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
@@ -54,8 +54,7 @@ from addax.ops.control_flow.common import (
     without_dead_code,
 )
 from addax.ops.control_flow.revolve import last_state, revolve
-
-replay_p = Primitive("replay", multiple_results=True, cache_types=False)
+from addax.ops.rules import program_primitive
 
 
 def nothing_back(forward: ClosedJaxpr) -> ClosedJaxpr:
@@ -366,11 +365,8 @@ def _expand(*avals, forward, backward, num_consts, num_forward, checkpoints) -> 
     return build(avals, program)
 
 
-replay_p.abstract_eval = _type
-replay_p.effects = lambda *_, forward, backward, **__: forward.effects | backward.effects
-replay_p.jvp = _jvp
-replay_p.partial_eval = _partial_eval
-replay_p.transpose = _transpose
-replay_p.batch = _batch
-replay_p.expand = _expand
-replay_p.reference = Refusal("replay is run as the loops that it stands for")
+replay_p = program_primitive(
+    "replay", _type, jvp=_jvp, partial_eval=_partial_eval, transpose=_transpose, batch=_batch,
+    reference=Refusal("replay is run as the loops that it stands for"),
+    effects=lambda *_, forward, backward, **__: forward.effects | backward.effects, expand=_expand,
+)  # fmt: skip

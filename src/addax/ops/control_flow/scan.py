@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from addax.core.builder import JaxprTrace
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from addax.core.primitive import Primitive
 from addax.core.trace import swap_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -26,8 +25,7 @@ from addax.interpreters.values import (
     zeros,
 )
 from addax.ops.control_flow.common import choose, fixed_point, rearrange, split_list
-
-scan_p = Primitive("scan", multiple_results=True, cache_types=False)
+from addax.ops.rules import program_primitive
 
 
 def _type(*avals, jaxpr, length, num_consts, num_carry, **_):
@@ -227,10 +225,7 @@ def _batch(axis, args, dims, *, jaxpr, num_consts, num_carry, **params):
     return outs, [0 if b else None for b in carry_b] + [1 if b else None for b in out_b[num_carry:]]
 
 
-scan_p.abstract_eval = _type
-scan_p.varying = of_scan
-scan_p.effects = lambda *_, jaxpr, **__: jaxpr.effects
-scan_p.jvp = _jvp
-scan_p.partial_eval = _partial_eval
-scan_p.transpose = _transpose
-scan_p.batch = _batch
+scan_p = program_primitive(
+    "scan", _type, jvp=_jvp, partial_eval=_partial_eval, transpose=_transpose, batch=_batch,
+    effects=lambda *_, jaxpr, **__: jaxpr.effects, varying=of_scan,
+)  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from addax.core.avals import get_aval
-from addax.core.primitive import Primitive, registry
+from addax.core.primitive import registry
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
@@ -28,8 +28,7 @@ from addax.ops.control_flow.common import (
     split_list,
 )
 from addax.ops.control_flow.replay import nothing_back, replay_p, without_side_effects
-
-while_p = Primitive("while", multiple_results=True, cache_types=False)
+from addax.ops.rules import program_primitive
 
 
 def _type(*avals, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts, **_):
@@ -177,10 +176,7 @@ def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_ncons
     return outs, [0 if b else None for b in carry_b]
 
 
-while_p.abstract_eval = _type
-while_p.varying = of_while
-while_p.effects = lambda *_, cond_jaxpr, body_jaxpr, **__: cond_jaxpr.effects | body_jaxpr.effects
-while_p.jvp = _jvp
-while_p.partial_eval = _partial_eval
-while_p.transpose = _transpose
-while_p.batch = _batch
+while_p = program_primitive(
+    "while", _type, jvp=_jvp, partial_eval=_partial_eval, transpose=_transpose, batch=_batch,
+    effects=lambda *_, cond_jaxpr, body_jaxpr, **__: cond_jaxpr.effects | body_jaxpr.effects, varying=of_while,
+)  # fmt: skip
