@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from oracle import Weak, batched, check, sample
+
+import addax
 
 X = sample("float32", (2, 3, 4))
 M = np.arange(6, dtype=np.int32).reshape(2, 3)
@@ -228,3 +231,12 @@ def test_sorting(check):
         check("searchsorted", V, 2.5, side, sorter=ints(1, 2, 0))
     check("searchsorted", M, V)
     check("searchsorted", V[:0], V)
+
+
+def test_like_functions_take_descriptions_of_arrays():
+    described = addax.ShapeDtypeStruct((2, 3), np.float16)
+    for name, args in [("zeros_like", ()), ("ones_like", ()), ("empty_like", ()), ("full_like", (3,))]:
+        made = getattr(addax.numpy, name)(described, *args)
+        assert (made.shape, made.dtype) == ((2, 3), np.float16)
+    with pytest.raises(TypeError, match="zeros_like requires ndarray or scalar arguments, got <class 'list'>"):
+        addax.numpy.zeros_like([1, 2])

@@ -29,6 +29,7 @@ from addax.numpy.base import (
     check_array_like,
     promote_inexact,
 )
+from addax.transforms.stages import aval_of_spec
 
 
 def _eager() -> bool:
@@ -316,8 +317,9 @@ def full(shape, fill_value, dtype=None, *, device=None, out_sharding=None):
 
 
 def _like(a, dtype, shape, name: str):
-    check_array_like(name, a)
-    aval = get_aval(as_operand(a))
+    if not (hasattr(a, "shape") and hasattr(a, "dtype")):  # what only describes an array will do: ShapeDtypeStruct
+        check_array_like(name, a)
+    aval = aval_of_spec(as_operand(a))
     weak = dtype is None and aval.weak_type
     return (
         aval.shape if shape is None else canonical_shape(shape),
