@@ -73,8 +73,8 @@ class ShapeReader:
         base = self.atom()
         while self.take("^", "**"):
             exponent = self.atom()
-            if not isinstance(exponent, int):
-                raise self.error("an exponent must be an integer")
+            if not isinstance(exponent, int) or not 0 <= exponent <= 32:
+                raise self.error("an exponent must be an integer from 0 to 32")
             base = base**exponent
         return base
 

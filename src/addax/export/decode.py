@@ -159,7 +159,8 @@ class Decoder:
         cls = param_types.get(name)
         if not (isinstance(cls, type) and issubclass(cls, enum.Enum) and member in cls.__members__):
             raise ValueError(f"unknown value {name}.{member}: the file may come from a newer version of addax.")
-        return cls[member]
+        # A promise is not taken from a file: what is in bounds is read alike, and what is not stays in the array.
+        return cls["CLIP" if (name, member) == ("GatherScatterMode", "PROMISE_IN_BOUNDS") else member]
 
     def _read_record(self, content: list) -> Any:
         name, fields = content
