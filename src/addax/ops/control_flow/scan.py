@@ -6,9 +6,9 @@ Operands: constants, initial carry, arrays to slice along dimension 0. The body 
 
 from __future__ import annotations
 
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
-from addax.core.trace import swap_trace
+from addax.core.trace import set_current_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
@@ -93,11 +93,8 @@ def hoist_invariants(run, jaxpr: ClosedJaxpr, args, known_consts, num_consts):
 
 def _partial_eval(split, args, unknown, *, jaxpr, num_consts, num_carry, **params):
     def run(program, known_args):
-        previous = swap_trace(split.now)
-        try:
+        with set_current_trace(split.now):
             return eval_jaxpr(program.jaxpr, program.consts, *known_args)
-        finally:
-            swap_trace(previous)
 
     const_u = unknown[:num_consts]
     jaxpr, args, num_consts = hoist_invariants(run, jaxpr, args, [not u for u in const_u], num_consts)
@@ -161,51 +158,45 @@ def _partial_eval(split, args, unknown, *, jaxpr, num_consts, num_carry, **param
     return [next(later_it) if u else next(known_it) for u in [*carry_u, *ys_u]]
 
 
-def _transpose(cts, *args, jaxpr, num_consts, num_carry, reverse, length, **params):
+def _transpose(cts, *args, jaxpr, num_consts, num_carry, reverse, **params):
+    """All that is carried is linear: a carry that enters as a constant is a zero tangent that was made real."""
     consts, init, xs = split_list(args, num_consts, num_carry)
-    const_lin, xs_lin = [is_linear(x) for x in consts], [is_linear(x) for x in xs]
-    carry_lin = [is_linear(x) for x in init]
-    if not all(carry_lin):
-        # A carry that enters as a constant (a zero tangent made real) but is linear in the rest of the loop.
-        carry_lin = [True] * num_carry
-    ct_carry, ct_ys = split_list(list(map(instantiate, cts)), num_carry)
-    const_avals, carry_avals, x_avals = split_list(jaxpr.in_avals, num_consts, num_carry)
-    y_avals = jaxpr.out_avals[num_carry:]
-    lin_const_avals = choose(const_avals, const_lin)
-    res_consts, res_xs = choose(consts, const_lin, False), choose(xs, xs_lin, False)
-
-    builder = JaxprTrace(debug_info=jaxpr.jaxpr.debug_info)
-    b_res = [builder.new_arg(a) for a in choose(const_avals, const_lin, False)]
-    b_ct_const = [builder.new_arg(a) for a in lin_const_avals]
-    b_ct_carry = [builder.new_arg(a) for a in carry_avals]
-    b_ct_ys = [builder.new_arg(a) for a in y_avals]
-    b_xs = [builder.new_arg(a) for a in choose(x_avals, xs_lin, False)]
-    res_it, xs_it = iter(b_res), iter(b_xs)
-    body_args = [
-        *(UndefinedPrimal(a) if lin else next(res_it) for a, lin in zip(const_avals, const_lin, strict=True)),
-        *(UndefinedPrimal(a) for a in carry_avals),
-        *(UndefinedPrimal(a) if lin else next(xs_it) for a, lin in zip(x_avals, xs_lin, strict=True)),
-    ]
-    previous = swap_trace(builder)
-    try:
-        grads = backward_pass(jaxpr.jaxpr, jaxpr.consts, body_args, [*b_ct_carry, *b_ct_ys])
-        g_consts, g_carry, g_xs = split_list(grads, num_consts, num_carry)
-        new_const = [add_tangents(acc, g) for acc, g in zip(b_ct_const, choose(g_consts, const_lin), strict=True)]
-        outs = [*new_const, *map(instantiate, g_carry), *map(instantiate, choose(g_xs, xs_lin))]
-    finally:
-        swap_trace(previous)
-    program = ClosedJaxpr(*builder.finish(outs))
+    const_lin, xs_lin = tuple(map(is_linear, consts)), tuple(map(is_linear, xs))
+    program = jaxpr.derive(_transposed_body, const_lin, num_carry, xs_lin)
+    sums = [zeros(x.aval) for x in choose(consts, const_lin)]
+    others, other_xs = choose(consts, const_lin, False), choose(xs, xs_lin, False)
     results = scan_p.bind(
-        *res_consts, *map(zeros, lin_const_avals), *ct_carry, *ct_ys, *res_xs, jaxpr=program, length=length,
-        reverse=not reverse, num_consts=len(res_consts), num_carry=len(lin_const_avals) + num_carry, **params,
+        *others, *sums, *map(instantiate, cts), *other_xs, jaxpr=program, reverse=not reverse,
+        num_consts=len(others), num_carry=len(sums) + num_carry, **params,
     )  # fmt: skip
-    out_const, out_carry, out_xs = (iter(g) for g in split_list(results, len(lin_const_avals), num_carry))
+    out_const, out_carry, out_xs = (iter(g) for g in split_list(results, len(sums), num_carry))
     carry_cts = [c if is_linear(x) else None for c, x in zip(out_carry, init, strict=True)]
     return [
         *(next(out_const) if lin else None for lin in const_lin),
         *carry_cts,
         *(next(out_xs) if lin else None for lin in xs_lin),
     ]
+
+
+def _transposed_body(closed: ClosedJaxpr, const_lin: tuple, num_carry: int, xs_lin: tuple) -> ClosedJaxpr:
+    """A turn backward: ``(other constants, sums for the linear constants, cotangents of the results, other xs) -> (sums,
+    cotangents of the carry, cotangents of the linear xs)``.
+    """
+    linear = [*const_lin, *[True] * num_carry, *xs_lin]
+
+    def program(*args):
+        others, sums, cts, other_xs = split_list(args, const_lin.count(False), sum(const_lin), len(closed.out_avals))
+        given = iter([*others, *other_xs])
+        inputs = [UndefinedPrimal(a) if lin else next(given) for a, lin in zip(closed.in_avals, linear, strict=True)]
+        grads = backward_pass(closed.jaxpr, closed.consts, inputs, cts)
+        of_consts, of_carry, of_xs = split_list(grads, len(const_lin), num_carry)
+        sums = [add_tangents(s, g) for s, g in zip(sums, choose(of_consts, const_lin), strict=True)]
+        return [*sums, *map(instantiate, of_carry), *map(instantiate, choose(of_xs, xs_lin))]
+
+    consts, _, xs = split_list(closed.in_avals, len(const_lin), num_carry)
+    others, sums, other_xs = choose(consts, const_lin, False), choose(consts, const_lin), choose(xs, xs_lin, False)
+    avals = [*others, *sums, *closed.out_avals, *other_xs]
+    return ClosedJaxpr(*trace_to_jaxpr(program, avals, closed.jaxpr.debug_info))
 
 
 def _batch(axis, args, dims, *, jaxpr, num_consts, num_carry, **params):
