@@ -16,6 +16,8 @@ The first three differ in nothing but the shardings of parameters and batch: the
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,14 +55,18 @@ def loss_fn(params, batch):
     return jnp.mean((forward(params, x) - y) ** 2)
 
 
-def update(params, velocity, grads):
-    velocity = addax.tree.map(lambda v, g: MOMENTUM * v + g, velocity, grads)
-    return addax.tree.map(lambda p, v: p - RATE * v, params, velocity), velocity
+def step_of(loss):
+    """One step of training that reduces ``loss(params, batch)``."""
+
+    def step(params, velocity, batch):
+        value, grads = addax.value_and_grad(loss)(params, batch)
+        velocity = addax.tree.map(lambda v, g: MOMENTUM * v + g, velocity, grads)
+        return addax.tree.map(lambda p, v: p - RATE * v, params, velocity), velocity, value
+
+    return step
 
 
-def train_step(params, velocity, batch):
-    loss, grads = addax.value_and_grad(loss_fn)(params, batch)
-    return *update(params, velocity, grads), loss
+train_step = step_of(loss_fn)
 
 
 def make_batch(seed: int):
@@ -72,45 +78,44 @@ def make_batch(seed: int):
 # --- The strategies: where parameters and batches are ---
 
 
-def run(place_params, place_batch, step=train_step, steps: int = 5):
-    """Train; gives the losses and the parameters."""
-    params, velocity = init(addax.random.key(0))
-    params, velocity = (addax.device_put(t, place_params) for t in (params, velocity))
-    # The state stays where it is from step to step, and its memory is used again.
-    where = (place_params, place_params, None) if place_params is not None else None
-    step = addax.jit(step, out_shardings=where, donate_argnums=(0, 1))
-    losses = []
-    for i in range(steps):
-        params, velocity, loss = step(params, velocity, addax.device_put(make_batch(i), place_batch))
-        losses.append(float(loss))
-    return losses, params
+class Strategy(NamedTuple):
+    """A step of training, and the shardings of parameters (and optimizer state) and of the batch; None for anywhere."""
+
+    step: Callable
+    params: Any
+    batch: Any
+
+    def compiled(self):
+        """The state stays where it is from step to step, and its memory is used again."""
+        where = None if self.params is None else (self.params, self.params, None)
+        return addax.jit(self.step, out_shardings=where, donate_argnums=(0, 1))
 
 
-def one_device():
-    return run(None, None)
+def one_device(devices=None) -> Strategy:
+    return Strategy(train_step, None, None)
 
 
-def data_parallel(devices):
+def data_parallel(devices) -> Strategy:
     mesh = Mesh(np.array(devices), ("data",))
-    return run(NamedSharding(mesh, P()), NamedSharding(mesh, P("data")))
+    return Strategy(train_step, NamedSharding(mesh, P()), NamedSharding(mesh, P("data")))
 
 
-def tensor_parallel(devices):
-    mesh = Mesh(np.array(devices).reshape(2, -1), ("data", "model"))
+def tensor_parallel(devices) -> Strategy:
+    mesh = Mesh(np.array(devices).reshape(-1, min(4, len(devices))), ("data", "model"))
     params = {
         "up": NamedSharding(mesh, P(None, None, "model")),  # columns: each device makes its own hidden units,
         "down": NamedSharding(mesh, P(None, "model", None)),  # rows: and adds what they contribute
     }
-    return run(params, NamedSharding(mesh, P("data")))
+    return Strategy(train_step, params, NamedSharding(mesh, P("data")))
 
 
-def fsdp(devices):
+def fsdp(devices) -> Strategy:
     mesh = Mesh(np.array(devices), ("fsdp",))
-    params = {"up": NamedSharding(mesh, P(None, "fsdp")), "down": NamedSharding(mesh, P(None, "fsdp"))}
-    return run(params, NamedSharding(mesh, P("fsdp")))
+    cut = NamedSharding(mesh, P(None, "fsdp"))
+    return Strategy(train_step, {"up": cut, "down": cut}, NamedSharding(mesh, P("fsdp")))
 
 
-def pipeline(devices, micro_batches: int = 8):
+def pipeline(devices, micro_batches: int = 8) -> Strategy:
     """GPipe: at tick t stage s works on micro-batch t - s, then all hand their results to the next stage."""
     mesh = Mesh(np.array(devices), ("stage",))
     stages = len(devices)
@@ -135,25 +140,32 @@ def pipeline(devices, micro_batches: int = 8):
 
     def loss(params, batch):
         x, y = batch
-        out = through(params, x.reshape(micro_batches, -1, WIDTH))[-1]
+        out = through(params, x.reshape(micro_batches, -1, x.shape[-1]))[-1]
         return jnp.mean((out.reshape(x.shape) - y) ** 2)
 
-    def step(params, velocity, batch):
-        value, grads = addax.value_and_grad(loss)(params, batch)
-        return *update(params, velocity, grads), value
-
-    return run(NamedSharding(mesh, P("stage")), NamedSharding(mesh, P()), step)
+    return Strategy(step_of(loss), NamedSharding(mesh, P("stage")), NamedSharding(mesh, P()))
 
 
 STRATEGIES = {"data parallel": data_parallel, "tensor parallel": tensor_parallel, "FSDP": fsdp, "pipeline": pipeline}
 
 
+def train(strategy: Strategy, steps: int = 5):
+    """The losses, and the parameters after the last step."""
+    params, velocity = (addax.device_put(t, strategy.params) for t in init(addax.random.key(0)))
+    step = strategy.compiled()
+    losses = []
+    for i in range(steps):
+        params, velocity, loss = step(params, velocity, addax.device_put(make_batch(i), strategy.batch))
+        losses.append(float(loss))
+    return losses, params
+
+
 def main() -> None:
     addax.config.update("addax_num_cpu_devices", 8)
-    losses, params = one_device()
+    losses, params = train(one_device())
     print(f"{'one device':16s} losses {np.round(losses, 6)}")
     for name, strategy in STRATEGIES.items():
-        got, placed = strategy(addax.devices())
+        got, placed = train(strategy(addax.devices()))
         worst = max(float(np.abs(np.asarray(placed[k]) - np.asarray(params[k])).max()) for k in params)
         share = placed["up"].addressable_shards[0].data.nbytes / placed["up"].nbytes
         print(f"{name:16s} losses {np.round(got, 6)}  parameters differ by {worst:.1e}, {share:.0%} of them per device")

@@ -16,15 +16,15 @@ class Collective(NamedTuple):
       kind: as HLO calls it, ``"all-reduce"``.
       bytes: of its results on one device (of its operands, for ``"reduce-scatter"``: what is summed).
       members: how many devices take part in one group of it.
+      times: how often it runs: as often as the loops around it, each of which counts once if XLA does not know.
       frame: the number of the line that it comes from, in the program's table.
-      computation: the name of the HLO computation it stands in.
     """
 
     kind: str
     bytes: int
     members: int
+    times: int
     frame: str
-    computation: str
 
 
 _COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(?:-start)?\(")
@@ -35,6 +35,8 @@ _COUNTED = re.compile(r"replica_groups=\[([0-9]+),([0-9]+)\]")
 _NAMED = re.compile(r"replica_groups=mesh\[(.*?)\] ?\{(.*?)\}")
 _AXIS = re.compile(r"'([^']*)'(?:=([0-9]+)|:\([0-9]+\)([0-9]+))?")  # 'x'=8 in a mesh; 'x', or 'x':(2)4, a part of it
 _FRAME = re.compile(r"stack_frame_id=(\d+)")
+_CALLED = re.compile(r"\b(?:body|to_apply|calls|[a-z]+_computations?)=\{?((?:%[\w.\-]+(?:, )?)+)")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"([0-9]+)"')
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) (?:\(.*\) -> .* )?\{$")
 _TABLES = {  # at the head of a program: where its operations come from
     "frames": re.compile(r"^(\d+) \{file_location_id=(\d+)", re.M),
@@ -45,12 +47,19 @@ _TABLES = {  # at the head of a program: where its operations come from
 
 def collectives(hlo: str) -> list[Collective]:
     """The collectives of a compiled program, in the order of its text."""
-    found, inside = [], ""
+    found: list[tuple[str, Collective]] = []
+    callers: dict[str, list[tuple[str, int]]] = {}  # computation -> (where it is called, how often each time)
+    inside = ""
     for line in hlo.splitlines():
         header = _COMPUTATION.match(line)
         if header:
             inside = header[1]
             continue
+        called = _CALLED.findall(line)
+        if called:
+            trips = _TRIPS.search(line)
+            for name in [n.strip("% ") for group in called for n in group.split(",")]:
+                callers.setdefault(name, []).append((inside, int(trips[1]) if trips else 1))
         match = _COLLECTIVE.search(line)
         if match is None:
             continue
@@ -59,8 +68,17 @@ def collectives(hlo: str) -> list[Collective]:
         frame = _FRAME.search(line)
         if match[2] == "reduce-scatter":
             size *= members
-        found.append(Collective(match[2], size, members, frame[1] if frame else "", inside))
-    return found
+        found.append((inside, Collective(match[2], size, members, 1, frame[1] if frame else "")))
+    runs: dict[str, int] = {}
+    return [c._replace(times=_runs(where, callers, runs)) for where, c in found]
+
+
+def _runs(computation: str, callers: dict[str, list[tuple[str, int]]], known: dict[str, int]) -> int:
+    """How often a computation runs when the program runs once."""
+    if computation not in known:
+        calls = callers.get(computation)
+        known[computation] = sum(n * _runs(c, callers, known) for c, n in calls) if calls else 1
+    return known[computation]
 
 
 def _members(line: str) -> int:
