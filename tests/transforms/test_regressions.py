@@ -78,6 +78,8 @@ def weak_types_of_control_flow(L, x):
     two = L.np.float32(2)
     return [
         L.lax.scan(lambda c, _: (c * two, c), 1.0, None, 3), L.lax.scan(lambda c, _: (c * two, c), 1, None, 3),
+        L.lax.scan(lambda c, _: (c + 1.5, c), 0, None, 3), L.lax.while_loop(lambda c: c < 5, lambda c: c + 1.5, 0),
+        L.lax.fori_loop(0, 3, lambda i, c: c + 1.5, 0), L.lax.scan(lambda c, _: (c + 1.5, c), 0.5, None, 3),
         L.lax.while_loop(lambda c: c < 5, lambda c: c * two, 1.0), L.lax.fori_loop(0, 3, lambda i, c: c + i, 0),
         L.lax.cond(x > 0, lambda x: x, lambda x: 2.0, two), L.lax.cond(x > 0, lambda: 1.0, lambda: two),
         L.lax.switch(1, [lambda x: x, lambda x: x * two], x), L.m.vmap(lambda y: 1.0)(V),

@@ -227,7 +227,7 @@ def _promote_carry(what: str, fun, trace: Callable, leaves: list, in_tree):
                 "Revise the function so that the carry keeps its structure."
             )
         promote = [
-            a.weak_type and not b.weak_type and a.shape == b.shape and a.dtype != b.dtype
+            a.weak_type and a.shape == b.shape and a.dtype != b.dtype
             and dtypes.promote_types(a.dtype, b.dtype) == b.dtype
             for a, b in zip(avals, outs, strict=True)
         ]  # fmt: skip
