@@ -354,8 +354,8 @@ for _pair, _sign in ((("sin", "cos"), -1), (("sinh", "cosh"), 1)):
     for _which in (0, 1):
 
         def _circular(x, pair=_pair, sign=_sign, which=_which, **params):
-            values = [registry[n].bind(x[0], **params) for n in pair]
-            return circle(x, *values, sign)[which]
+            s0, c0 = (registry[n].bind(x[0], **params) for n in pair)
+            return circle(x, s0, c0, sign)[which]
 
         elementwise(_pair[_which])(_circular)
 
