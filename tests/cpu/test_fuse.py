@@ -37,7 +37,16 @@ NESTS = {
     "a mask from positions": (
         lambda x: jnp.where(jnp.arange(7)[:, None] >= jnp.arange(7)[None], x, -1e9), (f32(7, 7),), 1, 1,
     ),
-    "rows of a table, after negative positions were counted from its end": (lambda t, i: t[i] * 2, (f32(50, 7), jnp.arange(3)), 2, 2),
+    "rows of a table, after negative positions were counted from its end": (
+        lambda t, i: t[i] * 2, (f32(50, 7), jnp.arange(-3, 3)), 1, 1,
+    ),
+    "columns at turned positions, summed": (
+        lambda t, i: t[:, i.reshape(2, 3).T].sum(1), (f32(7, 50), jnp.arange(-3, 3)), 1, 1,
+    ),
+    "rows at summed positions": (lambda t, i: t[i.sum(1)] * 2, (f32(50, 7), jnp.arange(6).reshape(3, 2)), 2, 2),
+    "two tables at the same positions": (
+        lambda t, s, i: t[i] * s[i], (f32(50, 7), f32(50, 7), jnp.arange(-3, 3)), 1, 1,
+    ),
 }  # fmt: skip
 
 

@@ -18,7 +18,8 @@ reductions has its atoms divided into ``kept`` and ``reduced``; all its reductio
       for reduced atoms: phase 2      # exp(x - maximum) / sum, stored
 
 which covers softmax and layernorm rows as well as column sums. Groups grow forwards, greedily: start reading at
-`Fuser.run`, then `Fuser.join`. Who depends on whom is kept as bit masks, so that no merge ever closes a cycle.
+`Fuser.run`, then `Fuser.join`. Who waits for whom is kept in `fuse_graph.Graph`, so that no merge ever closes a cycle;
+what is written to memory is decided last, in `fuse_stores`.
 """
 
 from __future__ import annotations
@@ -27,43 +28,35 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
+from addax.core.jaxpr import Eqn, Jaxpr, Var
 from addax.core.primitive import registry
 from addax.engines.cpu import views
+from addax.engines.cpu.fuse_graph import WINDOW, Graph
+from addax.engines.cpu.fuse_stores import choose_stores
 from addax.engines.cpu.groups import (
     Axes,
-    Call,
     Group,
     NeedsSplit,
     Node,
     align,
-    broadcast_axes,
     fresh_axes,
     new_atom,
-    walked_shape,
 )
 from addax.engines.cpu.lower_elementwise import REDUCTIONS, op_cost, op_of
 from addax.engines.cpu.lower_indexed import READABLE as INDEXED_READS
 from addax.engines.cpu.views import Iota, Ref
 
 MAX_MEMBERS, MAX_EDGES, MAX_COST = 80, 28, 600
-WINDOW = 64  # a group is closed to new members once this many younger nodes exist: keeps fusing linear
 CHEAP_BROADCAST = 8  # cost of a smaller value that may be recomputed for every element it is broadcast to
-CHEAP_CLONE = 4  # cost of a value that is recomputed rather than stored and loaded
 LONG_ROW, FEW_ROWS = 32768, 16
 
 
-class Fuser:
+class Fuser(Graph):
     """One run over a simplified jaxpr."""
 
     def __init__(self, jaxpr: Jaxpr):
-        self.jaxpr = jaxpr
-        self.views: dict[Var, Ref] = {}
-        self.owner: dict[Var, Node] = {}
-        self.nodes: list[Node | None] = []
-        self.deps: list[int] = []
+        super().__init__(jaxpr)
         self.readers: dict[Any, tuple[Group, Axes, tuple]] = {}
-        self.last_effect: Node | None = None
 
     def run(self) -> list[Node]:
         for position, eqn in enumerate(self.jaxpr.eqns):
@@ -76,15 +69,8 @@ class Fuser:
                     self.views[eqn.outvars[0]] = ref
                     continue
             self.place(eqn, position)
-        self.choose_stores()
+        choose_stores(self)
         return self.in_order()
-
-    def ref(self, x) -> Ref:
-        """How to read an operand."""
-        if type(x) is Literal:
-            return Ref(x, 0, (), ())
-        found = self.views.get(x)
-        return views.whole(x) if found is None else found
 
     def copied(self, x, eqn: Eqn) -> Ref:
         """A copy of ``x`` in memory of its own, row-major."""
@@ -109,40 +95,6 @@ class Fuser:
                         refs[i] = self.copied(eqn.invars[i], eqn)
                 return self.place_elementwise(eqn, refs, position, indexed=True)
         self.add_call(eqn, refs)
-
-    # ---- nodes and dependencies
-
-    def add_node(self, node: Node) -> None:
-        node.id = len(self.nodes)
-        self.nodes.append(node)
-        self.deps.append(0)
-
-    def add_call(self, eqn: Eqn, refs: list[Ref]) -> None:
-        call = Call(eqn, refs)
-        self.add_node(call)
-        for v in eqn.outvars:
-            self.owner[v] = call
-        self.depend(call, refs)
-        if eqn.effects:
-            if self.last_effect is not None:
-                self.add_deps(call, 1 << self.last_effect.id | self.deps[self.last_effect.id])
-            self.last_effect = call
-
-    def depend(self, node: Node, refs: Sequence[Ref]) -> None:
-        mask = 0
-        for r in refs:
-            o = self.owner.get(r.base)
-            if o is not None and o is not node:
-                mask |= 1 << o.id | self.deps[o.id]
-        if mask & ~self.deps[node.id]:
-            self.add_deps(node, mask)
-
-    def add_deps(self, node: Node, mask: int) -> None:
-        deps, me = self.deps, 1 << node.id
-        deps[node.id] |= mask
-        for i in range(max(0, node.id - 2 * WINDOW), len(deps)):
-            if deps[i] & me:
-                deps[i] |= mask
 
     def may_join(self, group: Group, refs: Sequence[Ref]) -> bool:
         """Whether no operand from outside the group itself waits for the group."""
@@ -171,14 +123,14 @@ class Fuser:
     def place_elementwise(self, eqn: Eqn, refs: list[Ref], position: float, indexed: bool = False) -> None:
         shape = eqn.outvars[0].aval.shape
         cost = op_cost(eqn)
-        joinable = refs[1:] if indexed else refs
+        joinable, along = (refs[1:], None) if indexed else (refs, None)
         if indexed and eqn.primitive.name == "gather":
-            joinable = []
+            joinable, along = self.gather_positions(eqn, refs[1])
         groups = self.groups_of(joinable)
         for group in groups:
-            if indexed and any(self.owner.get(r.base) is group for r in refs if r not in joinable):
+            if indexed and self.owner.get(refs[0].base) is group:  # what is read at computed positions lies in memory
                 continue
-            axes = self.join(group, refs, shape, indexed)
+            axes = self.join(group, joinable, shape, along)
             if axes is not None:
                 for other in groups:
                     if other is not group and not indexed:
@@ -206,17 +158,30 @@ class Fuser:
         self.add_node(group)
         return group, fresh_axes(group, shape)
 
-    def join(self, group: Group, refs: list[Ref], shape, indexed: bool = False) -> Axes | None:
-        """The axes an elementwise result of this shape would have as a member of the group; None if it cannot be one."""
+    def gather_positions(self, eqn: Eqn, positions: Ref) -> tuple[list[Ref], list[int] | None]:
+        """Positions of one component, as a view that a group may compute beside the read, and the result's dimensions
+        that it runs along; otherwise they are read from memory."""
+        group = self.owner.get(positions.base)
+        if positions.shape[-1] != 1 or type(group) is not Group or group.reduced is not None:
+            return [], None
+        offset_dims = eqn.params["dimension_numbers"].offset_dims
+        along = [d for d in range(len(eqn.outvars[0].aval.shape)) if d not in offset_dims]
+        return [Ref(positions.base, positions.offset, positions.strides[:-1], positions.shape[:-1])], along
+
+    def join(self, group: Group, refs: list[Ref], shape, along: Sequence[int] | None = None) -> Axes | None:
+        """The axes an elementwise result of this shape would have as a member of the group; None if it cannot be one.
+
+        ``along``: the result's dimensions that the dimensions of the operands are, if not all of them in order.
+        """
         if not self.may_join(group, refs):
             return None
         while True:
             try:
-                return self.try_join(group, refs, shape, indexed)
+                return self.try_join(group, refs, shape, range(len(shape)) if along is None else along)
             except NeedsSplit as s:
                 s.group.split(s.atom, s.inner)
 
-    def try_join(self, group: Group, refs, shape, indexed) -> Axes | None:
+    def try_join(self, group: Group, refs, shape, along: Sequence[int]) -> Axes | None:
         dims: list[tuple[int, ...] | None] = [None] * len(shape)
         smaller: list[tuple[Var, frozenset]] = []
         for r in refs:
@@ -225,12 +190,12 @@ class Fuser:
             got = align(group, r)
             if got is None:
                 return None
-            if len(r.shape) != len(shape):  # a scalar
+            if len(r.shape) != len(along):  # a scalar
                 if r.shape:
                     return None
                 smaller.append((r.base, frozenset()))
                 continue
-            for j, atoms in enumerate(got):
+            for j, atoms in zip(along, got, strict=True):
                 if atoms is None or (not atoms and shape[j] != 1):
                     continue
                 if dims[j] is None:
@@ -464,165 +429,6 @@ class Fuser:
         group.reduced = frozenset([a for i, d in enumerate(axes) if i in reduced_dims for a in d])
         out_axes = tuple([d for i, d in enumerate(axes) if i not in reduced_dims])
         self.enter(group, eqn, refs, out_axes, position, cost, axes)
-
-    # ---- what is written to memory
-
-    def choose_stores(self) -> None:
-        stored: set[Var] = set()
-        for x in self.jaxpr.outvars:
-            base = self.ref(x).base
-            if type(base) is not Literal and type(base) is not Iota:
-                stored.add(base)
-        crossing = []
-        for node in self.nodes:
-            if type(node) is Call:
-                for r in node.refs:
-                    stored.add(r.base)
-            elif type(node) is Group:
-                for e in node.members:
-                    for r in node.refs[e.outvars[0]]:
-                        o = self.owner.get(r.base)
-                        if o is not None and o is not node:
-                            if type(o) is Call:
-                                stored.add(r.base)
-                            else:
-                                crossing.append((o.order[r.base], e, r, o, node))
-        crossing.sort(key=lambda c: c[0])
-        for _, e, r, source, user in crossing:
-            if r.base not in stored and not self.clone(e, r, source, user, stored):
-                stored.add(r.base)
-        for v in stored:
-            group = self.owner.get(v)
-            if type(group) is Group:
-                self.store(group, v)
-
-    def clone(self, user_eqn: Eqn, r: Ref, source: Group, user: Group, stored: set) -> bool:
-        """Recompute a cheap member of one group inside another that reads it."""
-        v = r.base
-        if v in user.axes:
-            return True  # already cloned, for all readers in the group
-        if v in source.operand_axes or not self.reads_alike(user, v, broadcast_axes(user, user_eqn, v)):
-            return False
-        eqn = next(e for e in source.members if e.outvars[0] is v)
-        if eqn.primitive.name in INDEXED_READS or op_cost(eqn) > CHEAP_CLONE:
-            return False
-        refs = source.refs[v]
-        for o in refs:
-            if type(o.base) is Var and o.base in self.owner and o.base not in stored:
-                return False
-            if o.base in user.axes:
-                return False  # itself a clone there, for readers that may walk it otherwise
-        # the clone reads what its operands' groups store: those must not wait for the user
-        me = 1 << user.id
-        if any((o := self.owner.get(q.base)) is not None and (o is user or self.deps[o.id] & me) for q in refs):
-            return False
-        axes = broadcast_axes(user, user_eqn, v)
-        at = next(i for i, e in enumerate(user.members) if e is user_eqn)
-        first = min(
-            [i for i, e in enumerate(user.members) if any(q.base is v for q in user.refs[e.outvars[0]])], default=at
-        )
-        user.members.insert(min(at, first), eqn)
-        user.axes[v] = axes
-        user.refs[v] = refs
-        user.order[v] = user.order[user_eqn.outvars[0]]
-        user.value_cost[v] = op_cost(eqn)
-        for q in refs:
-            o = self.owner.get(q.base)
-            if o is not None:
-                self.add_deps(user, 1 << o.id | self.deps[o.id])
-        return True
-
-    def reads_alike(self, user: Group, v: Var, axes: Axes) -> bool:
-        """Whether every member of a group that reads ``v`` reads all of it, along the same ``axes``, in its own order.
-
-        Only then one value per iteration serves them: not for ``v + v.T``, nor at computed positions.
-        """
-        for e in user.members:
-            refs = user.refs[e.outvars[0]]
-            anywhere = 0
-            if e.primitive.name in INDEXED_READS:
-                anywhere = 2 if e.primitive.name == "gather" else 1
-            for i, r in enumerate(refs):
-                if r.base is not v:
-                    continue
-                if i < anywhere or r.shape != v.aval.shape or not r.is_whole():
-                    return False
-                if (r.shape and r.shape != walked_shape(user, e)) or broadcast_axes(user, e, v) != axes:
-                    return False
-        return True
-
-    def store(self, group: Group, v: Var) -> None:
-        """Have the group write a member to memory, or, where its nest is too large for that, a group of its own."""
-        atoms = group.atoms(group.axes[v])
-        if atoms == group.space() or (group.reduced is not None and atoms == group.kept):
-            group.stored.append(v)
-            return
-        alone = Group()
-        alone.id = len(self.nodes)
-        self.nodes.append(alone)
-        self.deps.append(self.deps[group.id])
-        needed = {v}
-        for e in reversed(group.members):
-            if e.outvars[0] in needed:
-                needed.update(r.base for r in group.refs[e.outvars[0]] if r.base in group.axes)
-        for e in group.members:
-            out = e.outvars[0]
-            if out in needed:
-                alone.members.append(e)
-                alone.axes[out] = group.axes[out]
-                alone.refs[out] = group.refs[out]
-                alone.value_cost[out] = group.value_cost[out]
-                alone.order[out] = group.order[out]
-        used = {a for x in alone.axes.values() for d in x for a in d}
-        alone.sizes = {a: n for a, n in group.sizes.items() if a in used}
-        alone.stored.append(v)
-        self.owner[v] = alone
-
-    # ---- the order of running
-
-    def in_order(self) -> list[Node]:
-        done: set[int] = set()
-        out: list[Node] = []
-        effects: Node | None = None
-        direct: dict[int, list[Node]] = {}
-        for node in self.nodes:
-            if node is None:
-                continue
-            if type(node) is Call:
-                refs = node.refs
-            else:
-                if not node.stored:
-                    continue
-                refs = [r for e in node.members for r in node.refs[e.outvars[0]] if r.base not in node.axes]
-            needs = []
-            for r in refs:
-                o = self.owner.get(r.base)
-                if o is not None and o is not node:
-                    needs.append(o)
-            if type(node) is Call and node.eqn.effects:
-                if effects is not None:
-                    needs.append(effects)
-                effects = node
-            direct[node.id] = needs
-        for start in self.nodes:
-            if start is None or start.id not in direct or start.id in done:
-                continue
-            stack = [(start, iter(direct[start.id]))]
-            active = {start.id}
-            while stack:
-                node, needs = stack[-1]
-                for o in needs:
-                    if o.id not in done:
-                        if o.id in active:
-                            raise AssertionError("fuse: the groups form a cycle")
-                        active.add(o.id)
-                        stack.append((o, iter(direct[o.id])))
-                        break
-                else:
-                    stack.pop()
-                    done.add(node.id)
-                    out.append(node)
-        return out
 
 
 # ---- layout equations: each gives the Ref of its result, or None if it must be computed

@@ -90,10 +90,12 @@ class Gather(IndexedRead):
         operand, indices = refs
         out_rank = len(eqn.outvars[0].aval.shape)
         batch_dims = [d for d in range(out_rank) if d not in dims.offset_dims]
-        # indices: one access per component, walking the batch dimensions
+        # indices: one access per component, walking the batch dimensions, or a value that the group computes
         batch_axes = tuple([axes[d] for d in batch_dims])
+        self.computed = indices.base in builder.group.axes
+        self.inner = self.computed and builder.is_inner(batch_axes)
         self.components = []
-        for k in range(indices.shape[-1] if indices.shape else 1):
+        for k in range(0 if self.computed else indices.shape[-1]):
             view = Ref(indices.base, indices.offset + k * indices.strides[-1], indices.strides[:-1], indices.shape[:-1])
             self.components.append(builder.leaf(view, batch_axes))
         # the operand: its window dimensions are walked by the offset dimensions of the result
@@ -114,13 +116,16 @@ class Gather(IndexedRead):
         dims = p["dimension_numbers"]
         operand, indices = self.refs
         dtype = element_name(indices.dtype)
-        deep = any(a in x.strides for x in self.accesses for a in builder.inner)
+        deep = self.inner or any(a in x.strides for x in self.accesses for a in builder.inner)
         into = here if deep else body
         fill = mode_name(p["mode"]) == "FILL_OR_DROP"
         terms, valid = [], None
         for k, d in enumerate(dims.start_index_map):
-            c = self.components[k]
-            value = builder.literal(c, body) if type(c) is Literal else builder.load(c, into, body)
+            if self.computed:
+                value = env[indices.base]
+            else:
+                c = self.components[k]
+                value = builder.literal(c, body) if type(c) is Literal else builder.load(c, into, body)
             limit = operand.shape[d] - p["slice_sizes"][d]
             at = clamped(builder, value, dtype, limit, into)
             if fill:
