@@ -64,6 +64,7 @@ class Primitive:
         self.axis_rule: Any = None  # how a collective over a named batch axis batches
         self.varying: Callable[..., Any] | None = None
         self.scope: Callable[..., Any] | None = None
+        self.impl: Callable[..., Any] | None = None  # of users' primitives: what a call outside of programs runs
         self.lowerings: dict[str, Any] = {}
         self.notation: Notation = PLAIN
         self.eager_cache: dict[Any, Any] = {}

@@ -51,6 +51,9 @@ def smaller(a: Any, b: Any) -> Any:
     return a.minimum(b) if isinstance(a, SymbolicSize) else b.minimum(a) if isinstance(b, SymbolicSize) else min(a, b)
 
 
+max_dim, min_dim = larger, smaller  # JAX's names
+
+
 def shared(shapes: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
     """The shape that all of ``shapes`` broadcast to.
 

@@ -73,6 +73,28 @@ class set_current_trace:
         swap_trace(self.previous)
 
 
+class ensure_compile_time_eval(set_current_trace):
+    """``with ensure_compile_time_eval():`` what is computed from known values is computed now, also while a function is traced.
+
+    >>> import addax, addax.numpy as jnp
+    >>> @addax.jit
+    ... def f(x):
+    ...     with addax.ensure_compile_time_eval():
+    ...         n = jnp.prod(jnp.array(x.shape))
+    ...     return x.reshape(int(n))
+    >>> f(jnp.ones((2, 3))).shape
+    (6,)
+    """
+
+    __slots__ = ()
+
+    def __init__(self):
+        super().__init__(base_trace)
+
+
+eval_context = ensure_compile_time_eval
+
+
 class Tracer:
     """A value that stands for an array while a function is traced. Array methods are attached by ``addax.numpy``."""
 

@@ -130,4 +130,13 @@ def _batched_program(closed: ClosedJaxpr, axis: Axis, batched: tuple[bool, ...],
     return ClosedJaxpr(*trace_to_jaxpr(program, avals, closed.jaxpr.debug_info)), out_batched
 
 
+def __getattr__(name: str):
+    """The tables of batching rules, which stand in batchers.py, are public here."""
+    from addax.interpreters import batchers
+
+    if name in batchers.__all__:
+        return getattr(batchers, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = ["BatchTrace", "BatchTracer", "batch_flat", "batch_jaxpr"]

@@ -33,6 +33,8 @@ class Zero:
     def of(primal) -> Zero:
         return Zero(get_aval(primal).to_tangent())
 
+    from_primal_value = of  # JAX's name
+
 
 class UndefinedPrimal:
     """A linear argument of an equation that is being transposed."""

@@ -312,7 +312,7 @@ def host_step(block: Block, call: Call) -> None:
         function = impl(eqn)
     elif isinstance(primitive.reference, Refusal):
         raise NotImplementedError(
-            f"the CPU engine cannot run {primitive}: it has no lowering and no NumPy definition"
+            f"the CPU engine cannot run {primitive}: {primitive.reference.reason}"
             + (f"\n  in {eqn.source_info}" if eqn.source is not None else "")
         )
     else:
