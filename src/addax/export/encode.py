@@ -18,6 +18,7 @@ from addax.core import dtypes
 from addax.core.avals import AbstractToken, ShapedArray, get_aval
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal
 from addax.core.notation import param_types
+from addax.core.primitive import registry
 from addax.core.sharding import PartitionSpec
 from addax.core.sizes import SymbolicSize
 from addax.core.source_info import SourceInfo
@@ -119,6 +120,11 @@ class Encoder:
             raise ValueError(
                 f"Cannot serialize the equation {eqn.primitive} of {SourceInfo(eqn.source)}: it holds {reason}."
             ) from None
+        if registry.get(eqn.primitive.name) is not eqn.primitive:
+            raise ValueError(
+                f"Cannot serialize the equation {eqn.primitive} of {SourceInfo(eqn.source)}: another primitive has the name "
+                f"{eqn.primitive.name!r}, by which a reader would find that one. Give yours a name of its own."
+            )
         number = self.primitives.setdefault(eqn.primitive.name, len(self.primitives))
         operands = list(map(read, eqn.invars))
         return [number, operands, list(map(bind, eqn.outvars)), params, self.place(eqn.source)]
