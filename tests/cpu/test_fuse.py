@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from engine_cases import f32
 from jax import lax
@@ -86,6 +87,20 @@ def test_no_cycle_through_a_call():
     kinds = [type(n) for n in nodes(f, f32(8, 8), f32(8, 8))]
     assert kinds == [Group, Call, Group]
     agree(f, f32(8, 8), f32(8, 8))
+
+
+def test_no_cycle_through_an_array_that_is_written_and_read_at_related_positions():
+    def f(m, v, i):
+        h = i + 1
+        m = lax.dynamic_update_slice(m, v, (h,))
+        return jnp.sqrt(lax.dynamic_slice(m, (h * 2,), (1,)))
+
+    def gathered(m, v, i):
+        h = i + 1
+        return jnp.sqrt(m.at[h].add(v)[h * 2])
+
+    agree(f, f32(9), f32(1), np.int32(1))
+    agree(gathered, f32(9), f32(1), np.array([1], np.int32))
 
 
 def test_long_rows_do_not_serialise_what_follows():

@@ -128,7 +128,8 @@ class Fuser(Graph):
             joinable, along = self.gather_positions(eqn, refs[1])
         groups = self.groups_of(joinable)
         for group in groups:
-            if indexed and self.owner.get(refs[0].base) is group:  # what is read at computed positions lies in memory
+            # What is read at computed positions lies in memory: the group must neither make it nor come before it.
+            if indexed and (self.owner.get(refs[0].base) is group or not self.may_join(group, refs)):
                 continue
             axes = self.join(group, joinable, shape, along)
             if axes is not None:
