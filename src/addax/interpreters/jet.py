@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from addax.core.avals import get_aval
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.primitive import Primitive, registry
-from addax.core.trace import Trace, Tracer, check_alive, swap_trace
+from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
 from addax.interpreters.values import Zero, instantiate, scalar_of
 
 Series = list  # of K + 1 coefficients
@@ -187,25 +187,26 @@ def jet_jaxpr(
       the program and which outputs have coefficients. Memoised on ``closed``.
     """
     forced = (False,) * len(closed.out_avals) if force_live is None else tuple(force_live)
-    key = (jet_jaxpr, order, tuple(live), forced)
-    if key in closed.cache:
-        return closed.cache[key]
-    builder = JaxprTrace(debug_info=closed.jaxpr.debug_info)
-    primals = [builder.new_arg(a) for a in closed.in_avals]
-    series: list[Series] = []
-    for x, has in zip(primals, live, strict=True):
-        aval = x.aval.to_tangent()
-        series.append([x, *((builder.new_arg(aval) if has else Zero(aval)) for _ in range(order))])
-    previous = swap_trace(builder)
-    try:
-        outs = jet_flat(lambda *args: eval_jaxpr(closed.jaxpr, closed.consts, *args), series, order, builder)
-        out_live = [f or not is_constant(s) for f, s in zip(forced, outs, strict=True)]
-        terms = [instantiate(c) for s, has in zip(outs, out_live, strict=True) if has for c in s[1:]]
-    finally:
-        swap_trace(previous)
-    result = ClosedJaxpr(*builder.finish([*(s[0] for s in outs), *terms])), out_live
-    closed.cache[key] = result
-    return result
+    return closed.derive(_series_program, order, tuple(live), forced)
+
+
+def _series_program(closed: ClosedJaxpr, order: int, live: tuple[bool, ...], forced: tuple[bool, ...]):
+    out_live = []
+
+    def program(*values):
+        rest = iter(values[len(live) :])
+        series = [
+            [x, *(next(rest) if has else Zero.of(x) for _ in range(order))]
+            for x, has in zip(values[: len(live)], live, strict=True)
+        ]
+        outs = jet_flat(lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs), series, order, current_trace())
+        out_live.extend(f or not is_constant(s) for f, s in zip(forced, outs, strict=True))
+        return [*(s[0] for s in outs),
+                *(instantiate(c) for s, has in zip(outs, out_live, strict=True) if has for c in s[1:])]  # fmt: skip
+
+    terms = [a.to_tangent() for a, has in zip(closed.in_avals, live, strict=True) if has for _ in range(order)]
+    avals = [*closed.in_avals, *terms]
+    return ClosedJaxpr(*trace_to_jaxpr(program, avals, closed.jaxpr.debug_info)), out_live
 
 
 __all__ = [

@@ -282,7 +282,7 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val, *, checkpoints:
     ``val`` without changing it is better captured by the functions than carried. When the length is known, `scan` is
     quicker: it keeps what each turn leaves, in memory proportional to n.
 
-    A `debug.print` in the body prints in the first run only. An `io_callback` whose result is used cannot be run again, and
+    Turns are counted in int32. A `debug.print` in the body prints in the first run only. An `io_callback` whose result is used cannot be run again, and
     is refused by reverse mode.
 
     Args:

@@ -34,26 +34,24 @@ def choose(items: Sequence[T], flags: Sequence[bool], wanted: bool = True) -> li
 
 def rearrange(closed: ClosedJaxpr, inputs: Sequence[int], outputs: Sequence[int]) -> ClosedJaxpr:
     """The same program with its arguments and results in another order (or fewer results)."""
-    key = (rearrange, tuple(inputs), tuple(outputs))
-    if key not in closed.cache:
-        jaxpr = closed.jaxpr
-        closed.cache[key] = ClosedJaxpr(
-            jaxpr.replace(invars=[jaxpr.invars[i] for i in inputs], outvars=[jaxpr.outvars[i] for i in outputs]),
-            closed.consts,
-        )
-    return closed.cache[key]
+    return closed.derive(_rearranged, tuple(inputs), tuple(outputs))
+
+
+def _rearranged(closed: ClosedJaxpr, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> ClosedJaxpr:
+    jaxpr = closed.jaxpr
+    invars, outvars = [jaxpr.invars[i] for i in inputs], [jaxpr.outvars[i] for i in outputs]
+    return ClosedJaxpr(jaxpr.replace(invars=invars, outvars=outvars), closed.consts)
 
 
 def add_unused_inputs(closed: ClosedJaxpr, at: int, avals: Sequence) -> ClosedJaxpr:
     """The same program with arguments that it ignores inserted before argument ``at``."""
-    key = (add_unused_inputs, at, tuple(avals))
-    if key not in closed.cache:
-        invars = closed.jaxpr.invars
-        extra = [Var(a) for a in avals]
-        closed.cache[key] = ClosedJaxpr(
-            closed.jaxpr.replace(invars=[*invars[:at], *extra, *invars[at:]]), closed.consts
-        )
-    return closed.cache[key]
+    return closed.derive(_with_unused_inputs, at, tuple(avals))
+
+
+def _with_unused_inputs(closed: ClosedJaxpr, at: int, avals: tuple) -> ClosedJaxpr:
+    invars = closed.jaxpr.invars
+    invars = [*invars[:at], *(Var(a) for a in avals), *invars[at:]]
+    return ClosedJaxpr(closed.jaxpr.replace(invars=invars), closed.consts)
 
 
 def fixed_point(flags: Sequence[bool], step: Callable[[list[bool]], Sequence[bool]]) -> list[bool]:
@@ -85,10 +83,11 @@ def known_part(closed: ClosedJaxpr, unknown: Sequence[bool], out_unknown: Sequen
 
 def without_dead_code(closed: ClosedJaxpr) -> ClosedJaxpr:
     """The same program less the equations that no result needs."""
-    if without_dead_code not in closed.cache:
-        jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals))
-        closed.cache[without_dead_code] = ClosedJaxpr(jaxpr, closed.consts)
-    return closed.cache[without_dead_code]
+    return closed.derive(_live_program)
+
+
+def _live_program(closed: ClosedJaxpr) -> ClosedJaxpr:
+    return ClosedJaxpr(dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals))[0], closed.consts)
 
 
 def guard(mask, values: Sequence, batched: Sequence[bool]) -> list:

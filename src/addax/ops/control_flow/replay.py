@@ -59,9 +59,7 @@ from addax.ops.rules import program_primitive
 
 def nothing_back(forward: ClosedJaxpr) -> ClosedJaxpr:
     """The backward program of a loop that does not go back."""
-    if nothing_back not in forward.cache:
-        forward.cache[nothing_back] = build(forward.in_avals, lambda *_: [])
-    return forward.cache[nothing_back]
+    return build(forward.in_avals, lambda *_: [])
 
 
 def without_side_effects(closed: ClosedJaxpr) -> ClosedJaxpr:
@@ -70,28 +68,28 @@ def without_side_effects(closed: ClosedJaxpr) -> ClosedJaxpr:
     Raises:
       NotImplementedError: if the program needs the answer of a callback that may be called only once.
     """
-    if not any(isinstance(e, Effect) for e in closed.effects):
-        return closed
-    if without_side_effects not in closed.cache:
-        eqns = []
-        for eqn in closed.eqns:
-            if any(isinstance(e, Effect) for e in eqn.effects):
-                if not eqn.outvars:
-                    continue
-                inner = {k: _silent(v) for k, v in eqn.params.items()}
-                if all(inner[k] is v for k, v in eqn.params.items()):
-                    raise NotImplementedError(
-                        f"reverse-mode differentiation of a while_loop runs its turns again, so {eqn.primitive} (at "
-                        f"{eqn.source_info}), which is called exactly once per turn, cannot give them a value. Use "
-                        "pure_callback if its result depends on its arguments alone, or lax.scan, which keeps it."
-                    )
-                programs = [p for v in inner.values() for p in (v if type(v) is tuple else (v,))]
-                effects = frozenset().union(*(p.effects for p in programs if isinstance(p, ClosedJaxpr)))
-                eqn = eqn.replace(params=inner, effects=effects)
-            eqns.append(eqn)
-        jaxpr = closed.jaxpr.replace(eqns=eqns, effects=join_effects(eqns))
-        closed.cache[without_side_effects] = ClosedJaxpr(jaxpr, closed.consts)
-    return closed.cache[without_side_effects]
+    has_side_effects = any(isinstance(e, Effect) for e in closed.effects)
+    return closed.derive(_silent_program) if has_side_effects else closed
+
+
+def _silent_program(closed: ClosedJaxpr) -> ClosedJaxpr:
+    eqns = []
+    for eqn in closed.eqns:
+        if any(isinstance(e, Effect) for e in eqn.effects):
+            if not eqn.outvars:
+                continue
+            inner = {k: _silent(v) for k, v in eqn.params.items()}
+            if all(inner[k] is v for k, v in eqn.params.items()):
+                raise NotImplementedError(
+                    f"reverse-mode differentiation of a while_loop runs its turns again, so {eqn.primitive} (at "
+                    f"{eqn.source_info}), which is called exactly once per turn, cannot give them a value. Use "
+                    "pure_callback if its result depends on its arguments alone, or lax.scan, which keeps it."
+                )
+            programs = [p for v in inner.values() for p in (v if type(v) is tuple else (v,))]
+            effects = frozenset().union(*(p.effects for p in programs if isinstance(p, ClosedJaxpr)))
+            eqn = eqn.replace(params=inner, effects=effects)
+        eqns.append(eqn)
+    return ClosedJaxpr(closed.jaxpr.replace(eqns=eqns, effects=join_effects(eqns)), closed.consts)
 
 
 def _silent(value):
@@ -172,33 +170,52 @@ def _partial_eval(split, args, unknown, *, forward, backward, num_consts, num_fo
 
 
 def _transpose(cts, *args, forward, backward, num_consts, num_forward, checkpoints):
-    """
+    n, consts, x, y = _parts(args, num_consts, num_forward)
+    const_l, x_l, y_l = ([is_linear(v) for v in vs] for vs in (consts, x, y))
+    x_l = fixed_point(x_l, lambda f: split_jaxpr(forward, [*const_l, *f]).out_unknown)
+    y_l = fixed_point(y_l, lambda f: split_jaxpr(backward, [*const_l, *x_l, *f]).out_unknown)
+    programs = forward.derive(_transposed_programs, backward, tuple(const_l), tuple(x_l), tuple(y_l))
+    if programs is None:
+        # A backward program that is not linear after all (the rule of a custom_vjp that clips, say): as ordinary loops.
+        program = _expand(*(a.aval if is_linear(a) else get_aval(a) for a in args), forward=forward, backward=backward,
+                          num_consts=num_consts, num_forward=num_forward, checkpoints=checkpoints)  # fmt: skip
+        return backward_pass(program.jaxpr, program.consts, args, cts)
+    needed, there, back = programs
+    known_c, known_x, known_y = choose(consts, const_l, False), choose(x, x_l, False), choose(y, y_l, False)
+    ct_x, ct_y = split_list(cts, len(x))
+    v, u = (list(map(instantiate, choose(c, f))) for c, f in ((ct_x, x_l), (ct_y, y_l)))
+    w = [zeros(c.aval) for c in choose(consts, const_l)]
+    outs = replay_p.bind(
+        n, *known_c, *choose([*known_x, *u], needed), *known_y, *v, *w, forward=there, backward=back,
+        num_consts=len(known_c), num_forward=sum(needed), checkpoints=checkpoints,
+    )  # fmt: skip
+    u, _, v, w = split_list(outs[sum(needed) - len(u) :], len(u), len(known_y), len(v))
+    results = iter([*w, *v, *u])
+    every = [next(results) if lin else None for lin in (*const_l, *x_l, *y_l)]
+    return [None, *(c if is_linear(a) else None for c, a in zip(every, args[1:], strict=True))]
+
+
+def _transposed_programs(forward: ClosedJaxpr, backward: ClosedJaxpr, const_l: tuple, x_l: tuple, y_l: tuple):
+    """The programs of the transpose, and which parts of its state they need; None if ``backward`` is not linear.
+
     With ``x' = F dx`` and ``y' = B dy + C dx`` the linear parts of the two programs, the cotangents ``u`` of dy and ``v``
-    of dx (and ``w`` of linear constants) go
+    of dx, and ``w`` of the linear constants, go
 
         forward:   u = B^T u                backward:   v = F^T v + C^T u,   w += (what F and C have for the constants)
 
     B does not depend on y, because ``backward`` is linear in it.
     """
-    n, consts, x, y = _parts(args, num_consts, num_forward)
-    const_l, x_l, y_l = ([is_linear(v) for v in vs] for vs in (consts, x, y))
-    x_l = fixed_point(x_l, lambda f: split_jaxpr(forward, [*const_l, *f]).out_unknown)
-    y_l = fixed_point(y_l, lambda f: split_jaxpr(backward, [*const_l, *x_l, *f]).out_unknown)
-    known_x = known_part(forward, [*const_l, *x_l], x_l)  # (known consts, known x) -> known x
-    known_y = known_part(backward, [*const_l, *x_l, *y_l], y_l)
-    forward_t = _transposed(forward, [*const_l, *x_l], x_l)  # (known consts and x, ct of x) -> cts of (consts, x)
-    backward_t = _transposed(backward, [*const_l, *x_l, *y_l], y_l)  # (all known, ct of y) -> cts of (consts, x, y)
-    nc, nx, ny = (ls.count(False) for ls in (const_l, x_l, y_l))
-    lc, lx, ly = sum(const_l), sum(x_l), sum(y_l)
-
-    of_y = split_jaxpr(backward_t, [i in range(nc + nx, nc + nx + ny) for i in range(len(backward_t.in_avals))])
+    nc, nx, ny = (flags.count(False) for flags in (const_l, x_l, y_l))
+    lc, lx, ly = (flags.count(True) for flags in (const_l, x_l, y_l))
+    known_x = known_part(forward, [*const_l, *x_l], x_l)  # (known consts and x) -> known x
+    known_y = known_part(backward, [*const_l, *x_l, *y_l], y_l)  # (all known) -> known y
+    forward_t = _transposed(forward, [*const_l, *x_l], x_l)  # (known consts and x, v) -> cts of (consts, x)
+    backward_t = _transposed(backward, [*const_l, *x_l, *y_l], y_l)  # (all known, u) -> cts of (consts, x, y)
+    of_y = split_jaxpr(backward_t, [nc + nx <= i < nc + nx + ny for i in range(len(backward_t.in_avals))])
     if any(of_y.out_unknown[lc + lx :]):
-        # A backward program that is not linear after all (the rule of a custom_vjp that clips, say): as ordinary loops.
-        program = _expand(*(a.aval if is_linear(a) else get_aval(a) for a in args), forward=forward, backward=backward,
-                          num_consts=num_consts, num_forward=num_forward, checkpoints=checkpoints)  # fmt: skip
-        return backward_pass(program.jaxpr, program.consts, args, cts)
-    known_outs = of_y.out_unknown[: lc + lx].count(False)
-    step_u = rearrange(of_y.known, range(len(of_y.known.in_avals)), range(known_outs, known_outs + ly))
+        return None
+    first = of_y.out_unknown[: lc + lx].count(False)
+    step_u = rearrange(of_y.known, range(len(of_y.known.in_avals)), range(first, first + ly))
 
     def there(*values):
         c, x, u = split_list(values, nc, nx)
@@ -212,27 +229,11 @@ def _transpose(cts, *args, forward, backward, num_consts, num_forward, checkpoin
             w1, v1 = map(add_tangents, w1, w2), map(add_tangents, v1, v2)
         return [*run(known_y, *c, *x, *y), *v1, *map(add_tangents, w, w1)]
 
-    x_avals, y_avals = (p.in_avals[-k:] if k else [] for p, k in ((forward, num_forward), (backward, len(y))))
-    const_avals = forward.in_avals[:num_consts]
-    forward_avals = [*choose(const_avals, const_l, False), *choose(x_avals, x_l, False), *choose(y_avals, y_l)]
-    lin_consts = choose(const_avals, const_l)
-    back_avals = [*choose(y_avals, y_l, False), *choose(x_avals, x_l), *lin_consts]
-    program = build(forward_avals, there), build([*forward_avals, *back_avals], back)
-    known_c, known_first = choose(consts, const_l, False), choose(x, x_l, False)
-    ct_x, ct_y = (
-        list(map(instantiate, choose(c, f))) for c, f in zip(split_list(cts, len(x)), (x_l, y_l), strict=True)
-    )
-    needed, program = _pruned(*program, nc, nx, ly)
-    state = [*known_first, *ct_y]
-    outs = replay_p.bind(
-        n, *known_c, *choose(state, needed), *choose(y, y_l, False), *ct_x, *map(zeros, lin_consts),
-        forward=program[0], backward=program[1], num_consts=nc, num_forward=sum(needed), checkpoints=checkpoints,
-    )  # fmt: skip
-    u, _, v, w = split_list(outs[sum(needed) - ly :], ly, ny, lx)
-    cts_out = iter([*w, *v, *u])
-    flags = [*const_l, *x_l, *y_l]
-    result = [next(cts_out) if lin else None for lin in flags]
-    return [None, *(c if is_linear(a) else None for c, a in zip(result, args[1:], strict=True))]
+    consts, x, y = split_list(backward.in_avals, len(const_l), len(x_l))
+    state = [*choose(x, x_l, False), *choose(y, y_l)]
+    avals = [*choose(consts, const_l, False), *state]
+    back_avals = [*choose(y, y_l, False), *choose(x, x_l), *choose(consts, const_l)]
+    return _pruned(build(avals, there), build([*avals, *back_avals], back), nc, nx, ly)
 
 
 def _transposed(closed: ClosedJaxpr, linear, out_linear) -> ClosedJaxpr:
@@ -264,13 +265,13 @@ def _pruned(forward: ClosedJaxpr, backward: ClosedJaxpr, num_consts: int, num_kn
     needed = fixed_point(reads, lambda flags: _used(forward, flags)[num_consts:])
     kept = [*range(num_consts), *(num_consts + i for i in _where(needed))]
     rest = range(num_consts + m, len(backward.in_avals))
-    return needed, (_reduced(forward, kept, _where(needed)), _reduced(backward, [*kept, *rest]))
+    there = _reduced(forward, kept, _where(needed))
+    return needed, there, _reduced(backward, [*kept, *rest], range(len(backward.out_avals)))
 
 
-def _reduced(closed: ClosedJaxpr, inputs, outputs=None) -> ClosedJaxpr:
+def _reduced(closed: ClosedJaxpr, inputs, outputs) -> ClosedJaxpr:
     """A program of fewer results, which needs fewer inputs."""
-    every = range(len(closed.in_avals))
-    few = without_dead_code(rearrange(closed, every, range(len(closed.out_avals)) if outputs is None else outputs))
+    few = without_dead_code(rearrange(closed, range(len(closed.in_avals)), outputs))
     return rearrange(few, inputs, range(len(few.out_avals)))
 
 

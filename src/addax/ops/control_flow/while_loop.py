@@ -81,7 +81,7 @@ def _partial_eval(split, args, unknown, *, cond_jaxpr, body_jaxpr, cond_nconsts,
     again = without_side_effects(body_jaxpr)
     later = split.write_later(
         replay_p, [n, *body_consts, *init],
-        dict(forward=again, backward=nothing_back(again), num_consts=body_nconsts, num_forward=len(init),
+        dict(forward=again, backward=again.derive(nothing_back), num_consts=body_nconsts, num_forward=len(init),
              checkpoints=checkpoints),
     )  # fmt: skip
     known_it = iter(known)
@@ -121,7 +121,7 @@ def _transpose(cts, *args, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts, c
     _, (n,) = _counted(while_p.bind, known_args, params, [*bconst_l, *carry_l], carry_l)
     again = without_side_effects(body_jaxpr)
     back = replay_p.transpose(
-        cts, n, *body_consts, *init, forward=again, backward=nothing_back(again), num_consts=body_nconsts,
+        cts, n, *body_consts, *init, forward=again, backward=again.derive(nothing_back), num_consts=body_nconsts,
         num_forward=len(init), checkpoints=checkpoints,
     )  # fmt: skip
     return [*(None for _ in cond_consts), *back[1:]]
