@@ -91,12 +91,20 @@ def maximum_of_narrow_floats(L, x):
     return e == e.max(), L.np.argmax(e), L.m.grad(lambda x: L.np.max(L.np.sin(x) * x))(x)
 
 
+def jacobians_with_integers(L, x):
+    return (
+        L.m.jacfwd(lambda x: (x > 0).astype(int))(x), L.m.jacrev(lambda x, i: x[0] * i, (0, 1), allow_int=True)(x, 3),
+        L.m.jacfwd(lambda x: x[:0])(x), L.m.jacrev(lambda x: x**2)(x[:0]),
+    )  # fmt: skip
+
+
 CASES = [
     (scan_from_what_it_reads, X), (two_carries_from_one_value, X), (while_from_what_it_reads, X),
     (third_derivative_of_softmax, V), (cond_whose_derivative_has_no_results, V),
     (unused_argument_of_unused_equations, V, X), (power_at_an_index, X), (derivative_of_sort_of_nothing, EMPTY),
     (derivative_of_writing_nothing, EMPTY), (convolution_over_no_channels, V),
     (maximum_of_narrow_floats, V.astype("float16")), (weak_gradients, 0.5), (weak_types_of_control_flow, 0.5),
+    (jacobians_with_integers, V),
 ]  # fmt: skip
 
 

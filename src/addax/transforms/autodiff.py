@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from addax.core.avals import get_aval
 from addax.core.trace import current_trace
 from addax.interpreters.jvp import JVPTracer, jvp_flat
 from addax.interpreters.linearize import linearize_flat
-from addax.interpreters.values import Zero, convert, full_like, instantiate
+from addax.interpreters.values import Zero, convert, full_like, instantiate, zeros
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function
 from addax.transforms.jit import jit
 from addax.transforms.linear_maps import VJP, LinearizedFunction, as_array
@@ -76,8 +77,8 @@ def grad(
 ) -> Callable:
     """The gradient of a scalar function, as a function of the same arguments. See `value_and_grad`.
 
-    For complex arguments of a real function it is the conjugate of the Wirtinger derivative times two, JAX's
-    convention: ``grad(f)(z) = df/dx - i df/dy``.
+    For a complex argument z = x + i y of a real function it is ``df/dx - i df/dy``, twice the Wirtinger derivative
+    df/dz and the conjugate of the direction of steepest ascent: descend along ``-conj(grad(f)(z))``. It is JAX's convention.
 
     >>> import addax, addax.numpy as jnp
     >>> f = lambda x: jnp.sin(x) ** 2 + 1.0
@@ -162,7 +163,7 @@ def of_arguments(fun: Callable, nums: int | tuple[int, ...], args: tuple, kwargs
 
 def _settled(aux):
     """Auxiliary data without the tracers of the differentiation that is over: they stand for their primal values."""
-    return tree.map(lambda x: x.primal if type(x) is JVPTracer and not x._trace.alive else x, aux)
+    return tree.map(lambda x: as_array(x.primal) if type(x) is JVPTracer and not x._trace.alive else x, aux)
 
 
 def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = False):
@@ -308,18 +309,23 @@ def _assemble(in_avals, in_tree, out, stacked, forward: bool):
             for k, ia in enumerate(in_avals):
                 part = col[int(cuts[k]) : int(cuts[k + 1])]
                 order = (*range(1, oa.ndim + 1), 0)
-                blocks.append(part.transpose(order).reshape(oa.shape + ia.shape))
+                blocks.append(_block(part.transpose(order), oa.shape + ia.shape, oa))
             rows.append(_Inputs(in_tree.unflatten(blocks)))
     else:
         per_input = tree.leaves(stacked)  # per input leaf: (total outputs, *in shape)
         cuts = np.cumsum([0, *(a.size for a in out_avals)])
         for k, oa in enumerate(out_avals):
             blocks = [
-                g[int(cuts[k]) : int(cuts[k + 1])].reshape(oa.shape + ia.shape)
+                _block(g[int(cuts[k]) : int(cuts[k + 1])], oa.shape + ia.shape, ia)
                 for g, ia in zip(per_input, in_avals, strict=True)
             ]
             rows.append(_Inputs(in_tree.unflatten(blocks)))
     return out_tree.unflatten(rows)
+
+
+def _block(values, shape: tuple[int, ...], aval):
+    """Values as a block of a Jacobian; zeros of the dtype of ``aval`` where that has no tangents."""
+    return as_array(zeros(aval.update(shape=shape))) if values.dtype == dtypes.float0 else values.reshape(shape)
 
 
 # -- checks
@@ -331,9 +337,15 @@ def check_callable(fun, transform: str) -> None:
 
 
 def normalise_argnums(fun, argnums, args) -> int | tuple[int, ...]:
-    nums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    if not all(isinstance(i, int) for i in nums):
-        raise TypeError(f"argnums must be an int or a sequence of ints, got {argnums!r}")
+    """
+    Raises:
+      TypeError: if they are no numbers of positional arguments, or name one twice.
+    """
+    try:
+        single = hasattr(argnums, "__index__")
+        nums = (operator.index(argnums),) if single else tuple(map(operator.index, argnums))
+    except TypeError:
+        raise TypeError(f"argnums must be an int or a sequence of ints, got {argnums!r}") from None
     for i in nums:
         if not -len(args) <= i < len(args):
             raise TypeError(
@@ -342,7 +354,9 @@ def normalise_argnums(fun, argnums, args) -> int | tuple[int, ...]:
                 f"{len(args)} positional arguments. Arguments passed by keyword cannot be differentiated by number."
             )
     nums = tuple(i + len(args) if i < 0 else i for i in nums)
-    return nums[0] if isinstance(argnums, int) else nums
+    if len(set(nums)) != len(nums):
+        raise TypeError(f"argnums={argnums} names the same argument of {describe_function(fun)} twice.")
+    return nums[0] if single else nums
 
 
 def check_input(x, holomorphic: bool, allow_int: bool, name: str) -> None:

@@ -14,7 +14,7 @@ from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
 from addax.ops.call import jit_p
 from addax.ops.remat import checkpoint_p, name_p
-from addax.transforms.flat import LazyDebugInfo, check_leaves, jax_array
+from addax.transforms.flat import LazyDebugInfo, check_leaves, describe_function, jax_array
 from addax.transforms.jit import Hashable, hoist_tracers, trace_to_closed
 
 
@@ -57,7 +57,12 @@ def checkpoint(
 
     @functools.wraps(fun)
     def checkpointed(*args, **kwargs):
-        fixed = {i % len(args): args[i] for i in static} if static else {}
+        if not all(-len(args) <= i < len(args) for i in static):
+            raise ValueError(
+                f"checkpoint: static_argnums={static} must be numbers of positional arguments of {describe_function(fun)}, "
+                f"which was called with {len(args)}."
+            )
+        fixed = {i % len(args): args[i] for i in static}
         dynamic = tuple(a for i, a in enumerate(args) if i not in fixed)
 
         def call(*rest, **kw):
@@ -171,7 +176,7 @@ def saved_residuals(fun: Callable, *args, **kwargs) -> list[tuple[Any, str]]:
         if kind == "in":
             found.append((avals[i], f"from the argument {names[i] if i < len(names) else i}"))
             continue
-        var = cut.known.jaxpr.outvars[i]
+        var: Any = cut.known.jaxpr.outvars[i]
         if type(var) is Literal:
             continue
         eqn = made.get(var)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from addax.core import dtypes, tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.execution import CompileOptions, compile_program
 from addax.core.jaxpr import ClosedJaxpr
+from addax.core.trace import Tracer
 
 
 class ShapeDtypeStruct:
@@ -112,8 +114,14 @@ class Lowered:
             return str(self._traced.jaxpr)
         return self._program().as_text(dialect)
 
-    def compile(self, compiler_options=None) -> Compiled:
-        return Compiled(self)
+    def compile(self, compiler_options: dict[str, Any] | None = None) -> Compiled:
+        """The executable program. ``compiler_options`` are added to those of `jit`."""
+        if not compiler_options:
+            return Compiled(self)
+        traced = copy(self._traced)
+        both = dict(traced._options.compiler_options) | compiler_options
+        traced._options = replace(traced._options, compiler_options=tuple(sorted(both.items())))
+        return Compiled(Lowered(traced))
 
     def cost_analysis(self) -> dict[str, float]:
         return self._program().cost_analysis()
@@ -142,6 +150,12 @@ class Compiled:
 
     def __call__(self, *args, **kwargs):
         leaves, in_tree = tree.flatten((args, kwargs))
+        for x in leaves:
+            if isinstance(x, Tracer):
+                raise TypeError(
+                    "Cannot apply addax transformations to a function lowered and compiled for a particular signature: it "
+                    f"was called with the tracer {x}. Differentiate, batch or compile the jitted function instead."
+                )
         if in_tree != self.in_tree:
             raise TypeError(
                 "Function compiled with input pytree does not match the input pytree it was called with:\n"

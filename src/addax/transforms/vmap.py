@@ -46,16 +46,16 @@ def vmap(
         raise TypeError(f"Expected a callable value, got {fun!r:.100}: vmap takes the function, not its result.")
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
-    if not (in_axes is None or type(in_axes) in {int, tuple} or tree.leaves(in_axes)):
-        raise TypeError(f"vmap in_axes must be an int, None, or a tuple of entries, but got {in_axes}.")
-    if not all(isinstance(a, int) for a in tree.leaves(in_axes)):
+    if in_axes is not None and type(in_axes) not in (int, tuple):
         raise TypeError(
-            f"vmap in_axes must be an int, None, or (nested) container with those types as leaves, but got {in_axes}."
+            "vmap in_axes must be an int, None, or a tuple of entries corresponding to the positional arguments passed to "
+            f"the function, but got {in_axes}."
         )
-    if not all(isinstance(a, int) for a in tree.leaves(out_axes)):
-        raise TypeError(
-            f"vmap out_axes must be an int, None, or (nested) container with those types as leaves, but got {out_axes}."
-        )
+    for what, axes in (("in_axes", in_axes), ("out_axes", out_axes)):
+        if not all(isinstance(a, int) and not isinstance(a, bool) for a in tree.leaves(axes)):
+            raise TypeError(
+                f"vmap {what} must be an int, None, or (nested) container with those types as leaves, but got {axes}."
+            )
 
     @functools.wraps(fun)
     def vmap_f(*args, **kwargs):
