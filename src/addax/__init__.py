@@ -6,6 +6,8 @@
 0.8415
 """
 
+import importlib as _importlib
+
 from addax import core as core  # isort: skip  (the floors load from the ground up)
 from addax import dtypes as dtypes, engines as _engines, errors as errors, tree as tree, tree_util as tree_util
 from addax.array import Array as Array
@@ -13,6 +15,7 @@ from addax.core.config import (
     check_tracer_leaks as check_tracer_leaks,
     checking_leaks as checking_leaks,
     config as config,
+    debug_checks as debug_checks,
     debug_infs as debug_infs,
     debug_key_reuse as debug_key_reuse,
     debug_nans as debug_nans,
@@ -82,6 +85,7 @@ from addax.api import (
     pure_callback as pure_callback,
     set_num_threads as set_num_threads,
 )
+from addax.core import execution as _execution
 from addax.core.mesh import set_mesh as set_mesh
 from addax.core.sharding import NamedSharding as NamedSharding, PartitionSpec as PartitionSpec
 from addax.lax.sharding import reshard as reshard
@@ -105,25 +109,25 @@ _MODULES = (
 )
 _NAMES = {
     "Device": "addax.engines.devices",
+    "ensure_compile_time_eval": "addax.core.trace",
     "float0": "addax.dtypes",
     "pmap": "addax.parallel_map",
     "print_environment_info": "addax.environment",
     "shard_map": "addax.transforms.shard_map",
-    "ensure_compile_time_eval": "addax.core.trace",
     **dict.fromkeys(
         ("SparseMatrix", "hessian_sparsity", "jacobian_sparsity", "sparse_hessian", "sparse_jacobian"),
         "addax.sparse_derivatives",
     ),
 }
+# What options like debug_checks add to programs.
+_execution.set_check_rule(lambda closed: _importlib.import_module("addax.transforms.checkify").checked(closed))
 
 
 def __getattr__(name: str):
-    import importlib
-
     if name in _MODULES:
-        return importlib.import_module(f"addax.{name}")
+        return _importlib.import_module(f"addax.{name}")
     # Options that do nothing here have context managers too, which say so.
-    module = importlib.import_module(_NAMES.get(name, "addax.core.config"))
+    module = _importlib.import_module(_NAMES.get(name, "addax.core.config"))
     try:
         found = globals()[name] = getattr(module, name)
     except AttributeError:

@@ -126,6 +126,8 @@ PROGRAMS = [
 
 # Met elsewhere: effects have no laws of values, types of shards are tested under shard_map.
 ELSEWHERE = {
+    "check": "an effect: tests of checkify",
+    "custom_vmap_call": "a rule of the user: tests of custom batching",
     "debug_callback": "an effect: tests of addax.debug",
     "io_callback": "an effect: tests of callbacks",
     "pvary": "the type of a shard: tests of shard_map",

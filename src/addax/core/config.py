@@ -168,7 +168,7 @@ error_checking_behavior_nan = declare(
         "error_checking_behavior_nan",
         ("ignore", "raise"),
         "ignore",
-        "Whether in-program error checking reports NaN results.",
+        "Whether programs raise where an operation makes a NaN.",
         TRACE,
     )
 )
@@ -177,7 +177,7 @@ error_checking_behavior_divide = declare(
         "error_checking_behavior_divide",
         ("ignore", "raise"),
         "ignore",
-        "Whether in-program error checking reports division by zero.",
+        "Whether programs raise at a division by zero.",
         TRACE,
     )
 )
@@ -186,7 +186,7 @@ error_checking_behavior_oob = declare(
         "error_checking_behavior_oob",
         ("ignore", "raise"),
         "ignore",
-        "Whether in-program error checking reports out-of-bounds indexing.",
+        "Whether programs raise at an index out of bounds.",
         TRACE,
     )
 )
@@ -209,11 +209,29 @@ def disable_jit(disable: bool = True):
     return _disable_jit(disable)
 
 
+debug_checks = declare(
+    flag(
+        "debug_checks",
+        False,
+        "Make programs raise where an operation makes a NaN, divides by zero or indexes out of bounds, naming the line.",
+        DISPATCH,
+    )
+)
 debug_nans = declare(
-    flag("debug_nans", False, "Raise FloatingPointError at the operation that first yields a NaN.", DISPATCH)
+    flag(
+        "debug_nans",
+        False,
+        "Raise FloatingPointError if a result is NaN, naming the operation that made it first.",
+        DISPATCH,
+    )
 )
 debug_infs = declare(
-    flag("debug_infs", False, "Raise FloatingPointError at the operation that first yields an infinity.", DISPATCH)
+    flag(
+        "debug_infs",
+        False,
+        "Raise FloatingPointError if a result is infinite, naming the operation that made it first.",
+        DISPATCH,
+    )
 )
 default_device = declare(
     Option(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from addax import _native
 from addax.core.checker import check_if_enabled
+from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr, subjaxprs
 from addax.core.mesh import AbstractMesh, Mesh
 from addax.core.sharding import NamedSharding
@@ -77,8 +78,22 @@ def set_compile_rule(rule) -> None:
     _compile_rule = rule
 
 
+_check_rule: Any = None
+
+
+def set_check_rule(rule) -> None:
+    """``rule(closed_jaxpr) -> closed_jaxpr``, which adds the checks that options ask for."""
+    global _check_rule
+    _check_rule = rule
+
+
 def compile_program(closed: ClosedJaxpr, options: CompileOptions):
     if _compile_rule is None:
         raise RuntimeError("no engine is loaded to compile programs; import addax, not its parts")
     check_if_enabled(closed)
+    c = current_context()
+    if c.debug_checks or c.debug_nans or c.debug_infs or "raise" in (
+        c.error_checking_behavior_nan, c.error_checking_behavior_divide, c.error_checking_behavior_oob
+    ):  # fmt: skip
+        closed = _check_rule(closed)
     return _compile_rule(closed, options)

@@ -21,6 +21,7 @@ import numpy as np
 from addax import _native
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.config import current_context
 from addax.core.errors import NonConcreteBooleanIndexError
 from addax.core.sizes import as_size, is_symbolic, is_symbolic_shape, larger, shared, slice_range, smaller
 from addax.core.trace import Tracer, base_trace, current_trace
@@ -29,6 +30,7 @@ from addax.lax import indexing as lax_indexing, shape as lax_shape, slicing as l
 from addax.numpy.creation import asarray
 from addax.numpy.masked import selection_of
 from addax.ops.arithmetic import add
+from addax.ops.check import JaxRuntimeError
 from addax.ops.comparison import lt, select_n
 from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode
 
@@ -129,6 +131,11 @@ def entries_of(shape: tuple[int, ...], index, clamp: bool = True) -> tuple[list,
         else:
             n = shape[len(entries)]
             if (type(e) is int or is_symbolic(e)) and clamp:
+                if type(e) is int and type(n) is int and not -n <= e < n and _checks_indices():
+                    raise JaxRuntimeError(
+                        f"out-of-bounds indexing for array of shape {shape}: index {e} is out of bounds for axis "
+                        f"{len(entries)} with size {n}."
+                    )
                 e = smaller(larger(e + n if e < 0 else e, 0), larger(n - 1, 0))
                 if n == 0:
                     raise IndexError(f"index is out of bounds for axis {len(entries)} with size 0")
@@ -410,7 +417,8 @@ def _align(x, shape):
 def _read(x, entries, mode, fill_value, sorted_=False, unique=False, wrap=True):
     shape = get_aval(x).shape
     concrete = isinstance(x, _native.Array) and not any(isinstance(e, Tracer) for e in entries)
-    if concrete and current_trace() is base_trace and mode is GatherScatterMode.PROMISE_IN_BOUNDS:
+    in_bounds = mode is GatherScatterMode.PROMISE_IN_BOUNDS and not _checks_indices()
+    if concrete and current_trace() is base_trace and in_bounds:
         index = tuple(e if type(e) is slice else _clamped(e, n) for e, n in zip(entries, shape, strict=True))
         picked = x._value[index] if all(shape) or all(type(e) is slice for e in entries) else None
         if picked is not None and picked.size <= SMALL_GATHER:
@@ -441,6 +449,12 @@ def _read(x, entries, mode, fill_value, sorted_=False, unique=False, wrap=True):
         unique_indices=unique,
     )  # fmt: skip
     return transpose(out, p.order)
+
+
+def _checks_indices() -> bool:
+    """Whether an option asks for errors where an index is out of bounds."""
+    context = current_context()
+    return context.debug_checks or context.error_checking_behavior_oob == "raise"
 
 
 def _clamped(e, n: int) -> np.ndarray:
