@@ -1,6 +1,7 @@
 """`checkpoint`: the derivatives of the plain function, fewer values kept, nothing merged away."""
 
 import jax
+import jax.ad_checkpoint
 import jax.numpy as jjnp
 import numpy as np
 import pytest
@@ -138,3 +139,36 @@ def test_static_arguments_and_closures():
         addax.checkpoint(jnp.sin, concrete=True)
     with pytest.raises(TypeError, match=r"called with a non-array argument"):
         addax.checkpoint(jnp.sin)("text")
+
+
+def recurrence(m, loop, name):
+    """Scans in a scan, a jitted step, and named values."""
+
+    def run(w, x):
+        def step(x, _):
+            h = m.sin(name(x @ w[0], "h"))
+            return m.tanh(h) * h, h.sum()
+
+        def row(x, y):
+            x, sums = loop(step, x, None, length=3)
+            return m.cos(name(x @ w[1], "r")) * y, sums
+
+        x, sums = loop(row, x, W[0, :5, :1])
+        return (x**2).sum() + sums.sum()
+
+    return run
+
+
+def test_policies_look_into_loops():
+    kept = {"h": [(5, 3, 3, 6)], "r": [(5, 3, 6)], "dots": [(5, 3, 3, 6), (5, 3, 6)]}
+    ours = recurrence(jnp, lambda f, *a, **k: lax.scan(addax.jit(f), *a, **k), checkpoint_name)
+    theirs = recurrence(jjnp, jax.lax.scan, jax.ad_checkpoint.checkpoint_name)
+    want = jax.jit(jax.grad(theirs))(W, X)
+    for which, shapes in kept.items():
+        policy = POLICIES.dots_saveable if which == "dots" else POLICIES.save_only_these_names(which)
+        wrapped = addax.checkpoint(ours, policy=policy)
+        saved = [a.shape for a, _ in saved_residuals(wrapped, W, X)]
+        assert sorted(s for s in saved if s[0] == 5) == sorted(shapes)
+        np.testing.assert_allclose(addax.jit(addax.grad(wrapped))(W, X), want, rtol=1e-4, atol=1e-6)
+        tangent = addax.jvp(addax.grad(wrapped), (W, X), (W, X))[1]
+        np.testing.assert_allclose(tangent, addax.jvp(addax.grad(ours), (W, X), (W, X))[1], rtol=2e-3, atol=1e-4)

@@ -10,7 +10,7 @@ See Griewank and Walther, Evaluating Derivatives, chapter 12, for what this trad
 from __future__ import annotations
 
 from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr, DropVar, Var, dce_jaxpr, eval_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, DropVar, Jaxpr, Var, dce_jaxpr, eval_jaxpr
 from addax.core.trace import Trace, current_trace, set_current_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -115,18 +115,13 @@ def _cut(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...], policy) -> tuple[ClosedJ
     the unknown arguments.
     """
     cut = split_jaxpr(jaxpr if policy is None else jaxpr.derive(inline_calls), unknown)
-    known = cut.known.jaxpr
     count = sum(not u for u in cut.out_unknown)
-    kept: list[Var] = []
-    if policy is not None:
-        for eqn in known.eqns:
-            if policy(eqn.primitive, *[x.aval for x in eqn.invars], **eqn.params):
-                kept += [v for v in eqn.outvars if type(v) is Var]
+    known, kept, repeated = keep_values(cut.known.jaxpr, policy)
     n_in = len(cut.known.in_avals)
 
     def again(*args):
         new, given, rest = args[:n_in], args[n_in : n_in + len(kept)], args[n_in + len(kept) :]
-        results = _recompute(cut.known, new, kept, given)
+        results = eval_jaxpr(repeated, cut.known.consts, *new, *given)
         return eval_jaxpr(cut.unknown.jaxpr, cut.unknown.consts, *cut.gather(new, results), *rest)
 
     later_avals = [a for a, u in zip(jaxpr.in_avals, unknown, strict=True) if u]
@@ -145,12 +140,35 @@ def _cut(jaxpr: ClosedJaxpr, unknown: tuple[bool, ...], policy) -> tuple[ClosedJ
     return now, later, cut.out_unknown, count
 
 
-def _recompute(closed: ClosedJaxpr, args, kept: list[Var], given) -> list:
-    """Run a program in which the values of some variables are given."""
-    jaxpr = closed.jaxpr
-    known = set(kept)
-    eqns = [e.replace(outvars=[DropVar(v.aval) if v in known else v for v in e.outvars]) for e in jaxpr.eqns]
-    return eval_jaxpr(jaxpr.replace(invars=[*jaxpr.invars, *kept], eqns=eqns), closed.consts, *args, *given)
+def keep_values(jaxpr: Jaxpr, policy) -> tuple[Jaxpr, list[Var], Jaxpr]:
+    """Let a policy choose among the values of a program, and among those in the bodies of its scans.
+
+    Returns:
+      the program, whose scans stack what is kept of their turns as further results; the kept variables; and the program
+      to be run again, which takes those as further inputs and does not compute them.
+    """
+    kept: list[Var] = []
+    now, again = [], []
+    for eqn in jaxpr.eqns:
+        stacked: list[Var] = []
+        if policy is not None and policy(eqn.primitive, *[x.aval for x in eqn.invars], **eqn.params):
+            kept += [v for v in eqn.outvars if type(v) is Var]
+        elif policy is not None and eqn.primitive.name == "scan":
+            body, length = inline_calls(eqn.params["jaxpr"]), eqn.params["length"]
+            first, inner, repeated = keep_values(body.jaxpr, policy)
+            if inner:
+                stacked = [Var(v.aval.update(shape=(length, *v.aval.shape))) for v in inner]
+                first = ClosedJaxpr(first.replace(outvars=[*first.outvars, *inner]), body.consts)
+                repeated = ClosedJaxpr(repeated, body.consts)
+                now.append(eqn.replace(params=eqn.params | {"jaxpr": first}, outvars=[*eqn.outvars, *stacked]))
+                again.append(eqn.replace(params=eqn.params | {"jaxpr": repeated}, invars=[*eqn.invars, *stacked]))
+                kept += stacked
+        if not stacked:
+            now.append(eqn)
+            again.append(eqn)
+    given = set(kept)
+    again = [e.replace(outvars=[DropVar(v.aval) if v in given else v for v in e.outvars]) for e in again]
+    return jaxpr.replace(eqns=now), kept, jaxpr.replace(eqns=again, invars=[*jaxpr.invars, *kept])
 
 
 class _InlineTrace(Trace):

@@ -35,7 +35,8 @@ def checkpoint(
       prevent_cse: keep compilers from merging the second computation with the first. Inside ``scan`` there is nothing to
         merge with, and False is as good.
       policy: which intermediate values to keep; see `checkpoint_policies`. Policies are asked about the operations of
-        ``fun`` and of the jitted functions that it calls, not about those inside of its loops.
+        ``fun``, of the jitted functions that it calls, and of the bodies of its scans, whose values are kept stacked; not
+        about those of its branches and of loops of unknown length.
       static_argnums: arguments that are Python values, compared by hash and equality.
 
     >>> import addax, addax.numpy as jnp
