@@ -92,7 +92,7 @@ def compile_program(closed: ClosedJaxpr, options: CompileOptions):
         raise RuntimeError("no engine is loaded to compile programs; import addax, not its parts")
     check_if_enabled(closed)
     c = current_context()
-    if c.debug_checks or c.debug_nans or c.debug_infs or "raise" in (
+    if c.debug_checks or "raise" in (
         c.error_checking_behavior_nan, c.error_checking_behavior_divide, c.error_checking_behavior_oob
     ):  # fmt: skip
         closed = _check_rule(closed)

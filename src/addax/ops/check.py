@@ -15,7 +15,7 @@ import numpy as np
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Primitive, Refusal
-from addax.core.source_info import SourceInfo
+from addax.core.source_info import SourceInfo, user_frame
 from addax.interpreters.values import Axis, to_front
 from addax.ops.callback import HostFunction, debug_callback, debug_effect
 
@@ -30,10 +30,6 @@ class FailedCheckError(CheckError):
 
 class NaNError(CheckError):
     """An operation made a NaN."""
-
-
-class InfError(CheckError):
-    """An operation made an infinity."""
 
 
 class DivisionByZeroError(CheckError):
@@ -54,25 +50,18 @@ class Site:
       kind: the class of its error.
       describe: the message, given the values that belong to it.
       avals: the types of these values.
-      source: the line of the user.
+      source: the line of the user; None in programs that are run from many, for the line that runs it.
     """
 
     __slots__ = ("avals", "describe", "kind", "number", "source")
 
-    def __init__(
-        self,
-        kind: type[CheckError],
-        describe: Callable[..., str],
-        avals: Sequence[Any],
-        source: Any,
-        debug: bool = False,
-    ):
+    def __init__(self, kind: type[CheckError], describe: Callable[..., str], avals: Sequence[Any], source: Any):
         self.kind, self.describe, self.avals, self.source = kind, describe, tuple(avals), source
         self.number = next(_numbers)
 
     def error(self, values: Sequence[np.ndarray]) -> CheckError:
-        where = "" if self.source is None else f"\n  at {SourceInfo(self.source)}"
-        return self.kind(self.describe(*values) + where)
+        source = user_frame() if self.source is None else self.source
+        return self.kind(self.describe(*values) + ("" if source is None else f"\n  at {SourceInfo(source)}"))
 
     def __repr__(self) -> str:
         return f"{self.kind.__name__}#{self.number}"
@@ -145,7 +134,6 @@ __all__ = [
     "CheckError",
     "DivisionByZeroError",
     "FailedCheckError",
-    "InfError",
     "JaxRuntimeError",
     "NaNError",
     "OOBError",
