@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,26 +11,16 @@ from addax.core.avals import get_aval
 from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Primitive, Refusal
+from addax.engines.costs import cost_of
 from addax.engines.cpu import objects
 from addax.engines.cpu.fuse import LAYOUT
-from addax.engines.cpu.lower import RULES
+from addax.engines.cpu.lower import RULES, nbytes
 from addax.engines.cpu.lower_elementwise import REDUCTIONS, RENAMED, SAME
 from addax.engines.cpu.lower_indexed import READS
 from addax.engines.cpu.program import Assembled, assemble
 from addax.engines.cpu.render import render_steps
-from addax.engines.cpu.simplify import count_flops
 from addax.engines.devices import cpu_device
-
-
-class MemoryAnalysis(NamedTuple):
-    """Bytes a compiled program needs beside the code: arguments, results, working memory, constants."""
-
-    argument_size_in_bytes: int
-    output_size_in_bytes: int
-    temp_size_in_bytes: int
-    constant_size_in_bytes: int
-    alias_size_in_bytes: int = 0
-    generated_code_size_in_bytes: int = 0
+from addax.engines.memory_use import MemoryAnalysis
 
 
 class CpuExecutable:
@@ -69,23 +59,19 @@ class CpuExecutable:
         )
 
     def cost_analysis(self) -> dict[str, float]:
-        """Estimates: floating-point operations, bytes moved by arguments and results, seconds on one thread."""
-        closed = self._closed
-        moved = sum(a.size * a.dtype.itemsize for a in (*closed.in_avals, *closed.out_avals))
-        return {
-            "flops": count_flops(self._assembled.simplified.eqns),
-            "bytes accessed": float(moved),
-            "optimal_seconds": self.executable.estimated_ns * 1e-9,
-        }
+        """What engines/costs.py counts in the simplified program, and an estimate of the seconds on one thread."""
+        counted = cost_of(self._assembled.simplified).as_dict()
+        return counted | {"optimal_seconds": self.executable.estimated_ns * 1e-9}
 
     def memory_analysis(self) -> MemoryAnalysis:
         def total(avals) -> int:
-            return sum(a.size * a.dtype.itemsize for a in avals)
+            return sum(map(nbytes, avals))
 
-        consts = total([c.aval for c in self._assembled.simplified.jaxpr.constvars])
+        made = self._assembled
         return MemoryAnalysis(
-            total(self._closed.in_avals), total(self._closed.out_avals), self.executable.arena_bytes, consts
-        )
+            total(self._closed.in_avals), total(self._closed.out_avals), self.executable.arena_bytes,
+            total(v.aval for v in made.simplified.jaxpr.constvars), made.alias_bytes, objects.code_size(made.nests),
+        )  # fmt: skip
 
 
 def _as_array(x: Any, aval) -> Any:

@@ -48,6 +48,7 @@ class Statistics:
 
 statistics = Statistics()
 _addresses: dict[tuple[str, Target | None], int] = {}
+_code_sizes: dict[int, int] = {}  # by address
 _lock = threading.RLock()
 
 
@@ -106,14 +107,25 @@ def _from_disk(key: str, target: Target | None) -> int | None:
 def _load(image: Image, target: Target | None, compile_helpers: bool) -> int | None:
     """Put a kernel into memory, with the addresses of the helpers it calls; None if one is not to be had."""
     if not image.imports:
-        return memory.load(image.code, image.align) + image.entry
+        return _placed(image.code, image)
     code = bytearray(image.code)
     for offset, name in image.imports:
         address = _helper(name, target, compile_helpers)
         if address is None:
             return None
         struct.pack_into("<Q", code, offset, address)
-    return memory.load(bytes(code), image.align) + image.entry
+    return _placed(bytes(code), image)
+
+
+def _placed(code: bytes, image: Image) -> int:
+    address = memory.load(code, image.align) + image.entry
+    _code_sizes[address] = len(code)
+    return address
+
+
+def code_size(nests: Iterable[Nest]) -> int:
+    """Bytes of machine code of kernels that have been compiled."""
+    return sum(_code_sizes[_addresses[key, None]] for key in {nest.key for nest in nests})
 
 
 def _helper(name: str, target: Target | None, compile_: bool) -> int | None:

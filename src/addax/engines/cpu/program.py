@@ -22,11 +22,11 @@ from addax.engines.cpu.simplify import simplify
 class Assembled:
     """A program and what it was made from."""
 
-    __slots__ = ("host_steps", "kernels", "nests", "plan", "program", "simplified", "steps")
+    __slots__ = ("alias_bytes", "host_steps", "nests", "plan", "program", "simplified", "steps")
 
-    def __init__(self, program, simplified, steps, plan, nests, host_steps):
+    def __init__(self, program, simplified, steps, plan, nests, host_steps, alias_bytes: int):
         self.program, self.simplified, self.steps, self.plan = program, simplified, steps, plan
-        self.nests, self.host_steps = nests, host_steps
+        self.nests, self.host_steps, self.alias_bytes = nests, host_steps, alias_bytes
 
 
 def assemble(closed: ClosedJaxpr, options: CompileOptions) -> Assembled:
@@ -51,11 +51,24 @@ def assemble(closed: ClosedJaxpr, options: CompileOptions) -> Assembled:
     plan = Plan(steps, [b for kind, b in outputs if kind == "slot"])
     tuples = plan.emit(steps)
     out_spec = [(kind, plan.slot(b) if kind == "slot" else b) for kind, b in outputs]
+    donated = donations(out_spec, plan, closed, options)
     program = _native.Program(
         tuple(closed.in_avals), tuple(closed.out_avals), plan.slots, plan.arena_bytes, lowering.consts, tuples, out_spec,
-        donations(out_spec, plan, closed, options),
+        donated,
     )  # fmt: skip
-    return Assembled(program, simplified, steps, plan, nests, lowering.host_steps)
+    alias_bytes = shared_bytes(out_spec, closed.out_avals, {j for _, j in donated})
+    return Assembled(program, simplified, steps, plan, nests, lowering.host_steps, alias_bytes)
+
+
+def shared_bytes(out_spec, out_avals, over_arguments: set[int]) -> int:
+    """Bytes of the results that take no memory of their own."""
+    seen: set[Any] = set()
+    total = 0
+    for j, (where, aval) in enumerate(zip(out_spec, out_avals, strict=True)):
+        if where[0] != "slot" or where in seen or j in over_arguments:
+            total += nbytes(aval)
+        seen.add(where)
+    return total
 
 
 def finish_results(block: Block, out_avals) -> list[tuple[str, Any]]:

@@ -9,7 +9,6 @@ Layout equations are left alone: fuse turns them into index maps, which cost not
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -231,16 +230,3 @@ def _simplify_inner(params: dict[str, Any]) -> dict[str, Any]:
             out = dict(out) if out is params else out
             out[k] = new
     return out
-
-
-def count_flops(eqns) -> float:
-    """Floating-point operations of the equations, matmuls exactly and everything else one per result element."""
-    total = 0.0
-    for eqn in eqns:
-        size = math.prod(eqn.outvars[0].aval.shape) if eqn.outvars and hasattr(eqn.outvars[0].aval, "shape") else 0
-        if eqn.primitive.name == "dot_general":
-            (contract, _), _ = eqn.params["dimension_numbers"]
-            total += 2.0 * size * math.prod(eqn.invars[0].aval.shape[d] for d in contract)
-        else:
-            total += size
-    return total
