@@ -17,6 +17,8 @@ from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from addax.core.mesh import Mesh
 from addax.core.primitive import Primitive
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from addax.engines.costs import cost_of, has_loops
+from addax.engines.memory_use import MemoryAnalysis, of_xla
 from addax.engines.xla import compat, processes
 from addax.engines.xla.arrays import Aval, buffer_at, put_host, wait
 from addax.engines.xla.executable import load
@@ -157,10 +159,13 @@ class XlaCompiled:
 
     def cost_analysis(self) -> dict[str, float]:
         with compat.without_jax():
-            return dict(self._loaded.cost_analysis())
+            found = dict(self._loaded.cost_analysis())
+        return found | cost_of(self._closed).as_dict() if has_loops(self._closed) else found
+        """What XLA counts in the optimised program of one device; but it counts the body of a loop once, so for programs with
+        loops the costs are those that engines/costs.py counts in the jaxpr."""
 
-    def memory_analysis(self) -> Any:
-        return self._loaded.get_compiled_memory_stats()
+    def memory_analysis(self) -> MemoryAnalysis:
+        return of_xla(self._loaded.get_compiled_memory_stats(), sum(x.nbytes for x in self._captured))
 
 
 class XlaEngine:
