@@ -9,7 +9,8 @@ import numpy as np
 from addax import lax, numpy as jnp
 from addax.core import dtypes
 from addax.numpy.base import check_array_like
-from addax.scipy.special.functions import on_host, real, special
+from addax.scipy.special import tables
+from addax.scipy.special.functions import beyond, chebyshev, on_host, on_interval, real, special, with_derivatives
 from addax.transforms.custom import custom_jvp
 
 SQRT_HALF, LOG_SQRT_2PI = math.sqrt(0.5), math.log(2 * math.pi) / 2
@@ -48,7 +49,14 @@ def erfinv(x):
     return lax.erf_inv(x)
 
 
-_erfcx = on_host("erfcx", lambda out, x: 2 * x * out - 2 / math.sqrt(math.pi))
+@with_derivatives(lambda out, x: 2 * x * out - 2 / math.sqrt(math.pi))
+def _erfcx(x):
+    size = abs(x)
+    right = chebyshev(beyond(size, 0, 3.75), tables.ERFCX) / (1 + 2 * size)
+    # exp(x^2) with the rounding error of x^2: the leading digits of x have an exact square.
+    lead = jnp.round(jnp.minimum(size, 64.0) * 16) / 16
+    growth = jnp.exp(lead * lead) * jnp.exp((size - lead) * (size + lead))
+    return jnp.where(x < 0, 2 * growth - right, right)
 
 
 @special
@@ -63,7 +71,15 @@ def erfcx(x):
     return _erfcx(x)
 
 
-_dawsn = on_host("dawsn", lambda out, x: 1 - 2 * x * out)
+@with_derivatives(lambda out, x: 1 - 2 * x * out)
+def _dawsn(x):
+    square = jnp.minimum(x * x, 9.0)
+    near = x * chebyshev(on_interval(square, 0, 9), tables.DAWSN_NEAR) / (1 + 2 * square)
+    inverse = 1 / jnp.where(abs(x) > 3, x, 3.0)
+    u = inverse * inverse
+    middle = chebyshev(on_interval(u, 1 / 25, 1 / 9), tables.DAWSN_MIDDLE)
+    far = chebyshev(on_interval(jnp.minimum(u, 1 / 25), 0, 1 / 25), tables.DAWSN_FAR)
+    return jnp.where(abs(x) > 3, inverse * jnp.where(abs(x) > 5, far, middle), near)
 
 
 @special
@@ -97,7 +113,23 @@ def _fresnel_derivative(out, x):
     return jnp.sin(angle), jnp.cos(angle)
 
 
-_fresnel = on_host("fresnel", _fresnel_derivative, outputs=2)
+@with_derivatives(_fresnel_derivative, outputs=2)
+def _fresnel(x):
+    size = abs(x)
+    square = jnp.minimum(size, 2.0) ** 2
+    s = on_interval(square * square, 0, 16)
+    near = size * square * chebyshev(s, tables.FRESNEL_S), size * chebyshev(s, tables.FRESNEL_C)
+    far = size > 2
+    y = jnp.where(far & (size < np.inf), size, 2.0)
+    s = beyond(y * y * y * y, 16, 64)
+    f, g = chebyshev(s, tables.FRESNEL_F) / y, chebyshev(s, tables.FRESNEL_G) / (y * y * y)
+    # y^2 modulo 4, without rounding: the leading half of the digits of y has an exact square.
+    info = dtypes.finfo(y.dtype)
+    lead = lax.reduce_precision(y, info.nexp, info.nmant // 2)
+    angle = math.pi / 2 * (lead * lead % 4 + (y - lead) * (y + lead) % 4)
+    sin, cos = jnp.sin(angle), jnp.cos(angle)
+    outs = [jnp.where(far, b, a) for a, b in zip(near, (0.5 - f * cos - g * sin, 0.5 + f * sin - g * cos), strict=True)]
+    return tuple(jnp.sign(x) * jnp.where(size == np.inf, 0.5, v) for v in outs)
 
 
 @special
@@ -118,7 +150,26 @@ def _owens_t_derivatives(out, h, a):
     return by_h, by_a
 
 
-_owens_t = on_host("owens_t", _owens_t_derivatives)
+@with_derivatives(_owens_t_derivatives)
+def _owens_t(h, a):
+    """By 32-point Gauss-Legendre quadrature of the defining integral (Owen, 1956), exp(-h^2 (1 + t^2) / 2) / (1 + t^2)
+    over 2 pi from 0 to a, up to where it is negligible. T(h, a) with a > 1 is reduced to T(ah, 1/a).
+    """
+    h, size = abs(h), abs(a)
+    turned = size > 1
+    u = jnp.where(turned, h * size, h)
+    u = jnp.where(jnp.isnan(u), 0.0, u)  # a product of 0 and inf
+    slope = jnp.where(turned, 1 / jnp.where(turned, size, 1.0), size)
+    end = jnp.minimum(slope, 9.0 / jnp.maximum(u, 9.0))
+    points, weights = np.polynomial.legendre.leggauss(32)
+    total = jnp.zeros_like(end + u)
+    for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
+        t = end * point
+        total = total + weight * jnp.exp(-u * u * t * t / 2) / (1 + t * t)
+    part = jnp.exp(-u * u / 2) * end * total / (2 * math.pi)
+    p, q = (lax.erfc(v * SQRT_HALF) / 2 for v in (h, u))
+    out = jnp.where(turned, (p + q) / 2 - p * q - part, part)
+    return jnp.sign(a) * jnp.where(jnp.isnan(h + a), np.nan, out)
 
 
 @special

@@ -43,13 +43,43 @@ def real(name: str, *xs) -> None:
             )
 
 
-def on_host(name: str, derivatives: Callable[..., tuple], outputs: int = 1) -> Callable[..., Any]:
-    """``scipy.special.<name>``, run by SciPy on the host inside compiled programs, with derivatives of our own.
+def with_derivatives(derivatives: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
+    """Decorator of functions of float arrays: gives them derivatives by formulas, and narrow floats float32 to work in.
 
     Args:
       derivatives: ``(outs, *operands) -> partial``, or one partial per operand; None where there is no formula. With
         several outputs, each partial is a tuple. They are functions too, so that they can be differentiated again.
     """
+
+    def decorate(value: Callable[..., Any]) -> Callable[..., Any]:
+        @custom_jvp
+        def fun(*xs):
+            dtype = get_aval(xs[0]).dtype
+            if dtypes.itemsize_bits(dtype) >= 32:
+                return value(*xs)
+            outs = value(*(asarray(x, np.float32) for x in xs))
+            return tuple(asarray(o, dtype) for o in outs) if outputs > 1 else asarray(outs, dtype)
+
+        @fun.defjvp
+        def jvp(primals, tangents):
+            outs = fun(*primals)
+            partials = derivatives(outs, *primals)
+            partials = (partials,) if len(primals) == 1 else partials
+            total: Any = None
+            for partial, t in zip(partials, tangents, strict=True):
+                if partial is None:
+                    continue
+                terms = [p * t for p in (partial if outputs > 1 else (partial,))]
+                total = terms if total is None else [a + b for a, b in zip(total, terms, strict=True)]
+            return outs, tuple(total) if outputs > 1 else total[0]
+
+        return fun
+
+    return decorate
+
+
+def on_host(name: str, derivatives: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
+    """``scipy.special.<name>``, run by SciPy on the host inside compiled programs, `with_derivatives`."""
 
     def run(*arrays):
         with np.errstate(all="ignore"):
@@ -57,25 +87,12 @@ def on_host(name: str, derivatives: Callable[..., tuple], outputs: int = 1) -> C
         outs = outs if outputs > 1 else (outs,)
         return tuple(np.asarray(o).astype(arrays[0].dtype) for o in outs)
 
-    @custom_jvp
+    @with_derivatives(derivatives, outputs)
     def fun(*xs):
         shape = broadcast_shapes(*(shape_of(x) for x in xs))
         result = ShapeDtypeStruct(shape, get_aval(xs[0]).dtype)
         outs = pure_callback(run, (result,) * outputs, *xs, vmap_method="broadcast_all")
         return tuple(outs) if outputs > 1 else outs[0]
-
-    @fun.defjvp
-    def jvp(primals, tangents):
-        outs = fun(*primals)
-        partials = derivatives(outs, *primals)
-        partials = (partials,) if len(primals) == 1 else partials
-        total: Any = None
-        for partial, t in zip(partials, tangents, strict=True):
-            if partial is None:
-                continue
-            terms = [p * t for p in (partial if outputs > 1 else (partial,))]
-            total = terms if total is None else [a + b for a, b in zip(total, terms, strict=True)]
-        return outs, tuple(total) if outputs > 1 else total[0]
 
     return fun
 
@@ -83,3 +100,27 @@ def on_host(name: str, derivatives: Callable[..., tuple], outputs: int = 1) -> C
 def _wide(x: np.ndarray) -> np.ndarray:
     """Floats in float64: the result is rounded once."""
     return np.asarray(x).astype(np.complex128 if np.asarray(x).dtype.kind == "c" else np.float64)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Chebyshev series (tables.py)
+
+
+def on_interval(x, low: float, high: float):
+    """[low, high] as [-1, 1]"""
+    return (x - (low + high) / 2) * (2 / (high - low))
+
+
+def beyond(x, low: float, scale: float):
+    """[low, inf] as [-1, 1]; low + scale is the middle."""
+    return 1 - 2 * scale / (x + (scale - low))
+
+
+def chebyshev(s, coefficients: tuple[float, ...]):
+    """sum_k c_k T_k(s) for s in [-1, 1], by Clenshaw's recurrence; as many terms as the dtype of s can tell apart."""
+    least = float(dtypes.finfo(s.dtype).eps) / 16 * max(map(abs, coefficients))
+    count = max(k for k, c in enumerate(coefficients, 1) if abs(c) >= least)
+    here = before = 0.0 * s
+    for c in coefficients[count - 1 : 0 : -1]:
+        here, before = 2 * s * here - before + c, here
+    return s * here - before + coefficients[0]
