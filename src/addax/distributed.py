@@ -10,6 +10,7 @@ import atexit
 import os
 from typing import Any
 
+from addax.core.config import config
 from addax.engines import platforms
 
 
@@ -27,6 +28,8 @@ def initialize(
       coordinator_address: ``host:port`` of process 0, which listens there.
       num_processes: how many there are.
       process_id: the number of this one, from 0.
+      local_device_ids: the GPUs of this machine that this process is to use: a number or several; all by default.
+      cluster_detection_method: "deactivate" does not look at the environment.
       initialization_timeout: seconds to wait for the others.
       coordinator_bind_address: where process 0 listens, if not at ``coordinator_address``.
       stall_timeout: seconds that this process waits in a collective before it asks who has not come, and ends (JAX waits
@@ -38,7 +41,12 @@ def initialize(
     """
     from addax.engines.xla import processes  # jaxlib, which single-process programs do without
 
-    told = _environment()
+    if cluster_detection_method not in (None, "deactivate"):
+        raise ValueError(
+            f"distributed.initialize: cluster_detection_method must be None or 'deactivate', got "
+            f"{cluster_detection_method!r}: Slurm and Open MPI are recognised by their environment."
+        )
+    told = {} if cluster_detection_method else _environment()
     address = coordinator_address or told.get("address")
     count = num_processes if num_processes is not None else told.get("count")
     rank = process_id if process_id is not None else told.get("rank")
@@ -57,6 +65,9 @@ def initialize(
         raise ValueError(f"distributed.initialize: coordinator_address must be host:port, got {address!r}")
     if not 0 <= rank < count:
         raise ValueError(f"distributed.initialize: process_id must be in [0, num_processes={count}), got {rank}")
+    if local_device_ids is not None:
+        ids = [local_device_ids] if isinstance(local_device_ids, int) else local_device_ids
+        config.update("addax_cuda_visible_devices", ",".join(map(str, ids)))
     platforms.join(count)
     processes.initialize(str(address), count, rank, initialization_timeout, stall_timeout, coordinator_bind_address)
     atexit.register(shutdown)

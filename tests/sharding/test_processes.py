@@ -67,6 +67,11 @@ def test_what_is_missing_is_said(monkeypatch):
         distributed.initialize("here", 2, 0)
     with pytest.raises(ValueError, match=r"process_id must be in \[0, num_processes=2\), got 2"):
         distributed.initialize("localhost:1", 2, 2)
+    with pytest.raises(ValueError, match="cluster_detection_method must be None or 'deactivate', got 'k8s'"):
+        distributed.initialize("localhost:1", 2, 1, cluster_detection_method="k8s")
+    monkeypatch.setenv("ADDAX_PROCESS_ID", "1")
+    with pytest.raises(ValueError, match="process_id should be defined"):
+        distributed.initialize("localhost:1", 2, cluster_detection_method="deactivate")
 
 
 def test_slurm_tells_the_first_host(monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 from batch import Case, execute, run_reference, together
 from samples_reduce import SAMPLES
 
-from addax.engines.xla import engine
+from addax.core.config import cuda_visible_devices
+from addax.engines.xla import cuda, engine
 from addax.engines.xla.lower import lower
 from addax.engines.xla.module import Target
 
@@ -43,3 +44,15 @@ def test_portable_code_on_the_cpu(platform, monkeypatch):
         (want,) = run_reference([case])[0]
         tol = case.facts["tol"]
         np.testing.assert_allclose(got.astype(want.dtype), want, rtol=tol, atol=tol * 5, err_msg=case.facts["id"])
+
+
+def test_a_client_knows_its_gpus_and_its_place_among_the_processes():
+    class Others:
+        rank, count = 1, 2
+
+    assert "visible_devices" not in cuda.client_options(None) and "node_id" not in cuda.client_options(None)
+    with cuda_visible_devices("0,3"):
+        options = cuda.client_options(Others)
+        assert (options["visible_devices"], options["node_id"], options["num_nodes"]) == ([0, 3], 1, 2)
+    with cuda_visible_devices("first"), pytest.raises(ValueError, match="expected 'all' or numbers such as '0,1', got"):
+        cuda.client_options(None)

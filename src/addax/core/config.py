@@ -289,7 +289,7 @@ cuda_visible_devices = declare(
     text("cuda_visible_devices", "all", "Comma-separated CUDA device ids to use, or 'all'.", HOST)
 )
 cpu_collectives_implementation = declare(
-    text("cpu_collectives_implementation", "gloo", "How CPU processes talk to each other.", HOST)
+    choice("cpu_collectives_implementation", ("gloo",), "gloo", "How CPU processes talk to each other.", HOST)
 )
 
 # --- Options of JAX that set something addax does not have ---

@@ -13,7 +13,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from addax.engines.xla import compat
+from addax.core.config import cuda_visible_devices
+from addax.engines.xla import compat, processes
 from addax.engines.xla.compat import xla_client
 
 VERSIONS = ("13", "12")
@@ -69,9 +70,31 @@ def _register_kernels(package: str, api: Any) -> None:
 
 
 def make_client() -> Any:
-    """The client of the GPUs of this machine."""
+    """The client of the GPUs of this machine that this process uses; with other processes it speaks through NCCL."""
     load_plugin()
-    return xla_client.make_c_api_client("cuda", xla_client.generate_pjrt_gpu_plugin_options(), None)
+    others = processes.current()
+    options = client_options(others)
+    return xla_client.make_c_api_client("cuda", options, None if others is None else others.client)
+
+
+def client_options(others: Any) -> dict[str, Any]:
+    """What the client is to know: the GPUs it may use, and its place among the processes.
+
+    Raises:
+      ValueError: if the option ``cuda_visible_devices`` is not a list of numbers.
+    """
+    options: dict[str, Any] = dict(xla_client.generate_pjrt_gpu_plugin_options())
+    visible = cuda_visible_devices.value
+    if visible != "all":
+        try:
+            options["visible_devices"] = [int(i) for i in visible.split(",")]
+        except ValueError:
+            raise ValueError(
+                f"option addax_cuda_visible_devices: expected 'all' or numbers such as '0,1', got {visible!r}"
+            ) from None
+    if others is not None:
+        options |= {"node_id": others.rank, "num_nodes": others.count}
+    return options
 
 
 def topology(target_config: str, shape: str = "1x1x1") -> Sequence[Any]:
