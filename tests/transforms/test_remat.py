@@ -172,3 +172,11 @@ def test_policies_look_into_loops():
         np.testing.assert_allclose(addax.jit(addax.grad(wrapped))(W, X), want, rtol=1e-4, atol=1e-6)
         tangent = addax.jvp(addax.grad(wrapped), (W, X), (W, X))[1]
         np.testing.assert_allclose(tangent, addax.jvp(addax.grad(ours), (W, X), (W, X))[1], rtol=2e-3, atol=1e-4)
+
+
+def test_programs_are_kept_apart_by_axis_sizes_and_types_of_static_arguments():
+    counted = addax.checkpoint(lambda x: x * lax.psum(1, "i"))
+    for n in (3, 4):
+        np.testing.assert_array_equal(addax.vmap(counted, axis_name="i")(jnp.ones(n)), np.full(n, n))
+    times = addax.checkpoint(lambda x, n: x * n, static_argnums=1)
+    assert [times(np.int32(3), n).dtype for n in (2, 2.0, True)] == [np.int32, np.float32, np.int32]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from addax.core import dtypes, tree
+from addax.core.axis_env import scope_key
 from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr, Literal
 from addax.core.trace import Tracer
@@ -77,8 +78,9 @@ def checkpoint(
         key = (
             in_tree,
             tuple(avals),
-            tuple((i, Hashable(v)) for i, v in sorted(fixed.items())),
+            tuple((i, type(v), Hashable(v)) for i, v in sorted(fixed.items())),
             current_context().trace_key,
+            scope_key(),
         )
         found = traces.get(key)
         if found is None:
