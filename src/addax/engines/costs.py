@@ -8,7 +8,8 @@ number means is what it means there:
   factorisations by the leading term of their textbook count (Golub & Van Loan).
 * ``transcendentals``: one per element for exp, log, sqrt, tanh and their like, which are not in ``flops``.
 * ``bytes accessed``: what operations read and write. Chains of elementwise operations, and reductions of them, keep what is
-  between them in registers; reshapes move nothing; slices and gathers read, and updates write, only their part.
+  between them in registers; reshapes and transposes are other views of memory; slices and gathers read, and updates write,
+  only their part.
 
 The body of a `scan` counts as often as its length says. That of a `while` counts as often as it runs if that can be seen: a
 counter with known start, step and bound. Otherwise it counts once, and ``loops of unknown length`` says how many such loops
@@ -38,7 +39,7 @@ _ARITHMETIC = frozenset(
 # Elementwise, but free: names for values.
 _FREE = frozenset("name optimization_barrier pvary copy stop_gradient random_wrap random_unwrap random_clone".split())
 # Other views of the same memory.
-_VIEWS = frozenset("reshape squeeze expand_dims bitcast_convert_type sharding_constraint".split())
+_VIEWS = frozenset("reshape squeeze transpose bitcast_convert_type sharding_constraint".split())
 _FUSED = _TRANSCENDENTAL | _ARITHMETIC | _FREE | frozenset(("integer_pow", "logistic", "broadcast_in_dim", "iota"))
 _REDUCTIONS = frozenset(
     "argmax argmin reduce reduce_and reduce_max reduce_min reduce_or reduce_prod reduce_sum reduce_xor".split()
@@ -158,8 +159,9 @@ class _Chains:
     """
 
     def __init__(self, jaxpr: Jaxpr):
+        self.results = {x for x in jaxpr.outvars if type(x) is not Literal}
         in_registers = {v for eqn in jaxpr.eqns if eqn.primitive.name in _FUSED for v in eqn.outvars}
-        in_registers.difference_update(x for x in jaxpr.outvars if type(x) is not Literal)
+        in_registers -= self.results
         for eqn in jaxpr.eqns:
             if eqn.primitive.name not in _FUSED and eqn.primitive.name not in _REDUCTIONS:
                 in_registers.difference_update(x for x in eqn.invars if type(x) is not Literal)
@@ -208,7 +210,8 @@ def _equation(eqn: Eqn, value, chains: _Chains) -> Cost:
         return called
     flops, transcendentals = _arithmetic(eqn)
     if name in _VIEWS or name in _FREE:
-        return Cost()
+        copied = name == "transpose" and eqn.outvars[0] in chains.results
+        return Cost(moved=2 * _nbytes(eqn.outvars[0]) if copied else 0.0)
     moved = sum(map(_nbytes, chains.reads(eqn))) + sum(map(_nbytes, chains.writes(eqn)))
     if name in _PARTIAL_READS:
         moved = 2 * sum(map(_nbytes, eqn.outvars)) + sum(map(_nbytes, eqn.invars[1:]))

@@ -11,6 +11,7 @@ from addax.core.avals import get_aval
 from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Primitive, Refusal
+from addax.core.sharding import Sharding, SingleDeviceSharding
 from addax.engines.costs import cost_of
 from addax.engines.cpu import objects
 from addax.engines.cpu.fuse import LAYOUT
@@ -57,6 +58,14 @@ class CpuExecutable:
         raise ValueError(
             f'unknown stage {stage!r}; expected "jaxpr", "simplified", "loops", "llvm", "asm", "stablehlo" or "hlo"'
         )
+
+    @property
+    def in_shardings(self) -> list[Sharding]:
+        return [SingleDeviceSharding(cpu_device)] * len(self._closed.in_avals)
+
+    @property
+    def out_shardings(self) -> list[Sharding]:
+        return [SingleDeviceSharding(cpu_device)] * len(self._closed.out_avals)
 
     def cost_analysis(self) -> dict[str, float]:
         """What engines/costs.py counts in the simplified program, and an estimate of the seconds on one thread."""
