@@ -18,19 +18,23 @@ from addax.core.errors import (
     TypePromotionError,
     UnexpectedTracerError,
 )
+from addax.core.sharding import DuplicateSpecError, IndivisibleError, ShardingTypeError
 
 __all__ = [
     "AddaxIndexError",
     "AddaxRuntimeError",
     "AddaxTypeError",
     "ConcretizationTypeError",
+    "DuplicateSpecError",
     "InconclusiveDimensionOperation",
+    "IndivisibleError",
     "JAXIndexError",
     "JAXTypeError",
     "JaxRuntimeError",
     "JaxprTypeError",
     "KeyReuseError",
     "NonConcreteBooleanIndexError",
+    "ShardingTypeError",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",

@@ -15,4 +15,4 @@ from addax.core.sharding import (
     Sharding as Sharding,
     SingleDeviceSharding as SingleDeviceSharding,
 )
-from addax.lax.sharding import reshard as reshard
+from addax.lax.sharding import auto_axes as auto_axes, explicit_axes as explicit_axes, reshard as reshard

@@ -50,6 +50,7 @@ class JaxprTrace(Trace):
     """
 
     parent: Trace | None = None
+    layouts: Any = None  # of its values along explicit mesh axes, if there are any (ops/explicit.py)
 
     def __init__(self, debug_info=None):
         self.eqns: list = []

@@ -23,6 +23,10 @@ class IndivisibleError(ValueError):
     """A dimension cannot be cut into as many equal parts as a sharding asks for."""
 
 
+class ShardingTypeError(TypeError):
+    """Values that are cut along explicit mesh axes in ways that do not go together."""
+
+
 class _Unconstrained:
     """This dimension is laid out as the compiler likes. There is one, also after pickling."""
 

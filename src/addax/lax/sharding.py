@@ -1,17 +1,23 @@
-"""Where values are, said inside a program: `with_sharding_constraint`, `reshard`."""
+"""Where values are, said inside a program: `with_sharding_constraint`, `reshard`; and who decides it, `auto_axes`."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from addax import _native
 from addax.core import tree
 from addax.core.avals import get_aval
-from addax.core.sharding import as_sharding
+from addax.core.mesh import AxisType, get_mesh, set_mesh
+from addax.core.sharding import NamedSharding, PartitionSpec, as_sharding
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.core.tree_prefix import broadcast_prefix
 from addax.ops.sharding import sharding_constraint
 from addax.placement import move
+from addax.transforms.jit import jit
 
 
 def with_sharding_constraint(x, shardings):
@@ -31,8 +37,105 @@ def with_sharding_constraint(x, shardings):
 
 
 def reshard(x, out_shardings):
-    """The same values under other shardings: `with_sharding_constraint` by the name used with explicit meshes."""
+    """The same values under other shardings: `with_sharding_constraint` by the name used with explicit meshes. (There
+    JAX's `with_sharding_constraint` only checks where values are; here it moves them.)
+    """
     return with_sharding_constraint(x, out_shardings)
+
+
+def auto_axes(f: Callable | None = None, /, *, axes=None, out_sharding=None) -> Any:
+    """``f`` with the layouts of everything in it left to the compiler.
+
+    Args:
+      f: a function; without it, ``auto_axes(out_sharding=...)`` is a decorator.
+      axes: the explicit axes of the mesh in scope that are the compiler's inside; all of them by default.
+      out_sharding: where the results are: a `PartitionSpec`, or a pytree of these that is a prefix of the result. It may
+        also be given by the call, ``auto_axes(f)(x, out_sharding=...)``.
+
+    Raises:
+      RuntimeError: if no mesh is in scope.
+      TypeError: if nothing says where the results are.
+
+    >>> import addax, addax.numpy as jnp
+    >>> from addax.sharding import PartitionSpec as P, auto_axes
+    >>> with addax.set_mesh(addax.make_mesh((1,), ("x",))):
+    ...     auto_axes(lambda v: v @ v.T, out_sharding=P("x"))(jnp.ones((2, 2))).tolist()
+    [[2.0, 2.0], [2.0, 2.0]]
+    """
+    if f is None:
+        return functools.partial(auto_axes, axes=axes, out_sharding=out_sharding)
+
+    @functools.wraps(f)
+    def wrapped(*args, out_sharding=out_sharding, **kwargs):
+        if out_sharding is None:
+            raise TypeError("auto_axes: say where the results are, out_sharding=P(...)")
+        mesh = get_mesh()
+        inner = _with_types(mesh, axes, AxisType.Auto)
+
+        def within(args, kwargs):
+            with set_mesh(inner):
+                args, kwargs = _free((args, kwargs), inner)
+                out = f(*args, **kwargs)
+            return with_sharding_constraint(out, _on(mesh, out_sharding))
+
+        return jit(within)(args, kwargs)
+
+    return wrapped
+
+
+def explicit_axes(f: Callable | None = None, /, *, axes=None, in_sharding=None) -> Any:
+    """``f`` with the layouts of everything in it following from those of its arguments: the reverse of `auto_axes`.
+
+    Args:
+      f: a function; without it, ``explicit_axes(in_sharding=...)`` is a decorator.
+      axes: the axes of the mesh in scope that are explicit inside; all of them by default.
+      in_sharding: where the arguments are: a `PartitionSpec`, or a pytree of these that is a prefix of the arguments. It may
+        also be given by the call.
+
+    Raises:
+      RuntimeError: if no mesh is in scope.
+      TypeError: if nothing says where the arguments are.
+    """
+    if f is None:
+        return functools.partial(explicit_axes, axes=axes, in_sharding=in_sharding)
+
+    @functools.wraps(f)
+    def wrapped(*args, in_sharding=in_sharding, **kwargs):
+        if in_sharding is None:
+            raise TypeError("explicit_axes: say where the arguments are, in_sharding=P(...)")
+        mesh = get_mesh()
+        inner = _with_types(mesh, axes, AxisType.Explicit)
+
+        def within(args, kwargs):
+            with set_mesh(inner):
+                args = with_sharding_constraint(args, _on(inner, in_sharding))
+                return _free(f(*args, **kwargs), mesh)
+
+        return jit(within)(args, kwargs)
+
+    return wrapped
+
+
+def _with_types(mesh, axes, kind: AxisType):
+    """The mesh with some axes, or all, of another type."""
+    names = mesh.axis_names if axes is None else (axes,) if isinstance(axes, str) else tuple(axes)
+    types = [kind if n in names else t for n, t in zip(mesh.axis_names, mesh.axis_types, strict=True)]
+    return mesh.update(axis_types=types)
+
+
+def _on(mesh, specs):
+    """Specs as shardings over a mesh."""
+    return tree.map(lambda s: NamedSharding(mesh, s) if isinstance(s, PartitionSpec) else s, specs)
+
+
+def _free(values, mesh):
+    """The values of a pytree, laid out as the compiler likes."""
+
+    def free(x):
+        spec = PartitionSpec(*[PartitionSpec.UNCONSTRAINED] * get_aval(x).ndim)
+        return sharding_constraint.bind(x, sharding=NamedSharding(mesh, spec))
+
+    return tree.map(free, values)
 
 
 def place(x, wanted):

@@ -1,4 +1,5 @@
-"""``sharding_constraint``: the same values, laid out as a sharding says."""
+"""``sharding_constraint``: the same values, laid out as a sharding says. Dimensions that are ``UNCONSTRAINED`` are the
+partitioner's; if all are, nothing is known of the layout (ops/explicit.py)."""
 
 from __future__ import annotations
 
@@ -12,6 +13,9 @@ def _type(x, *, sharding):
 
 
 def _transpose(ct, x, *, sharding):
+    """Along explicit axes a cotangent is laid out as the operand was, which is not known here: as the engine likes."""
+    if isinstance(sharding, NamedSharding) and sharding.mesh.explicit_axes:
+        sharding = NamedSharding(sharding.mesh, PartitionSpec(*[PartitionSpec.UNCONSTRAINED] * x.aval.ndim))
     return [sharding_constraint.bind(ct, sharding=sharding)]
 
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from addax.core import tree
-from addax.core.avals import get_aval
+from addax.ops.explicit import type_of
 from addax.transforms.flat import LazyDebugInfo
 from addax.transforms.jit import _Jitted, trace_to_closed
 from addax.transforms.stages import ShapeDtypeStruct, aval_of_spec
@@ -62,5 +62,5 @@ def eval_shape(fun: Callable, *args, **kwargs):
 
 
 def typeof(x):
-    """The aval of a value: ``float32[3,4]``."""
-    return get_aval(x)
+    """The aval of a value: ``float32[3,4]``; along explicit mesh axes with its ``sharding``, ``float32[8@x,4]``."""
+    return type_of(x)

@@ -34,6 +34,7 @@ from addax.core.sharding import as_sharding
 from addax.core.trace import Tracer, swap_trace
 from addax.core.tree_prefix import broadcast_prefix
 from addax.ops.call import jit_p
+from addax.ops.explicit import begin, placed
 from addax.ops.sharding import sharding_constraint
 from addax.transforms import retraces
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function, function_name, jax_array
@@ -166,7 +167,14 @@ class _Jitted:
             avals = [aval_of_spec(x) for x in leaves]
         else:
             avals = check_leaves(self.fun, leaves, dynamic, dynamic_kwargs, "jit")
-        key = (in_tree, tuple(avals), static_key, current_context().trace_key, scope_key())
+        where = placed(leaves)
+        key = (
+            in_tree,
+            tuple(avals),
+            static_key,
+            current_context().trace_key,
+            (scope_key(), where) if where else scope_key(),
+        )
         found = self.traces.get(key)
         if found is None:
             if no_tracing.value:
@@ -177,7 +185,7 @@ class _Jitted:
             if explain_cache_misses.value:
                 retraces.explain(self.fun, key, self.traces, dynamic, dynamic_kwargs)
             start = time.perf_counter()
-            found = trace_to_closed(fun, in_tree, avals, LazyDebugInfo(fun, dynamic, dynamic_kwargs))
+            found = trace_to_closed(fun, in_tree, avals, LazyDebugInfo(fun, dynamic, dynamic_kwargs), where)
             if log_compiles.value:
                 seconds = time.perf_counter() - start
                 log("jit", "Finished tracing %s for jit in %.6f sec", describe_function(self.fun), seconds)
@@ -330,11 +338,16 @@ class Hashable:
         return isinstance(other, Hashable) and self.value == other.value
 
 
-def trace_to_closed(fun, in_tree, avals: Sequence[ShapedArray], debug_info) -> tuple[ClosedJaxpr, Any]:
-    """Trace a function of pytrees: ``(closed jaxpr, structure of the result)``."""
+def trace_to_closed(
+    fun, in_tree, avals: Sequence[ShapedArray], debug_info, where: tuple = ()
+) -> tuple[ClosedJaxpr, Any]:
+    """Trace a function of pytrees: ``(closed jaxpr, structure of the result)``. ``where`` its arguments are: see
+    ops/explicit.py."""
     flat = FlatFunction(fun, in_tree)
     trace = JaxprTrace(debug_info)
     args = [trace.new_arg(a) for a in avals]
+    if where:
+        begin(trace, where)
     trace.parent = previous = swap_trace(trace)
     try:
         outs = flat(*args)

@@ -28,6 +28,7 @@ from addax.engines.xla.layouts import ShardedTarget
 from addax.engines.xla.lower import Program, has_rule, lower
 from addax.engines.xla.placement import in_order, placement, sharding_of
 from addax.engines.xla.types import storage_dtype
+from addax.ops.explicit import Layouts
 
 
 class _InFlight(threading.local):
@@ -62,6 +63,7 @@ class XlaCompiled:
         cut = cut_by_shard_map(closed) if len(devices) > 1 and None in given else {}
         self.in_shardings = [cut.get(i, default) if s is None else s for i, s in enumerate(given)]
         wanted = options.out_shardings or (None,) * len(closed.out_avals)
+        wanted = explicit_results(closed, given, wanted, meshes)
         for s, a in zip((*self.in_shardings, *wanted), (*closed.in_avals, *closed.out_avals), strict=True):
             if s is not None:
                 s.shard_shape(a.shape)
@@ -158,11 +160,11 @@ class XlaCompiled:
         raise ValueError(f'unknown stage {stage!r}; the XLA engine has "jaxpr", "stablehlo" and "hlo"')
 
     def cost_analysis(self) -> dict[str, float]:
+        """What XLA counts in the optimised program of one device; but it counts the body of a loop once, so for programs with
+        loops the costs are those that engines/costs.py counts in the jaxpr."""
         with compat.without_jax():
             found = dict(self._loaded.cost_analysis())
         return found | cost_of(self._closed).as_dict() if has_loops(self._closed) else found
-        """What XLA counts in the optimised program of one device; but it counts the body of a loop once, so for programs with
-        loops the costs are those that engines/costs.py counts in the jaxpr."""
 
     def memory_analysis(self) -> MemoryAnalysis:
         return of_xla(self._loaded.get_compiled_memory_stats(), sum(x.nbytes for x in self._captured))
@@ -216,6 +218,24 @@ def plan_devices(closed: ClosedJaxpr, options: CompileOptions, device: Any = Non
                 f"{m!r} has other devices, {ids(m.devices.flat)}, than the arguments of the program, {ids(devices)}"
             )
     return devices, concrete
+
+
+def explicit_results(closed: ClosedJaxpr, given, wanted, meshes: Sequence[Mesh]) -> Sequence[Sharding | None]:
+    """Where results are to be: as was asked for, or, if all axes of a mesh are explicit, as follows from the program.
+
+    Raises:
+      ShardingTypeError: if operands are cut along explicit axes in ways that do not go together.
+    """
+    mesh = next((m for m in meshes if m.explicit_axes), None)
+    if mesh is None:
+        return wanted
+    layouts = Layouts(mesh)
+    found = layouts.program(
+        closed, [layouts.of_sharding(s, a.ndim) for s, a in zip(given, closed.in_avals, strict=True)]
+    )
+    if not mesh.are_all_axes_explicit:
+        return wanted
+    return [s or (None if f is None else layouts.sharding(f)) for s, f in zip(wanted, found, strict=True)]
 
 
 def cut_by_shard_map(closed: ClosedJaxpr) -> dict[int, NamedSharding]:

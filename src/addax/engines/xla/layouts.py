@@ -29,14 +29,18 @@ class ShardedTarget(Target):
         inputs: Sequence[tuple[Sharding | None, int]],
         outputs: Sequence[tuple[Sharding | None, int]],
     ):
-        named = {m.abstract_mesh if not isinstance(m, Mesh) else m: f"mesh{i or ''}" for i, m in enumerate(meshes)}
-        lines = [*(mesh_text(n, m, devices) for m, n in named.items()), "sdy.mesh @first_device = <[], device_ids=[0]>"]
+        texts = {m: mesh_text(m, devices) for m in meshes}  # the same for meshes that differ in the types of axes
+        names = {text: f"mesh{i or ''}" for i, text in enumerate(dict.fromkeys(texts.values()))}
+        lines = [
+            *(f"sdy.mesh @{n} = {text}" for text, n in names.items()),
+            "sdy.mesh @first_device = <[], device_ids=[0]>",
+        ]
         super().__init__(
             platform, len(devices), "\n".join(lines),
             lambda i: self._attribute(*inputs[i]) if meshes else None,
             lambda i: self._attribute(*outputs[i]) if meshes else None,
         )  # fmt: skip
-        self.devices, self.meshes = tuple(devices), named
+        self.devices, self.meshes = tuple(devices), {m: names[text] for m, text in texts.items()}
 
     def captured_attribute(self, ndim: int) -> str | None:
         mesh = next((m for m in self.meshes if isinstance(m, Mesh)), None)
@@ -48,8 +52,8 @@ class ShardedTarget(Target):
         return f"sdy.sharding = #sdy.sharding{spec_text(self.meshes[sharding.mesh], sharding.spec, ndim)}"
 
 
-def mesh_text(name: str, mesh: Any, devices: Sequence[Any]) -> str:
-    """The declaration of a mesh in a module whose partitions run on ``devices``."""
+def mesh_text(mesh: Any, devices: Sequence[Any]) -> str:
+    """A mesh in a module whose partitions run on ``devices``: ``<["x"=4, "y"=2]>``."""
     axes = ", ".join(f'"{n}"={s}' for n, s in mesh.shape_tuple)
     ids = ""
     if isinstance(mesh, Mesh):
@@ -57,7 +61,7 @@ def mesh_text(name: str, mesh: Any, devices: Sequence[Any]) -> str:
         positions = [order[d] for d in mesh.devices.flat]
         if positions != list(range(len(positions))):
             ids = f", device_ids=[{', '.join(map(str, positions))}]"
-    return f"sdy.mesh @{name} = <[{axes}]{ids}>"
+    return f"<[{axes}]{ids}>"
 
 
 def spec_text(mesh_name: str, spec: PartitionSpec, ndim: int, free: bool = False) -> str:
