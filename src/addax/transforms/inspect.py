@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from addax.core import tree
 from addax.ops.explicit import type_of
-from addax.transforms.flat import LazyDebugInfo
+from addax.transforms.flat import LazyDebugInfo, check_leaves
 from addax.transforms.jit import _Jitted, trace_to_closed
 from addax.transforms.stages import ShapeDtypeStruct, aval_of_spec
 
@@ -58,6 +58,10 @@ def eval_shape(fun: Callable, *args, **kwargs):
     >>> addax.eval_shape(jnp.dot, addax.ShapeDtypeStruct((2, 3), "float32"), addax.ShapeDtypeStruct((3,), "float32"))
     ShapeDtypeStruct(shape=(2,), dtype=float32)
     """
+    if not callable(fun):
+        raise TypeError(f"Expected a callable value, got {fun!r:.100}: eval_shape takes the function, not its result.")
+    leaves = [x for x in tree.leaves((args, kwargs)) if not (hasattr(x, "shape") and hasattr(x, "dtype"))]
+    check_leaves(fun, leaves, args, kwargs, "eval_shape")
     return _Jitted(fun, None, None, None, None, True, None, False, {}).eval_shape(*args, **kwargs)
 
 
