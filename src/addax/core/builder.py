@@ -17,7 +17,7 @@ from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from addax.core.leaks import check_leaks
 from addax.core.primitive import no_effects, registry
 from addax.core.sizes import SymbolicSize
-from addax.core.source_info import SourceInfo, current_source
+from addax.core.source_info import SourceInfo, current_source, nameless, without_outer
 from addax.core.trace import Trace, Tracer, check_alive, swap_trace
 from addax.core.varying import align, plain, typed
 
@@ -50,6 +50,7 @@ class JaxprTrace(Trace):
     """
 
     parent: Trace | None = None
+    depth = 0  # how many of the names around an equation do not belong to this program
     layouts: Any = None  # of its values along explicit mesh axes, if there are any (ops/explicit.py)
 
     def __init__(self, debug_info=None):
@@ -91,7 +92,10 @@ class JaxprTrace(Trace):
         if effects:
             self.effects |= effects
         outvars = [Var(a) for a in out_avals]
-        self.eqns.append(Eqn(primitive, atoms, outvars, params, effects, current_source()))
+        source = current_source()
+        if self.depth:
+            source = without_outer(source, self.depth)
+        self.eqns.append(Eqn(primitive, atoms, outvars, params, effects, source))
         if primitive.multiple_results:
             return [JaxprTracer(self, v.aval, v) for v in outvars]
         return JaxprTracer(self, outvars[0].aval, outvars[0])
@@ -162,7 +166,8 @@ def trace_to_jaxpr(fun: Callable[..., Sequence], in_avals: Sequence, debug_info=
     args = [trace.new_arg(a) for a in in_avals]
     trace.parent = previous = swap_trace(trace)
     try:
-        outs = fun(*args)
+        with nameless():
+            outs = fun(*args)
     except BaseException:
         trace.alive = False
         raise

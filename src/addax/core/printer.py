@@ -27,7 +27,7 @@ from addax.core import notation
 from addax.core.jaxpr import ClosedJaxpr, DropVar, Eqn, Jaxpr, Literal, Var
 from addax.core.layout import KEYWORD, TYPE, Document
 from addax.core.notation import PLAIN
-from addax.core.source_info import SourceInfo
+from addax.core.source_info import SourceInfo, name_stack
 
 WIDTH = 80
 # Jaxprs with more equations than this are written apart even if used once.
@@ -377,9 +377,10 @@ class _Writer:
         return notation.write_value(value)
 
     def notes(self, eqn: Eqn) -> tuple[str, ...]:
-        """What to write in the margin. Equations record no name scopes, so that of every equation is empty."""
-        where = (str(SourceInfo(eqn.source)),) if self.settings.source_info else ()
-        return (*where, "[]") if self.settings.name_stack else where
+        """What to write in the margin."""
+        source = eqn.source
+        where = (str(SourceInfo(None if source is None else source[:2])),) if self.settings.source_info else ()
+        return (*where, f"[{name_stack(source)}]") if self.settings.name_stack else where
 
 
 def _run(generator: Iterator) -> None:

@@ -3,6 +3,9 @@
 An equation stores only what costs nothing to take while tracing, the code object and instruction offset of the
 innermost frame outside addax; file, line and column are worked out when somebody asks. A program that is run again by a
 transformation (differentiated, batched, transposed) hands the lines of its equations on: see `replaying`.
+
+Inside a `named_scope` the source also has the stack of names: those of the scopes around, as text, and the transformations
+around, as one-tuples (``("jvp",)``), outermost first. Where there is no scope, nothing is recorded.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from types import CodeType
+from typing import Any
 
 from addax import _native
 
@@ -21,9 +25,73 @@ user_frame = _native.user_frame
 
 class _Thread(threading.local):
     replay: replaying | None = None
+    names: tuple[Any, ...] = ()
+    recorded: tuple[Any, ...] | None = None  # the names, if one of them is that of a scope
 
 
 _thread = _Thread()
+
+
+class naming:
+    """``with naming("attention"):`` a scope; ``with naming(("jvp",)):`` a transformation, whose name wraps what is inside."""
+
+    __slots__ = ("entry", "previous")
+
+    def __init__(self, entry: str | tuple[str]):
+        self.entry = entry
+
+    def __enter__(self) -> None:
+        self.previous = _thread.names, _thread.recorded
+        _thread.names = names = (*_thread.names, self.entry)
+        if type(self.entry) is str or _thread.recorded is not None:
+            _thread.recorded = names
+
+    def __exit__(self, *_) -> None:
+        _thread.names, _thread.recorded = self.previous
+
+
+class nameless:
+    """``with nameless():`` a program of its own is written, whose names start anew."""
+
+    __slots__ = ("previous",)
+
+    def __enter__(self) -> None:
+        self.previous = _thread.names, _thread.recorded
+        _thread.names, _thread.recorded = (), None
+
+    def __exit__(self, *_) -> None:
+        _thread.names, _thread.recorded = self.previous
+
+
+def depth_of_names() -> int:
+    """How many scopes and transformations there are around."""
+    return len(_thread.names)
+
+
+def without_outer(source, depth: int):
+    """A source without the outermost ``depth`` names."""
+    if source is None or len(source) == 2:
+        return source
+    names = source[2][depth:]
+    return (*source[:2], names) if any(type(n) is str for n in names) else source[:2]
+
+
+def name_stack(source) -> str:
+    """The names as JAX writes them: ``transpose(jvp(layer))/attention``; "" if there are none."""
+    parts, around = [], []
+    for entry in source[2] if source is not None and len(source) == 3 else ():
+        if type(entry) is tuple:
+            around.append(entry[0])
+            continue
+        parts.append(_wrapped(entry, around))
+        around = []
+    return "/".join([*parts, _wrapped("", around)] if around else parts)
+
+
+def _wrapped(text: str, around: list[str]) -> str:
+    for transform in reversed(around):
+        text = f"{transform}({text})"
+    return text
 
 
 class replaying:
@@ -33,34 +101,50 @@ class replaying:
     function of the user (of `custom_jvp`, say): what is bound in there comes from the line in that function.
     """
 
-    __slots__ = ("around", "frame", "previous", "source")
+    __slots__ = ("around", "frame", "names", "previous", "recorded", "source")
 
     def __enter__(self) -> replaying:
         self.frame, self.previous = user_frame(), _thread.replay
+        self.names, self.recorded = _thread.names, _thread.recorded
         self.around = self.source = current_source()
         _thread.replay = self
         return self
 
     def at(self, source) -> None:
-        self.source = self.around if source is None else source
+        if source is None:
+            source = self.around
+        elif self.names and (self.recorded is not None or len(source) == 3):
+            source = (*source[:2], self.names + (source[2] if len(source) == 3 else ()))
+        self.source = source
 
     def __exit__(self, *_) -> None:
         _thread.replay = self.previous
 
 
 def current_source():
-    """The line that an equation written now comes from: ``(code, instruction offset)``, or None if nobody knows."""
+    """The line that an equation written now comes from, or None if nobody knows.
+
+    ``(code, instruction offset)``; inside a `named_scope` ``(code, instruction offset, names)``.
+    """
     frame, replay = user_frame(), _thread.replay
-    return frame if replay is None or frame != replay.frame else replay.source
+    if replay is None or frame != replay.frame:
+        recorded = _thread.recorded
+        return frame if recorded is None else (*(frame or (None, -1)), recorded)
+    return replay.source
 
 
 class SourceInfo:
-    """A place in a program; prints as ``file.py:12:4 (function)``."""
+    """A place in a program; prints as ``file.py:12:4 (function)``, inside a scope ``file.py:12:4 (function) [scope]``.
+
+    Attributes:
+      name_stack: the `named_scope`s and transformations around: ``jvp(layer)/attention``.
+    """
 
     def __init__(self, raw):
-        code, lasti = raw if raw is not None else (None, -1)
+        code, lasti = raw[:2] if raw is not None else (None, -1)
         self.code: CodeType | None = code
         self.lasti: int = lasti
+        self.name_stack = name_stack(raw)
 
     @property
     def file(self) -> str:
@@ -88,6 +172,6 @@ class SourceInfo:
             return "an unknown place"
         line, column = self.position
         where = f"{self.file}:{line}" + ("" if column is None else f":{column}")
-        return f"{where} ({self.function})"
+        return f"{where} ({self.function})" + (f" [{self.name_stack}]" if self.name_stack else "")
 
     __repr__ = __str__

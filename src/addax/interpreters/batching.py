@@ -14,6 +14,7 @@ from addax.core.builder import trace_to_jaxpr
 from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr, subjaxprs
 from addax.core.leaks import check_leaks
+from addax.core.source_info import naming
 from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
 from addax.interpreters.values import Axis, every, to_front
 
@@ -94,7 +95,8 @@ def batch_flat(
     args = [trace.pack(x, d) for x, d in zip(vals, dims, strict=True)]
     previous = swap_trace(trace)
     try:
-        outs = fun(*args)
+        with naming(("vmap",)):
+            outs = fun(*args)
     finally:
         swap_trace(previous)
         trace.alive = False

@@ -15,6 +15,7 @@ from addax.core.builder import trace_to_jaxpr
 from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.leaks import check_leaks
+from addax.core.source_info import naming
 from addax.core.trace import Trace, Tracer, check_alive, current_trace, swap_trace
 from addax.core.varying import align
 from addax.interpreters.values import Zero, every, instantiate
@@ -89,7 +90,8 @@ def jvp_flat(fun: Callable[..., Sequence], primals: Sequence, tangents: Sequence
     args = [trace.pack(x, t) for x, t in zip(primals, tangents, strict=True)]
     previous = swap_trace(trace)
     try:
-        outs = fun(*args)
+        with naming(("jvp",)):
+            outs = fun(*args)
     finally:
         swap_trace(previous)
         trace.alive = False

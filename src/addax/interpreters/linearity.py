@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from addax.core import dtypes
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, dce_jaxpr, eval_jaxpr
 from addax.core.primitive import Refusal
-from addax.core.trace import swap_trace
 from addax.interpreters.linearize import linearize_flat
 from addax.interpreters.transpose import backward_pass
 from addax.interpreters.values import UndefinedPrimal, instantiate, zeros
@@ -106,22 +105,18 @@ def transpose_linear(closed: ClosedJaxpr) -> ClosedJaxpr:
     """
     check_linear(closed.jaxpr, [True] * len(closed.in_avals))
     jaxpr, consts = closed.jaxpr, closed.consts
-    builder = JaxprTrace(debug_info=jaxpr.debug_info)
-    cts = [builder.new_arg(a) for a in closed.out_avals]
-    previous = swap_trace(builder)
-    try:
-        if all(dtypes.issubdtype(a.dtype, np.inexact) for a in closed.in_avals):
+
+    def backward(*cts):
+        program, values, live = jaxpr, consts, cts
+        if all(dtypes.issubdtype(a.dtype, np.inexact) for a in closed.in_avals):  # integers have no tangents
             lin = linearize_flat(lambda *xs: eval_jaxpr(jaxpr, consts, *xs), [zeros(a) for a in closed.in_avals])
-            jaxpr, consts = lin.jaxpr, lin.consts
+            program, values = lin.jaxpr, lin.consts
             live = [ct for ct, zero in zip(cts, lin.out_zero, strict=True) if not zero]
-        else:  # integers have no tangents
-            live = cts
-        grads = backward_pass(jaxpr, consts, [UndefinedPrimal(a) for a in closed.in_avals], live)
-        outs = [instantiate(g) for g in grads]
-    finally:
-        swap_trace(previous)
-    program, values = builder.finish(outs)
-    return ClosedJaxpr(dce_jaxpr(program, [True] * len(outs))[0], values)
+        grads = backward_pass(program, values, [UndefinedPrimal(a) for a in closed.in_avals], live)
+        return [instantiate(g) for g in grads]
+
+    program, values = trace_to_jaxpr(backward, closed.out_avals, jaxpr.debug_info)
+    return ClosedJaxpr(dce_jaxpr(program, [True] * len(program.outvars))[0], values)
 
 
 __all__ = ["NotLinear", "check_linear", "transpose_linear"]

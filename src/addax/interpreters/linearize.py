@@ -14,6 +14,7 @@ from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.builder import JaxprTrace, JaxprTracer
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, eval_jaxpr
+from addax.core.source_info import depth_of_names, nameless
 from addax.core.trace import Trace, current_trace, swap_trace
 from addax.interpreters.jvp import jvp_flat
 from addax.interpreters.values import Zero, every
@@ -72,6 +73,7 @@ def linearize_flat(fun: Callable[..., Sequence], primals: Sequence, debug_info=N
     """Linearize a flat function. Arguments without a tangent space (integers) are constants."""
     parent = current_trace()
     later = JaxprTrace(debug_info=debug_info)
+    later.depth = depth_of_names()
     tangents = []
     for x in primals:
         aval = get_aval(x).to_tangent()
@@ -122,7 +124,8 @@ def _split_program(closed: ClosedJaxpr, unknown: tuple[bool, ...], forced: tuple
     args = [(later if u else now).new_arg(a) for a, u in zip(closed.in_avals, unknown, strict=True)]
     previous = swap_trace(split)
     try:
-        outs = eval_jaxpr(closed.jaxpr, closed.consts, *args)
+        with nameless():
+            outs = eval_jaxpr(closed.jaxpr, closed.consts, *args)
     finally:
         swap_trace(previous)
         split.alive = False

@@ -7,7 +7,7 @@ from typing import Any
 
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Literal
-from addax.core.source_info import replaying
+from addax.core.source_info import naming, replaying
 from addax.interpreters.values import UndefinedPrimal, Zero, add_tangents, instantiate, is_linear
 
 
@@ -40,7 +40,7 @@ def backward_pass(jaxpr: Jaxpr, consts: Sequence, args: Sequence, cotangents: Se
             return
         cts[atom] = add_tangents(cts[atom], ct) if atom in cts else ct
 
-    with replaying() as replay:
+    with naming(("transpose",)), replaying() as replay:
         backward = []
         for eqn in jaxpr.eqns:
             if any(type(v) is not Literal and v in linear for v in eqn.invars):

@@ -31,6 +31,7 @@ from addax.core.jaxpr import ClosedJaxpr, dce_jaxpr, eval_jaxpr
 from addax.core.leaks import check_leaks
 from addax.core.logs import log
 from addax.core.sharding import as_sharding
+from addax.core.source_info import nameless
 from addax.core.trace import Tracer, swap_trace
 from addax.core.tree_prefix import broadcast_prefix
 from addax.ops.call import jit_p
@@ -350,7 +351,8 @@ def trace_to_closed(
         begin(trace, where)
     trace.parent = previous = swap_trace(trace)
     try:
-        outs = flat(*args)
+        with nameless():
+            outs = flat(*args)
         check_results(outs, flat.out_tree, fun)
     except BaseException:
         trace.alive = False

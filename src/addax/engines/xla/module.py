@@ -185,7 +185,7 @@ class Module:
         self._names.add(unique)
         return unique
 
-    def location(self, name: str, source: tuple[CodeType, int] | None) -> str:
+    def location(self, name: str, source: tuple[Any, ...] | None) -> str:
         """The suffix that says which primitive and which line of the user's program an operation comes from."""
         table = self._locations
         if table is None:
@@ -198,11 +198,11 @@ class Module:
 
     def _add_location(self, name: str, source) -> str:
         lines = self._location_lines
-        if source is None:
+        if source is None or source[0] is None:
             lines.append(f"#loc{len(lines) + 1} = loc({_quoted(name)})")
             return f"#loc{len(lines)}"
         assert self._locations is not None
-        code, lasti = source
+        code, lasti = source[:2]
         key = (code.co_filename, *_position(code, lasti))
         place = self._locations.get(key)
         if place is None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal
 from addax.core.primitive import Refusal
+from addax.core.source_info import name_stack
 from addax.engines.xla.block import Block, Token, Value
 from addax.engines.xla.module import Callee, Function
 from addax.engines.xla.rules import RULES
@@ -29,7 +30,7 @@ def lower_jaxpr(block: Block, jaxpr: Jaxpr, consts: Sequence[Value], args: Seque
     env.update(zip(jaxpr.invars, args, strict=True))
     location, scope = block.module.location, block.function.scope
     for eqn in jaxpr.eqns:
-        block.loc = location(scope + eqn.primitive.name, eqn.source)
+        block.loc = location(scope + scoped_name(eqn), eqn.source)
         operands = [literal(block, x) if type(x) is Literal else env[x] for x in eqn.invars]
         outs = lower_equation(block, eqn, operands)
         if type(outs) is Value:
@@ -38,6 +39,12 @@ def lower_jaxpr(block: Block, jaxpr: Jaxpr, consts: Sequence[Value], args: Seque
             for v, out in zip(eqn.outvars, outs, strict=True):
                 env[v] = out
     return [literal(block, x) if type(x) is Literal else env[x] for x in jaxpr.outvars]
+
+
+def scoped_name(eqn: Eqn) -> str:
+    """The primitive, after the `named_scope`s around: ``layer/attention/dot_general``."""
+    names = name_stack(eqn.source)
+    return f"{names}/{eqn.primitive.name}" if names else eqn.primitive.name
 
 
 def lower_equation(block: Block, eqn: Eqn, operands: list[Value]) -> Any:
