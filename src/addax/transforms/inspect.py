@@ -67,4 +67,4 @@ def eval_shape(fun: Callable, *args, **kwargs):
 
 def typeof(x):
     """The aval of a value: ``float32[3,4]``; along explicit mesh axes with its ``sharding``, ``float32[8@x,4]``."""
-    return type_of(x)
+    return aval_of_spec(x) if isinstance(x, ShapeDtypeStruct) else type_of(x)
