@@ -282,8 +282,8 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val, *, checkpoints:
     ``val`` without changing it is better captured by the functions than carried. When the length is known, `scan` is
     quicker: it keeps what each turn leaves, in memory proportional to n.
 
-    Turns are counted in int32. A `debug.print` in the body prints in the first run only. An `io_callback` whose result is used cannot be run again, and
-    is refused by reverse mode.
+    Turns are counted in int32. A `debug.print` in the body prints in the first run only. An `io_callback` whose result is
+    used cannot be run again, and is refused by reverse mode.
 
     Args:
       cond_fun: ``val -> bool[]``. Derivatives ignore how it depends on ``val``.
@@ -415,8 +415,23 @@ def scan(
     Args:
       f: ``(carry, x) -> (carry, y)``; the carry keeps its structure, shapes and dtypes.
       xs: a pytree of arrays with equal leading size, or None (give ``length``).
+      length: how many turns, if ``xs`` does not say.
       reverse: run from the last slice to the first; ``ys`` stay aligned with ``xs``.
       unroll: how many turns to write out per iteration of the compiled loop (True: all).
+
+    Reverse mode keeps what the derivative of each turn needs, in arrays with one row per turn; what does not change from
+    turn to turn is computed once, and what follows from kept values by a few additions and multiplications is computed
+    again. If that is too much memory for n turns, `checkpoint` the body (``scan(checkpoint(f), ...)`` keeps the carry and
+    nothing else), or scan over blocks of about sqrt(n) turns, which keeps of the order of sqrt(n) carries and runs each turn
+    twice more::
+
+        @addax.checkpoint
+        def block(carry, xs):
+            return lax.scan(f, carry, xs)
+
+        carry, ys = lax.scan(block, init, xs.reshape(32, 32, *xs.shape[1:]))  # 1,024 turns
+
+    `fori_loop` with ``checkpoints=`` needs memory that does not grow with n at all.
 
     Raises:
       ValueError: if the lengths differ or are unknown.

@@ -25,6 +25,7 @@ from addax.interpreters.values import (
     zeros,
 )
 from addax.ops.control_flow.common import choose, fixed_point, rearrange, split_list
+from addax.ops.control_flow.residuals import fewer_residuals
 from addax.ops.rules import program_primitive
 
 
@@ -105,14 +106,15 @@ def _partial_eval(split, args, unknown, *, jaxpr, num_consts, num_carry, **param
     in_unknown = [*const_u, *carry_u, *xs_u]
     cut = split_jaxpr(jaxpr, in_unknown, [*carry_u, *[False] * n_ys])
     ys_u = cut.out_unknown[num_carry:]
+    nc, ni, n_known_outs = const_u.count(False), carry_u.count(False), cut.out_unknown.count(False)
+    free = [i for i in range(len(cut.known.in_avals)) if not nc <= i < nc + ni]
+    cut = fewer_residuals(cut, n_known_outs, free)
     consts, init, xs = split_list(args, num_consts, num_carry)
     known_consts, known_init, known_xs = (
         choose(consts, const_u, False), choose(init, carry_u, False), choose(xs, xs_u, False),
     )  # fmt: skip
-    nc, ni, n_known_ys = len(known_consts), len(known_init), ys_u.count(False)
 
     # Which residuals are constants of the later loop, which are slices of arrays we already have, which get stacked.
-    n_known_outs = ni + n_known_ys
     computed = len(cut.known.out_avals) - n_known_outs
     stack: list[tuple[str, int]] = []
     kinds: list[tuple[str, int]] = []
@@ -135,7 +137,7 @@ def _partial_eval(split, args, unknown, *, jaxpr, num_consts, num_carry, **param
         scan_p, [*known_consts, *known_init, *known_xs],
         dict(params, jaxpr=known_body, num_consts=nc, num_carry=ni),
     )  # fmt: skip
-    known_carry, known_ys, stacked = split_list(known_outs, ni, n_known_ys)
+    known_carry, known_ys, stacked = split_list(known_outs, ni, n_known_outs - ni)
 
     n_res = len(cut.residuals)
     const_res = [i for i, (kind, _) in enumerate(kinds) if kind == "const"]
