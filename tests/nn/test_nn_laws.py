@@ -83,6 +83,31 @@ def test_variances_of_complex_weights():
         assert float(jnp.mean(abs(w) ** 2)) == pytest.approx(2 / 100, rel=0.02)
 
 
+@pytest.mark.parametrize(("mode", "size", "close"), [("mxfp8", 32, 0.06), ("nvfp4", 16, 0.2)])
+def test_quantized_products(mode, size, close):
+    """Close to the exact ones, and so are their derivatives, which are quantized products too."""
+    configs = [nn.get_scaled_dot_general_config(mode, jnp.array([0.5]))] * 3
+    numbers = (((2, 3), (3, 0)), ((), ()))
+    a, b = (addax.random.normal(addax.random.key(i), s) for i, s in enumerate(((2, size, 8, 8), (8, 2, size, 8))))
+    exact = lambda a, b: addax.lax.dot_general(a, b, numbers)  # noqa: E731
+    product = lambda a, b: nn.scaled_dot_general(a, b, numbers, configs=configs)  # noqa: E731
+    for f, x in (
+        (addax.jit, a),
+        (addax.jit, jnp.zeros_like(a)),
+        (lambda f: addax.grad(lambda *x: (f(*x) ** 2).sum()), a),
+    ):
+        got, want = f(product)(x, b), f(exact)(x, b)
+        assert got.shape == want.shape and abs(got - want).max() <= close * abs(want).max()
+    if mode == "mxfp8":  # which has these numbers
+        np.testing.assert_array_equal(product(jnp.round(a), jnp.round(b)), exact(jnp.round(a), jnp.round(b)))
+    assert nn.scaled_dot_general(a, b, numbers, "bfloat16", configs).dtype == jnp.bfloat16
+    np.testing.assert_array_equal(nn.scaled_dot_general(a, b, numbers), exact(a, b))
+    with pytest.raises(ValueError, match=f"{mode} scales blocks of {size} elements, which do not divide the 24"):
+        nn.scaled_dot_general(a[..., :3], b[:3], numbers, configs=configs)
+    with pytest.raises(ValueError, match="derivatives need a third"):
+        addax.grad(lambda a: nn.scaled_dot_general(a, b, numbers, configs=configs[:2]).sum())(a)
+
+
 def test_one_hot_of_narrow_positions():
     for dtype in (np.uint8, np.int8, jnp.float16, bool):
         x = np.asarray([0, 1, -100 if dtype == np.int8 else 1], dtype)

@@ -28,7 +28,7 @@ from addax.nn.activations import (
     swish as swish,
     tanh as tanh,
 )
-from addax.nn.attention import dot_product_attention as dot_product_attention, scaled_matmul as scaled_matmul
+from addax.nn.attention import dot_product_attention as dot_product_attention
 from addax.nn.normalise import (
     log_softmax as log_softmax,
     logmeanexp as logmeanexp,
@@ -36,4 +36,9 @@ from addax.nn.normalise import (
     one_hot as one_hot,
     softmax as softmax,
     standardize as standardize,
+)
+from addax.nn.scaled import (
+    get_scaled_dot_general_config as get_scaled_dot_general_config,
+    scaled_dot_general as scaled_dot_general,
+    scaled_matmul as scaled_matmul,
 )

@@ -1,4 +1,4 @@
-"""Scaled dot product attention, and products of block-scaled matrices."""
+"""Scaled dot product attention."""
 
 from __future__ import annotations
 
@@ -163,42 +163,3 @@ def _attention(
     if not residual:
         return out
     return out, logsumexp(logits, axis=-1).transpose(0, 2, 1)
-
-
-def scaled_matmul(lhs, rhs, lhs_scales, rhs_scales, preferred_element_type=np.float32) -> Any:
-    """The product of two matrices whose rows are scaled by blocks: ``out[b,m,n] = sum_k lhs[b,m,k] rhs[b,n,k]``.
-
-    Args:
-      lhs: (B, M, K), of any float dtype; computed in float32.
-      rhs: (B, N, K).
-      lhs_scales: (B, M, K'), one scale for each block of K / K' neighbours.
-      rhs_scales: (B, N, K''), likewise.
-      preferred_element_type: of the result.
-
-    >>> import addax, addax.numpy as jnp
-    >>> a, s = jnp.ones((1, 2, 4)), jnp.full((1, 2, 2), 0.5)
-    >>> addax.nn.scaled_matmul(a, a, s, s).tolist()
-    [[[1.0, 1.0], [1.0, 1.0]]]
-    """
-    check_array_like("scaled_matmul", lhs, rhs, lhs_scales, rhs_scales)
-    a, b, sa, sb = (as_array(x) for x in (lhs, rhs, lhs_scales, rhs_scales))
-    for name, x, s in (("lhs", a, sa), ("rhs", b, sb)):
-        if x.ndim != 3 or s.ndim != 3 or x.shape[:2] != s.shape[:2] or not s.shape[2] or x.shape[2] % s.shape[2]:
-            raise ValueError(
-                f"scaled_matmul: {name} of shape (batch, rows, K) takes scales of shape (batch, rows, blocks) with blocks "
-                f"dividing K; got {x.shape} and {s.shape}"
-            )
-    if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[2]:
-        raise ValueError(
-            f"scaled_matmul: lhs (B, M, K) and rhs (B, N, K) must agree in B and K, got {a.shape} and {b.shape}"
-        )
-    dtype = dtypes.canonicalize_user_dtype(preferred_element_type, "scaled_matmul")
-    return _scaled_matmul(a, b, sa, sb, dtype=dtype)
-
-
-@fused(static=("dtype",))
-def _scaled_matmul(a, b, sa, sb, *, dtype):
-    def scaled(x, s):
-        return x.astype(np.float32) * jnp.repeat(s.astype(np.float32), x.shape[2] // s.shape[2], axis=2)
-
-    return jnp.einsum("bmk,bnk->bmn", scaled(a, sa), scaled(b, sb)).astype(dtype)
