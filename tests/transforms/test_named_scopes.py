@@ -74,6 +74,13 @@ def test_printed():
     assert "[" not in str(addax.make_jaxpr(f)(1.0)).replace("f32[]", "")
 
 
+def test_lowered():
+    lowered = addax.jit(under_a_scope).lower(1.0)
+    assert '/a/b/mul"' in lowered.as_text("stablehlo", debug_info=True)
+    assert "loc(" not in lowered.as_text("stablehlo")
+    assert "# [outer]" in lowered.as_text(debug_info=True)
+
+
 def test_messages_name_the_scope():
     def g(x):
         with addax.named_scope("layer"):

@@ -11,6 +11,7 @@ from addax.core import dtypes, tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.execution import CompileOptions, compile_program
 from addax.core.jaxpr import ClosedJaxpr
+from addax.core.printer import pretty_print
 from addax.core.sharding import NamedSharding, Sharding, as_sharding
 from addax.core.sizes import as_size
 from addax.core.trace import Tracer
@@ -235,11 +236,16 @@ class Lowered(_Stage):
             self._compiled = compile_program(self._traced.jaxpr, options)
         return self._compiled
 
-    def as_text(self, dialect: str | None = None, **_) -> str:
-        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"; "stablehlo", or "hlo"."""
+    def as_text(self, dialect: str | None = None, *, hlo_version: int | None = None, debug_info: bool = False) -> str:
+        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"; "stablehlo", or "hlo".
+
+        Args:
+          debug_info: with the lines and the `named_scope`s that operations come from (in "jaxpr" and "stablehlo").
+        """
         if dialect in (None, "jaxpr"):
-            return str(self._traced.jaxpr)
-        return self._program().as_text(dialect)
+            closed = self._traced.jaxpr
+            return pretty_print(closed, source_info=True, name_stack=True) if debug_info else str(closed)
+        return self._program().as_text(dialect, **({"debug_info": True} if debug_info else {}))
 
     def compiler_ir(self, dialect: str | None = None) -> str:
         """The program as the compiler gets it: `as_text`, by default in StableHLO. JAX returns an object of its compiler."""

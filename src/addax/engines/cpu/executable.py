@@ -40,13 +40,13 @@ class CpuExecutable:
 
     __call__ = run
 
-    def as_text(self, stage: str = "asm") -> str:
-        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"; or "stablehlo", and "hlo", as the XLA
-        engine would have it."""
+    def as_text(self, stage: str = "asm", debug_info: bool = False) -> str:
+        """The program at a stage: "jaxpr", "simplified", "loops", "llvm" or "asm"; or "stablehlo" (with ``debug_info`` its
+        locations, too), and "hlo", as the XLA engine would have it."""
         if stage in ("stablehlo", "hlo"):
             from addax.engines.xla.inspect import text  # an engine of its own, loaded when asked for
 
-            return text(self._closed, stage)
+            return text(self._closed, stage, debug_info=debug_info)
         if stage == "jaxpr":
             return str(self._closed)
         if stage == "simplified":

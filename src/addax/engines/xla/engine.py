@@ -26,6 +26,7 @@ from addax.engines.xla.hlo import collectives, describe_collectives
 from addax.engines.xla.inspect import readable
 from addax.engines.xla.layouts import ShardedTarget
 from addax.engines.xla.lower import Program, has_rule, lower
+from addax.engines.xla.module import indented
 from addax.engines.xla.placement import in_order, placement, sharding_of
 from addax.engines.xla.types import storage_dtype
 from addax.ops.explicit import Layouts
@@ -148,12 +149,13 @@ class XlaCompiled:
     def _collectives(self) -> str:
         return describe_collectives(self.as_text("hlo"))
 
-    def as_text(self, stage: str = "hlo") -> str:
-        """The program at a stage: "jaxpr", "stablehlo" as sent to XLA, or "hlo" as XLA has optimised it."""
+    def as_text(self, stage: str = "hlo", debug_info: bool = False) -> str:
+        """The program at a stage: "jaxpr", "stablehlo" as sent to XLA (``debug_info``: with its locations), or "hlo" as XLA
+        has optimised it."""
         if stage == "jaxpr":
             return str(self._closed)
         if stage == "stablehlo":
-            return readable(self._program.text)
+            return indented(self._program.text) if debug_info else readable(self._program.text)
         if stage == "hlo":
             with compat.without_jax():
                 return "\n\n".join(m.to_string() for m in self._loaded.hlo_modules())

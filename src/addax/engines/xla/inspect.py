@@ -22,10 +22,12 @@ def readable(text: str) -> str:
     return indented(without_locations(text))
 
 
-def text(closed: ClosedJaxpr, stage: str, platform: str = "cpu") -> str:
-    """A program as "stablehlo", or as the "hlo" that XLA has made of it (which needs jaxlib)."""
+def text(closed: ClosedJaxpr, stage: str, platform: str = "cpu", debug_info: bool = False) -> str:
+    """A program as "stablehlo", with ``debug_info`` also the lines and scopes that its operations come from; or as the "hlo"
+    that XLA has made of it (which needs jaxlib).
+    """
     if stage == "stablehlo":
-        return indented(lower(closed, Target(platform), locations=False).text)
+        return indented(lower(closed, Target(platform), locations=debug_info).text)
     # these load jaxlib
     from addax.engines.xla.client import devices
     from addax.engines.xla.engine import xla_engine
