@@ -25,6 +25,7 @@ from addax.core.notation import Derived, param_types
 from addax.core.primitive import Primitive, registry
 from addax.core.sharding import PartitionSpec
 from addax.core.symbolic_text import read_size
+from addax.ops.random_bits import prng_impl
 
 
 class Decoder:
@@ -150,6 +151,12 @@ class Decoder:
 
     def _read_constant(self, number: int) -> Any:
         return self.constant(number)
+
+    def _read_generator(self, name: str) -> Any:
+        return prng_impl(name)
+
+    def _read_primitive(self, name: str) -> Primitive:
+        return find_primitive(name)
 
     def _read_spec(self, parts: list) -> PartitionSpec:
         return PartitionSpec(*map(self.value, parts))

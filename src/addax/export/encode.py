@@ -18,10 +18,11 @@ from addax.core import dtypes
 from addax.core.avals import AbstractToken, ShapedArray, get_aval
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal
 from addax.core.notation import param_types
-from addax.core.primitive import registry
+from addax.core.primitive import Primitive, registry
 from addax.core.sharding import PartitionSpec
 from addax.core.sizes import SymbolicSize
 from addax.core.source_info import SourceInfo
+from addax.ops.random_bits import PRNGImpl
 
 
 class Unwritable(Exception):
@@ -115,7 +116,7 @@ class Encoder:
     def _eqn(self, eqn: Eqn, read, bind) -> list[Any]:
         """``[primitive, operands, types of results, parameters, place]``"""
         try:
-            params = {k: self.value(v) for k, v in sorted(eqn.params.items())}
+            params = {k: self.value(v) for k, v in eqn.params.items()}
         except Unwritable as reason:
             raise ValueError(
                 f"Cannot serialize the equation {eqn.primitive} of {SourceInfo(eqn.source)}: it holds {reason}."
@@ -170,6 +171,10 @@ class Encoder:
             return {"aval": self.aval(x)}
         if isinstance(x, (ClosedJaxpr, Jaxpr)):
             return {"program": self.program(x)}
+        if isinstance(x, PRNGImpl):
+            return {"generator": x.name}
+        if isinstance(x, Primitive) and registry.get(x.name) is x:
+            return {"primitive": x.name}
         if isinstance(x, np.ndarray) or hasattr(x, "_value"):
             return {"constant": self.constant(x)}
         if dataclasses.is_dataclass(x) and not isinstance(x, type):

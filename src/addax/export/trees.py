@@ -7,6 +7,7 @@ imports nothing and calls only what was registered.
 from __future__ import annotations
 
 import collections
+import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -74,6 +75,18 @@ def register_namedtuple_serialization(nodetype: Any, *, serialized_name: str) ->
 
 
 _KEYS = (str, int, bool)
+# Where the named tuples stand that addax's own functions return: ``addax.SVDResult`` in files.
+_OWN_MODULES = ("addax.numpy.linalg.factors", "addax.numpy.linalg.determinants", "addax.numpy.uniques",
+                "addax.scipy.stats.summaries", "addax.scipy.optimize", "addax.scipy.spatial.transform")  # fmt: skip
+
+
+def _own_result(name: str, cls: type | None = None) -> _Registered | None:
+    """The entry for a named tuple of addax itself."""
+    for module in _OWN_MODULES if cls is None else {cls.__module__}.intersection(_OWN_MODULES):
+        found = getattr(importlib.import_module(module), name, None)
+        if isinstance(found, type) and issubclass(found, tuple) and name[:1].isupper():
+            return _Registered(found, f"addax.{name}", None, None)
+    return None
 
 
 def write_tree(treedef: Any) -> Any:
@@ -98,7 +111,7 @@ def write_tree(treedef: Any) -> Any:
                 f"Cannot serialize a dict with the key {bad!r} of type {type(bad).__name__}: keys must be strings or ints."
             )
         return ["dict" if kind is dict else "ordered_dict", list(data), *children]
-    entry = _by_type.get(kind)
+    entry = _by_type.get(kind) or _own_result(kind.__name__, kind)
     if entry is None:
         how = (
             "addax.export.register_namedtuple_serialization(cls, serialized_name=...)"
@@ -140,7 +153,7 @@ def read_tree(spec: Any) -> Any:
     if kind != "registered":
         raise ValueError(f"unknown kind of pytree node {kind!r}: the file may come from a newer version of addax.")
     name, aux = data
-    entry = _by_name.get(name)
+    entry = _by_name.get(name) or (_own_result(name[6:]) if name.startswith("addax.") else None)
     if entry is None:
         raise ValueError(
             f"Cannot deserialize a pytree node with the serialized name {name!r}: register its class first, with "
