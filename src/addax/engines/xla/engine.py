@@ -7,6 +7,7 @@ that nobody placed is read back.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,6 +47,13 @@ class _InFlight(threading.local):
         for out in outs:
             if not out.is_deleted():
                 wait(out)
+
+    def settle(self) -> None:
+        """Wait for a program that failed; that it did is known."""
+        outs, self.outs = self.outs, []
+        for out in outs:
+            with contextlib.suppress(compat.XlaRuntimeError):
+                out.block_until_ready()
 
 
 _in_flight = _InFlight()
@@ -139,6 +147,7 @@ class XlaCompiled:
                 for out in outs:
                     out.block_until_ready()
         except compat.XlaRuntimeError:
+            _in_flight.settle()
             errors = [callback.take_error() for callback in self._program.callbacks]
             error = next((e for e in errors if e is not None), None)
             if error is not None:
