@@ -285,14 +285,14 @@ def test_errors_of_callbacks_belong_to_their_call(mesh):
 
     @addax.jit
     def f(x):
-        checkify.check(x.max() < 50, "max is {}", x.max())
+        checkify.check(x.max() < 100, "max is {}", x.max())
         addax.debug.callback(refuse, x.min())
         return 2 * x
 
     x = addax.device_put(X, NamedSharding(mesh, P("x", "y")))
     with pytest.raises(ValueError, match="too low"):
         f(x - 40)
-    with pytest.raises(checkify.JaxRuntimeError, match=r"max is 131.0 .*\n  at .*test_arrays.py"):
+    with pytest.raises(checkify.JaxRuntimeError, match=r"max is 163.0 .*\n  at .*test_arrays.py"):
         f(x + 100)
     np.testing.assert_array_equal(f(x), 2 * X)
     error, _ = addax.jit(checkify.checkify(jnp.log, errors=checkify.nan_checks))(x - 1)
