@@ -9,8 +9,10 @@ import addax
 import addax.numpy as jnp
 from addax import lax
 from addax.engines.reference import evaluate
+from addax.engines.xla.client import cpu_client
 from addax.ops import callback
 from addax.ops.control_flow.revolve import reach
+from addax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def fori(n, body, x, checkpoints=5):
@@ -243,8 +245,36 @@ def test_on_every_engine():
     want = addax.jit(gradient)(*args)
     closed = addax.make_jaxpr(gradient)(*args)
     same(evaluate(closed, args), [want])
-    if len(addax.devices("cpu")) > 1:  # the others are XLA's
-        same(addax.jit(gradient)(addax.device_put(P["x"], addax.devices("cpu")[1]), 7), want)
+    line = Mesh(np.array(cpu_client(2).devices()), ("i",))  # devices of XLA's
+    spread = addax.device_put(np.stack([P["x"], P["x"] * 2]), NamedSharding(line, PartitionSpec("i")))
+
+    @addax.jit
+    def both(xs, n):
+        """Outside, and within the program of one device, which makes as many turns as the other or not."""
+        own = addax.shard_map(
+            lambda xs, n: gradient(xs[0], n + 3 * lax.axis_index("i"))[None],
+            mesh=line, in_specs=(PartitionSpec("i"), PartitionSpec()), out_specs=PartitionSpec("i"),
+        )  # fmt: skip
+        return gradient(xs[0], n), own(xs, n)
+
+    outside, inside = both(spread, 7)
+    same(outside, want)
+    same(inside, np.stack([addax.jit(gradient)(P["x"], 7), addax.jit(gradient)(P["x"] * 2, 10)]))
+
+
+@pytest.mark.parametrize("check_vma", (True, False))
+def test_through_shard_map_with_a_collective_in_every_turn(check_vma):
+    line = Mesh(np.array(cpu_client(2).devices()), ("i",))
+    mine = addax.shard_map(
+        lambda xs, w, n: fori(n, lambda i, c: jnp.sin(c) * w + lax.pmean(c, "i") * 0.3, xs), mesh=line,
+        in_specs=(PartitionSpec("i"), PartitionSpec(), PartitionSpec()), out_specs=PartitionSpec("i"), check_vma=check_vma,
+    )  # fmt: skip
+    whole = lambda xs, w: python(5, lambda i, c: jnp.sin(c) * w + c.mean() * 0.3, xs).sum()  # noqa: E731
+    xs = jnp.array([0.3, 0.7])
+    got = addax.jit(addax.grad(lambda xs, w, n: mine(xs, w, n).sum(), (0, 1)))(
+        addax.device_put(xs, NamedSharding(line, PartitionSpec("i"))), 0.8, 5
+    )
+    same(got, addax.grad(whole, (0, 1))(xs, 0.8))
 
 
 def test_the_schedule_reaches_as_far_as_binomials_say():

@@ -42,7 +42,8 @@ def _shard_map(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
         inner = Block(function)
         inner.loc = b.loc
         params = [function.fresh_like(type_of(v.aval)) for v in body.jaxpr.invars]
-        text = inner.finish(inline_program(inner, body, params), "sdy.return")
+        with eqn.primitive.scope(p):  # type: ignore[misc]  # programs that are written out on the way name its axes
+            text = inner.finish(inline_program(inner, body, params), "sdy.return")
         b.function.counter = function.counter
     finally:
         module.manual = outer
