@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
@@ -46,15 +45,8 @@ def cpu_client(count: int) -> Any:
             "collectives": others.collectives(),
         }  # fmt: skip
     with compat.without_jax():
-        if count == 1 or "NPROC" in os.environ:
-            return xla_client.make_cpu_client(num_devices=count, **together)
-        # The size of the thread pool. A collective holds a thread per device: with fewer a program hangs; many more than
-        # that cost time (engine._InFlight sees to it that one program at a time needs them).
-        os.environ["NPROC"] = str(max(count + 2, os.cpu_count() or 1))
-        try:
-            return xla_client.make_cpu_client(num_devices=count, **together)
-        finally:
-            del os.environ["NPROC"]
+        # Its pool has a thread per device at least, which is what a collective needs (engine._InFlight).
+        return xla_client.make_cpu_client(num_devices=count, **together)
 
 
 _MAKERS = {"cpu": lambda: cpu_client(max(1, num_cpu_devices.value)), "cuda": cuda.make_client, "tpu": tpu.make_client}
