@@ -101,6 +101,7 @@ PROGRAMS = [
     Program("custom_linear_solve", solved, (M, V), 2),
     Program("iota", lambda x: x * lax.iota(x.dtype, 3), (V,), 1),
     Program("empty", lambda x: lax.empty((3,), x.dtype) * 0 == 1, (V,)),
+    Program("platform_index", lambda x: lax.platform_dependent(x, cpu=jnp.sin, tpu=jnp.cos, default=jnp.tan), (V,), 2),
     Program("cholesky_update", lambda x: lax.linalg.cholesky_update(jnp.linalg.cholesky(jnp.asarray(M), upper=True), x), (V,),
             batched=False),
     Program("geqrf", lambda a: lax.linalg.geqrf(a), (M,)),

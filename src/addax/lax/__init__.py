@@ -1,5 +1,6 @@
 """Primitive operations as functions: `jax.lax` in name and meaning."""
 
+from addax.core.dtypes import dtype as dtype
 from addax.lax.apply import AccuracyMode as AccuracyMode, Tolerance as Tolerance
 from addax.lax.arithmetic import (
     RoundingMethod as RoundingMethod,
@@ -210,6 +211,7 @@ from addax.lax.special import (
     random_gamma_grad as random_gamma_grad,
     zeta as zeta,
 )
+from addax.lax.staging import composite as composite, platform_dependent as platform_dependent
 from addax.lax.transcendental import (
     acos as acos,
     acosh as acosh,

@@ -21,7 +21,7 @@ RULES: dict[str, list[Callable[..., Any]]] = {}
 # Operations that are rounded once or exact, so that NumPy and every engine agree to the last bit.
 EXACT_FOLDS = frozenset(
     "add sub mul div neg max min and or xor not eq ne lt le gt ge convert_element_type select_n add_any sign abs rem "
-    "floor ceil integer_pow sqrt square is_finite".split()
+    "floor ceil clamp integer_pow sqrt square is_finite".split()
 )
 
 

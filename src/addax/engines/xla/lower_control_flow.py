@@ -22,6 +22,7 @@ from addax.engines.xla.program import (
 from addax.engines.xla.rules import rule
 from addax.engines.xla.types import BOOL, INT32, INT64
 from addax.ops.control_flow.common import split_list
+from addax.ops.platform import index_of
 
 
 @rule("jit")
@@ -64,6 +65,11 @@ def _while(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
         return with_token(c, ordered, inline_program(c, body, [*body_consts, *carry]))
 
     return split_token(b, b.loop(with_token(b, ordered, carry), test, step), ordered)
+
+
+@rule("platform_index")
+def _platform_index(b: Block, eqn: Eqn) -> Value:
+    return b.scalar(int(index_of(b.module.target.platform, eqn.params["platforms"])), INT32)
 
 
 @rule("cond")
