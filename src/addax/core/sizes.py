@@ -76,7 +76,8 @@ def shared(shapes: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
 
 def slice_range(s: slice, n: Any) -> tuple[Any, Any, int, Any]:
     """``(start, stop, step, number of elements)`` of a slice of ``n`` elements, in range as `slice.indices` gives them."""
-    if not is_symbolic_shape((n, s.start, s.stop)):
+    start, stop = s.start, s.stop
+    if type(n) is int and not isinstance(start, SymbolicSize) and not isinstance(stop, SymbolicSize):
         start, stop, step = s.indices(n)
         return start, stop, step, len(range(start, stop, step))
     step = 1 if s.step is None else operator.index(s.step)

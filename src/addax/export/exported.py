@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from addax import _native
 from addax.core import tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.checker import check_jaxpr, same_type
 from addax.core.dtypes import float0
 from addax.core.errors import JaxprTypeError, near_miss
-from addax.core.execution import meshes_in
+from addax.core.execution import meshes_in, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.symbolic import Scope, substitute
-from addax.core.trace import Tracer, base_trace, current_trace
+from addax.core.trace import Tracer
 from addax.engines import platforms as _platforms
 from addax.engines.xla.inspect import text as _module_text
 from addax.export.decode import Decoder
@@ -25,7 +24,7 @@ from addax.export.format import VERSION, Package, pack
 from addax.export.refine import as_data, has_symbols, refine
 from addax.export.shapes import Equations
 from addax.export.trees import read_tree, write_tree
-from addax.ops.call import jit_p
+from addax.extend.core import jaxpr_as_fun
 from addax.transforms.autodiff import vjp
 from addax.transforms.custom import custom_vjp
 from addax.transforms.flat import jax_array
@@ -101,7 +100,14 @@ class Exported:
         self.unordered_effects = tuple(e for e in jaxpr.effects if e not in self.ordered_effects)
         self._get_vjp, self._vjp = get_vjp, None
         self._equations = Equations(self._names(), [a.shape for a in self.in_avals])
-        self._instances: dict[Any, tuple[ClosedJaxpr, Any]] = {}
+        self._instances: dict[Any, Any] = {}
+        self._checks_platform = DisabledSafetyCheck.platform() not in disabled_checks
+
+        def call(*args, **kwargs):
+            return self._traced_call(*args, **kwargs)
+
+        call.__name__ = f"call_exported_{fun_name}"
+        self._call = jit(call)
 
     def __repr__(self) -> str:
         return f"Exported(fun_name={self.fun_name}, ...)"
@@ -133,46 +139,44 @@ class Exported:
     def call(self, *args, **kwargs):
         """Call the function.
 
-        Under `jit` it becomes one ``jit`` equation; under `grad` its exported derivative is called, if there is one; `vmap`
-        maps over the program. Symbolic sizes get their values from the arguments; each combination of values is compiled
-        once.
+        It is compiled for each combination of types, like a jitted function, and the values of symbolic sizes are found then.
+        Inside a jitted function it becomes one ``jit`` equation; under `grad` its exported derivative is called, if there is
+        one; `vmap` maps over the program.
 
         Raises:
           ValueError: if the arguments have another structure, dtype or rank than exported for; if their sizes do not
             fulfil the symbolic shapes or the constraints, naming the argument, the axis and the equation; if there is no
             derivative; if the platform is none of `platforms`.
         """
+        if self._checks_platform:
+            self._check_platform(tree.leaves((args, kwargs)))
+        return self._call(*args, **kwargs)
+
+    def _traced_call(self, *args, **kwargs):
+        """What `call` compiles, once for each combination of types: the checks are made while it is traced."""
         leaves, in_tree = tree.flatten((args, kwargs))
         if in_tree != self.in_tree:
             raise ValueError(self._structure_message(args, kwargs))
         leaves = [jax_array(x) for x in leaves]
         self._check_dtypes(leaves)
-        self._check_platform(leaves)
         sizes = self._equations.solve([get_aval(x).shape for x in leaves], self.fun_name)
-        program, differentiable = self._instance(sizes)
-        if current_trace() is base_trace and not any(isinstance(x, Tracer) for x in leaves):
-            outs = iter(self._bind(program, leaves))
-        else:
-            outs = iter(differentiable(*leaves))
+        outs = iter(self._instance(sizes)(*leaves))
         return self.out_tree.unflatten(
             [_no_tangent(a, sizes) if a.dtype == float0 else next(outs) for a in self.out_avals]
         )
 
-    def _bind(self, program: ClosedJaxpr, leaves: Sequence[Any]) -> list[Any]:
-        return jit_p.bind(*leaves, jaxpr=program, name=f"call_exported_{self.fun_name}")
-
-    def _instance(self, sizes: dict[str, Any]) -> tuple[ClosedJaxpr, Any]:
-        """``(program, function of leaves with the exported derivative)`` for these sizes."""
+    def _instance(self, sizes: dict[str, Any]) -> Any:
+        """The program for these sizes, as a function of leaves with the exported derivative."""
         key = tuple(sorted(sizes.items()))
         found = self._instances.get(key)
         if found is None:
             program = refine(self.jaxpr, sizes) if has_symbols(self.jaxpr) else self.jaxpr
-            function = custom_vjp(lambda *leaves: self._bind(program, leaves))
-            function.defvjp(
-                lambda *leaves: (function(*leaves), leaves),
+            run = jaxpr_as_fun(program)
+            found = self._instances[key] = custom_vjp(run)
+            found.defvjp(
+                lambda *leaves: (found(*leaves), leaves),
                 lambda leaves, cts: tuple(self.vjp().call(*leaves, *cts)),
             )
-            found = self._instances[key] = program, function
         return found
 
     def _structure_message(self, args, kwargs) -> str:
@@ -197,11 +201,8 @@ class Exported:
                 )
 
     def _check_platform(self, leaves: Sequence[Any]) -> None:
-        if DisabledSafetyCheck.platform() in self.disabled_safety_checks:
-            return
-        placed = (x._device for x in leaves if type(x) is _native.Array and x._device is not None)
-        platform = next((d.platform for s in placed for d in getattr(s, "device_list", ())), None)
-        platform = platform or _platforms.default_device().platform
+        placed = next((s for s in shardings_of(leaves) if s is not None), None)
+        platform = (_platforms.default_device() if placed is None else next(iter(placed.device_set))).platform
         if platform not in self.platforms:
             raise ValueError(
                 f"The exported function {self.fun_name!r} was exported for the platforms {', '.join(self.platforms)}, but it "
