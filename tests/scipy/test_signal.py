@@ -120,3 +120,12 @@ def test_errors():
     ]:
         with pytest.raises(error, match=text):
             call()
+
+
+def test_lists_are_refused_by_the_function_that_got_them():
+    for call, name in (
+        (lambda: ours.stft([1.0, 2.0]), "stft"), (lambda: ours.convolve([1.0], [1.0]), "convolve"),
+        (lambda: addax.scipy.stats.multivariate_normal.logpdf([0.0], anp.ones(1), anp.eye(1)), "multivariate_normal.logpdf"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"^{name} requires ndarray or scalar arguments"):
+            call()

@@ -8,16 +8,10 @@ import numpy as np
 
 from addax import lax, numpy as jnp
 from addax.core import dtypes
-from addax.core.avals import get_aval
 from addax.engines.eager import fused
+from addax.nn.normalise import as_float
 from addax.numpy.base import as_array, canonical_axis, check_array_like
 from addax.transforms.custom import custom_jvp
-
-
-def _float(name: str, x):
-    """``x`` as an inexact array."""
-    check_array_like(name, x)
-    return jnp.asarray(x, dtypes.to_inexact_dtype(get_aval(x).dtype))
 
 
 @custom_jvp
@@ -101,7 +95,7 @@ def sigmoid(x):
     """
     check_array_like("sigmoid", x)
     x = as_array(x)
-    return lax.logistic(x if dtypes.issubdtype(x.dtype, np.inexact) else _float("sigmoid", x))
+    return lax.logistic(x if dtypes.issubdtype(x.dtype, np.inexact) else as_float("sigmoid", x))
 
 
 @fused
@@ -188,7 +182,7 @@ def gelu(x, approximate: bool = True):
 
 @fused(static=("approximate",))
 def _gelu(x, *, approximate):
-    x = _float("gelu", x)
+    x = as_float("gelu", x)
     if approximate:
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
         return x * (0.5 * (1.0 + jnp.tanh(inner)))

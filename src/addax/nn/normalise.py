@@ -16,7 +16,7 @@ from addax.numpy.base import check_array_like
 Axis = int | tuple[int, ...] | None
 
 
-def _float(name: str, x):
+def as_float(name: str, x):
     """``x`` as an inexact array."""
     check_array_like(name, x)
     return jnp.asarray(x, dtypes.to_inexact_dtype(get_aval(x).dtype))
@@ -54,7 +54,7 @@ def _logsumexp(a, b=None, where=None, *, axis, keepdims, return_sign) -> Any:
     if b is not None:
         a, b = _promoted(a, b)
         a = jnp.where(b != 0, a, -np.inf)  # a weight of zero hides the element, however large
-    a = _float("logsumexp", a)
+    a = as_float("logsumexp", a)
     if where is not None:
         a = jnp.where(where, a, -np.inf)
     real = a.real if dtypes.issubdtype(a.dtype, np.complexfloating) else a
@@ -121,7 +121,7 @@ def _softmax(x, where=None, *, axis) -> Any:
 
 def _shifted(name: str, x, axis, where):
     """``x`` minus its maximum, elements that do not count at 0."""
-    x = _float(name, x)
+    x = as_float(name, x)
     largest = jnp.max(x, axis=axis, keepdims=True, where=where, initial=-np.inf)
     shifted = x - lax.stop_gradient(largest)
     return shifted if where is None else jnp.where(where, shifted, jnp.zeros_like(shifted))
@@ -169,7 +169,7 @@ def standardize(
 
 @fused(static=("axis", "algorithm"))
 def _standardize(x, epsilon, mean=None, variance=None, where=None, *, axis, algorithm) -> Any:
-    x = _float("standardize", x)
+    x = as_float("standardize", x)
     if mean is None:
         mean = jnp.mean(x, axis=axis, keepdims=True, where=where)
     if variance is None and algorithm == "stable":

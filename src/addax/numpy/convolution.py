@@ -9,7 +9,8 @@ import numpy as np
 from addax.interpreters.values import convert
 from addax.lax.conv import conv_general_dilated
 from addax.lax.slicing import pad
-from addax.numpy.base import as_array, as_operand, check_array_like, fused, promote_inexact
+from addax.numpy.base import fused
+from addax.numpy.creation import inexact_arrays
 from addax.numpy.floats import conj
 from addax.numpy.shapes import flip
 
@@ -49,8 +50,7 @@ def correlate(a, v, mode: str = "valid", *, precision=None, preferred_element_ty
 
 
 def _vectors(name: str, a, v, mode: str) -> tuple[Any, Any]:
-    check_array_like(name, a, v)
-    a, v = (as_array(x) for x in promote_inexact(as_operand(a), as_operand(v)))
+    a, v = inexact_arrays(name, a, v)
     if a.ndim != 1 or v.ndim != 1:
         raise ValueError(f"{name}() only supports 1-dimensional inputs, got shapes {a.shape} and {v.shape}.")
     if mode not in ("full", "same", "valid"):

@@ -102,6 +102,16 @@ def asarray(
     return array(a, dtype, bool(copy), order)
 
 
+def inexact_arrays(name: str, *xs) -> list[Any]:
+    """The operands ``xs`` of function ``name`` as arrays of their common floating or complex dtype.
+
+    Raises:
+      TypeError: for lists and other values that are not array-like.
+    """
+    check_array_like(name, *xs)
+    return [asarray(x) for x in promote_inexact(*(as_operand(x) for x in xs))]
+
+
 def copy(a, order: str | None = None) -> Any:
     """A copy of ``a``. Arrays are immutable, so one is rarely needed.
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
-from addax.numpy.base import as_array, as_operand, canonical_axis, check_array_like, promote_inexact
+from addax.numpy.base import canonical_axis, check_array_like
 from addax.numpy.choosing import where
-from addax.numpy.creation import asarray, linspace
+from addax.numpy.creation import asarray, inexact_arrays, linspace
 from addax.numpy.shapes import broadcast_to, moveaxis
 from addax.numpy.transcendental import log
 from addax.numpy.ufuncs import power, sign
@@ -32,7 +32,7 @@ def logspace(start, stop, num: int = 50, endpoint: bool = True, base=10.0, dtype
     """
     num = _count("logspace", num)
     check_array_like("logspace", start, stop, base)
-    start, stop = (as_array(x) for x in promote_inexact(as_operand(start), as_operand(stop)))
+    start, stop = inexact_arrays("logspace", start, stop)
     working = start.dtype
     out_dtype = working if dtype is None else dtypes.canonicalize_user_dtype(dtype, "logspace")
     exponents = linspace(start, stop, num, endpoint, dtype=working, axis=axis)
@@ -49,8 +49,7 @@ def geomspace(start, stop, num: int = 50, endpoint: bool = True, dtype=None, axi
     [1.0, 2.0, 4.0, 8.0]
     """
     num = _count("geomspace", num)
-    check_array_like("geomspace", start, stop)
-    start, stop = (as_array(x) for x in promote_inexact(as_operand(start), as_operand(stop)))
+    start, stop = inexact_arrays("geomspace", start, stop)
     working = start.dtype
     out_dtype = working if dtype is None else dtypes.canonicalize_user_dtype(dtype, "geomspace")
     shape = np.broadcast_shapes(start.shape, stop.shape)

@@ -24,7 +24,7 @@ from addax.numpy.base import (
 )
 from addax.numpy.choosing import where
 from addax.numpy.convolution import convolve
-from addax.numpy.creation import asarray, full, zeros
+from addax.numpy.creation import asarray, full, inexact_arrays, zeros
 from addax.numpy.editing import trim_zeros
 from addax.numpy.joining import concatenate
 from addax.numpy.products import dot, outer
@@ -34,11 +34,6 @@ from addax.numpy.triangles import diag
 
 # Polynomials up to this degree are evaluated by straight-line code.
 _UNROLLED = 16
-
-
-def _numbers(name: str, *xs) -> list:
-    check_array_like(name, *xs)
-    return [as_array(x) for x in promote_inexact(*(as_operand(x) for x in xs))]
 
 
 def _coefficients(name: str, *xs) -> list:
@@ -66,7 +61,7 @@ def poly(seq_of_zeros) -> Any:
     >>> jnp.poly(jnp.array([1.0, 2.0])).tolist()
     [1.0, -3.0, 2.0]
     """
-    (a,) = _numbers("poly", seq_of_zeros)
+    (a,) = inexact_arrays("poly", seq_of_zeros)
     a = atleast_1d(a)
     if a.ndim == 2 and a.shape[0] == a.shape[1] and a.shape[0]:
         a = linalg.eigvals(a)
@@ -139,7 +134,7 @@ def polymul(a1, a2, *, trim_leading_zeros: bool = False) -> Any:
     >>> jnp.polymul(jnp.array([1, 2]), jnp.array([1, 3])).tolist()
     [1.0, 5.0, 6.0]
     """
-    a, b = _coefficients("polymul", *_numbers("polymul", a1, a2))
+    a, b = _coefficients("polymul", *inexact_arrays("polymul", a1, a2))
     if trim_leading_zeros and (a.size > 1 or b.size > 1):
         a, b = trim_zeros(a, "f"), trim_zeros(b, "f")
     a, b = (asarray(np.zeros(1), v.dtype) if not v.size else v for v in (a, b))
@@ -157,7 +152,7 @@ def polydiv(u, v, *, trim_leading_zeros: bool = False) -> tuple[Any, Any]:
     >>> quotient.tolist(), remainder.tolist()
     ([1.0, 2.0], [0.0, 0.0, 0.0])
     """
-    u, v = _coefficients("polydiv", *promote_inexact(*(as_array(x) for x in _checked("polydiv", u, v))))
+    u, v = _coefficients("polydiv", *inexact_arrays("polydiv", u, v))
     m, n = u.shape[0] - 1, v.shape[0] - 1
     quotient = []
     for k in range(max(m - n + 1, 0)):
@@ -166,11 +161,6 @@ def polydiv(u, v, *, trim_leading_zeros: bool = False) -> tuple[Any, Any]:
         u = u.at[k : k + n + 1].add(-d * v)
     q = concatenate([expand_dims(d, 0) for d in quotient]) if quotient else zeros((1,), u.dtype)
     return q, trim_zeros(u, "f") if trim_leading_zeros else u
-
-
-def _checked(name: str, *xs) -> tuple:
-    check_array_like(name, *xs)
-    return tuple(as_operand(x) for x in xs)
 
 
 def _order(name: str, m: Any, what: str) -> int:
@@ -187,7 +177,7 @@ def polyder(p, m: int = 1) -> Any:
     >>> jnp.polyder(jnp.array([1.0, 2.0, 3.0])).tolist()
     [2.0, 2.0]
     """
-    (p,) = _numbers("polyder", p)
+    (p,) = inexact_arrays("polyder", p)
     m = _order("polyder", m, "derivative")
     if m == 0:
         return p
@@ -210,7 +200,7 @@ def polyint(p, m: int = 1, k: Any = None) -> Any:
     [1.0, 2.0, 5.0]
     """
     m = _order("polyint", m, "integral")
-    p, k = _numbers("polyint", p, 0 if k is None else k)
+    p, k = inexact_arrays("polyint", p, 0 if k is None else k)
     if m == 0:
         return p
     if p.ndim != 1:
@@ -240,7 +230,7 @@ def roots(p, *, strip_zeros: bool = True) -> Any:
     >>> sorted(jnp.roots(jnp.array([1.0, -3.0, 2.0])).real.round(3).tolist())
     [1.0, 2.0]
     """
-    (p,) = _numbers("roots", p)
+    (p,) = inexact_arrays("roots", p)
     p = atleast_1d(p)
     if p.ndim != 1:
         raise ValueError(f"roots: input must be a rank-1 array, got shape {p.shape}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.numpy import creation
-from addax.numpy.base import as_operand, check_array_like, promote_inexact
+from addax.numpy.base import as_operand, check_array_like
 
 
 def asarray(x: Any, dtype=None) -> Any:
@@ -18,8 +18,7 @@ def asarray(x: Any, dtype=None) -> Any:
 
 def inexact(name: str, *xs) -> list[Any]:
     """The array-likes ``xs`` as arrays of their common floating or complex dtype."""
-    check_array_like(f"linalg.{name}", *xs)
-    return [asarray(x) for x in promote_inexact(*(as_operand(x) for x in xs))]
+    return creation.inexact_arrays(f"linalg.{name}", *xs)
 
 
 def inexact_one(name: str, x) -> Any:

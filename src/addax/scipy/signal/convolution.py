@@ -10,7 +10,8 @@ import numpy as np
 from addax import lax, numpy as jnp
 from addax.core import dtypes
 from addax.numpy.base import canonical_axes, promote_inexact
-from addax.numpy.linalg.arguments import inexact, is_complex
+from addax.numpy.creation import inexact_arrays
+from addax.numpy.linalg.arguments import is_complex
 
 _MODES = ("full", "same", "valid")
 
@@ -18,7 +19,7 @@ _MODES = ("full", "same", "valid")
 def _check(name: str, in1, in2, mode: str) -> tuple[Any, Any]:
     if mode not in _MODES:
         raise ValueError(f"{name}: mode must be one of {list(_MODES)}; got {mode!r}.")
-    x, y = (jnp.asarray(v) for v in inexact(name, in1, in2))
+    x, y = inexact_arrays(name, in1, in2)
     if x.ndim != y.ndim:
         raise ValueError(f"{name}: in1 and in2 must have the same number of dimensions; got {x.shape} and {y.shape}.")
     if x.size == 0 or y.size == 0:

@@ -12,7 +12,8 @@ from addax import numpy as jnp
 from addax.core import dtypes
 from addax.core.errors import warn_user
 from addax.numpy.base import canonical_axis
-from addax.numpy.linalg.arguments import inexact, is_complex
+from addax.numpy.creation import inexact_arrays
+from addax.numpy.linalg.arguments import is_complex
 
 
 class _Segments(NamedTuple):
@@ -131,7 +132,7 @@ def stft(
         raise ValueError(
             f"Unknown boundary option {boundary!r}, must be one of: ['even', 'odd', 'constant', 'zeros', None]"
         )
-    (x,) = inexact("stft", x)
+    (x,) = inexact_arrays("stft", x)
     at = canonical_axis(axis, x.ndim)
     x = jnp.moveaxis(x, at, -1)
     onesided = return_onesided and not is_complex(x)
@@ -167,7 +168,7 @@ def istft(
     >>> jnp.allclose(istft(stft(x, nperseg=16)[2])[1], x, atol=1e-5).item()
     True
     """
-    (z,) = inexact("istft", Zxx)
+    (z,) = inexact_arrays("istft", Zxx)
     if z.ndim < 2:
         raise ValueError("Input stft must be at least 2d!")
     t, f = canonical_axis(time_axis, z.ndim), canonical_axis(freq_axis, z.ndim)
@@ -214,13 +215,13 @@ def csd(
     """
     if average not in ("mean", "median"):
         raise ValueError(f"average must be 'median' or 'mean', got {average}")
-    (x,) = inexact("csd", x)
+    (x,) = inexact_arrays("csd", x)
     at = canonical_axis(axis, x.ndim)
     same = y is None or y is x
     if same:
         y = x
     else:
-        x, y = inexact("csd", x, y)
+        x, y = inexact_arrays("csd", x, y)
     x, y = jnp.moveaxis(x, at, -1), jnp.moveaxis(y, axis if y.ndim == x.ndim else -1, -1)
     onesided = return_onesided and not is_complex(x)
     real = dtypes.finfo(x.dtype).dtype
@@ -283,7 +284,7 @@ def detrend(data, axis: int = -1, type: str = "linear", bp: int | Sequence[int] 
         raise NotImplementedError("overwrite_data argument not implemented: arrays are immutable.")
     if type not in ("constant", "linear"):
         raise ValueError(f"Trend type must be 'linear' or 'constant'; got {type!r}.")
-    (x,) = inexact("detrend", data)
+    (x,) = inexact_arrays("detrend", data)
     at = canonical_axis(axis, x.ndim)
     if type == "constant":
         return x - jnp.mean(x, axis=at, keepdims=True)

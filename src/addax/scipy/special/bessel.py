@@ -11,6 +11,7 @@ from addax import lax, numpy as jnp
 from addax.core import dtypes
 from addax.core.trace import Tracer
 from addax.numpy.base import check_array_like
+from addax.numpy.creation import inexact_arrays
 from addax.scipy.special.functions import real, special
 
 
@@ -69,9 +70,7 @@ def bessel_jn(z, *, v: int, n_iter: int = 50):
     >>> [round(j, 4) for j in bessel_jn(1.0, v=1).tolist()]
     [0.7652, 0.4401]
     """
-    check_array_like("bessel_jn", z)
-    z = jnp.asarray(z)
-    z = z if dtypes.issubdtype(z.dtype, np.inexact) else z.astype(dtypes.to_inexact_dtype(z.dtype))
+    (z,) = inexact_arrays("bessel_jn", z)
     real("bessel_jn", z)
     v, n_iter = operator.index(v), operator.index(n_iter)
     if v < 0 or n_iter <= v:

@@ -11,6 +11,7 @@ import numpy as np
 from addax import lax, numpy as jnp
 from addax.core import dtypes
 from addax.numpy.base import check_array_like
+from addax.numpy.creation import inexact_arrays
 from addax.scipy.special.functions import on_host, real, special
 
 
@@ -152,8 +153,7 @@ def multigammaln(a, d):
     """
     check_array_like("multigammaln", a, d)
     d = int(d)
-    a = jnp.asarray(a)
-    a = a if dtypes.issubdtype(a.dtype, np.inexact) else a.astype(dtypes.to_inexact_dtype(a.dtype))
+    (a,) = inexact_arrays("multigammaln", a)
     halves = np.arange(d, dtype=np.float64) / 2
     terms = gammaln(a[..., None] - halves.astype(a.dtype))
     return jnp.sum(terms, axis=-1) + d * (d - 1) / 4 * math.log(math.pi)

@@ -8,7 +8,7 @@ import numpy as np
 
 from addax import numpy as jnp
 from addax.lax import linalg as lax_linalg
-from addax.numpy.linalg.arguments import inexact
+from addax.numpy.creation import inexact_arrays
 from addax.scipy.special import gammaln, xlogy
 
 
@@ -31,7 +31,7 @@ class _MultivariateNormal:
         """
         if allow_singular is not None:
             raise NotImplementedError("multivariate_normal.logpdf: allow_singular is not implemented.")
-        x, mean, cov = inexact("multivariate_normal.logpdf", x, mean, cov)
+        x, mean, cov = inexact_arrays("multivariate_normal.logpdf", x, mean, cov)
         if mean.ndim == 0:  # one dimension, or all alike
             if cov.ndim == 0:
                 return -((x - mean) ** 2) / (2 * cov) - math.log(2 * math.pi) / 2 - jnp.log(cov) / 2
@@ -67,7 +67,7 @@ class _Multinomial:
 
     def logpmf(self, x, n, p):
         """The logarithm of the probability of x; -inf where the counts do not sum to n."""
-        x, n, p = inexact("multinomial.logpmf", x, n, p)
+        x, n, p = inexact_arrays("multinomial.logpmf", x, n, p)
         out = gammaln(n + 1) + jnp.sum(xlogy(x, p) - gammaln(x + 1), axis=-1)
         return jnp.where(jnp.sum(x, axis=-1) == n, out, -np.inf)
 
@@ -87,7 +87,7 @@ class _Dirichlet:
 
     def logpdf(self, x, alpha):
         """The logarithm of the density at x; -inf outside the simplex."""
-        x, alpha = inexact("dirichlet.logpdf", x, alpha)
+        x, alpha = inexact_arrays("dirichlet.logpdf", x, alpha)
         if alpha.ndim != 1:
             raise ValueError(f"dirichlet: `alpha` must be one-dimensional; got alpha.shape={alpha.shape}")
         k = alpha.shape[0]

@@ -9,6 +9,7 @@ import numpy as np
 from addax import numpy as jnp
 from addax.core import dtypes
 from addax.numpy.base import canonical_axis, check_array_like
+from addax.numpy.creation import inexact_arrays
 from addax.transforms.vmap import vmap
 
 
@@ -118,9 +119,7 @@ def sem(a, axis: int | None = 0, ddof: int = 1, nan_policy: str = "propagate", *
     0.5774
     """
     _only_propagate("sem", nan_policy)
-    check_array_like("sem", a)
-    a = jnp.atleast_1d(jnp.asarray(a))
-    a = a if dtypes.issubdtype(a.dtype, np.inexact) else a.astype(dtypes.to_inexact_dtype(a.dtype))
+    a = jnp.atleast_1d(*inexact_arrays("sem", a))
     if nan_policy == "omit":
         count = jnp.sum(~jnp.isnan(a), axis=axis, keepdims=keepdims)
         return jnp.nanstd(a, axis=axis, ddof=ddof, keepdims=keepdims) / jnp.sqrt(count.astype(a.dtype))
