@@ -130,6 +130,7 @@ ELSEWHERE = {
     "check": "an effect: tests of checkify",
     "custom_vmap_call": "a rule of the user: tests of custom batching",
     "debug_callback": "an effect: tests of addax.debug",
+    "dim_as_value": "of programs with symbolic sizes: tests of those",
     "io_callback": "an effect: tests of callbacks",
     "pvary": "the type of a shard: tests of shard_map",
     "all_gather_invariant": "the type of a shard: tests of shard_map",

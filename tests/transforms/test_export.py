@@ -129,6 +129,32 @@ def test_integers_have_float0_cotangents():
     assert (of_i.dtype, of_i.shape) == (addax.dtypes.float0, (2,))
 
 
+def test_derivatives_from_files():
+    """As many as were written, forward mode among them; one more is refused."""
+    f = lambda x, i, k: (jnp.sin(x) * i * addax.random.uniform(k), i)  # noqa: E731
+    args = jnp.arange(3.0), jnp.arange(3), addax.random.key(1)
+    none, one = (export.deserialize(export.export(addax.jit(f))(*args).serialize(vjp_order=n)) for n in (0, 1))
+    close(none.call(*args), f(*args))
+    total = lambda g: lambda x: g(x, *args[1:])[0].sum()  # noqa: E731
+    x = args[0]
+    close(addax.grad(total(one.call))(x), addax.grad(total(f))(x))
+    close(addax.jvp(total(one.call), (x,), (x,)), addax.jvp(total(f), (x,), (x,)))
+    close(addax.jacfwd(lambda x: one.call(x, *args[1:])[0])(x), addax.jacrev(lambda x: f(x, *args[1:])[0])(x))
+    for derivative in (addax.grad(total(none.call)), addax.grad(lambda x: addax.grad(total(one.call))(x).sum())):
+        with pytest.raises(ValueError, match=r"No VJP is available for the exported function .* serialize"):
+            derivative(x)
+
+
+def test_exported_in_exported():
+    inner_spec, outer_spec = (addax.ShapeDtypeStruct(export.symbolic_shape(t), F32) for t in ("a", "n, 2"))
+    inner = export.export(addax.jit(lambda x: x * x.shape[0] + jnp.arange(x.shape[0])))(inner_spec)
+    outer = export.export(addax.jit(lambda x: inner.call(x.reshape(-1)).sum() * x.shape[0]))(outer_spec)
+    read = export.deserialize(outer.serialize(vjp_order=1))
+    x = jnp.ones((3, 2))
+    assert float(read.call(x)) == float(outer.call(x)) == 3 * (36 + 15)
+    assert addax.grad(read.call)(x).tolist() == [[18.0, 18.0]] * 3
+
+
 def test_sizes_are_compiled_once():
     e = export.export(addax.jit(lambda x: x + 1))(addax.ShapeDtypeStruct(export.symbolic_shape("a"), F32))
     for n in (2, 3, 2, 3):

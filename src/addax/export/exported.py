@@ -26,7 +26,7 @@ from addax.export.shapes import Equations
 from addax.export.trees import read_tree, write_tree
 from addax.extend.core import jaxpr_as_fun
 from addax.transforms.autodiff import vjp
-from addax.transforms.custom import custom_vjp
+from addax.transforms.custom import custom_jvp, custom_vjp
 from addax.transforms.flat import jax_array
 from addax.transforms.jit import drop_unused, jit
 from addax.transforms.stages import ShapeDtypeStruct, Traced, aval_of_spec
@@ -99,6 +99,7 @@ class Exported:
         self.ordered_effects = tuple(e for e in jaxpr.effects if "ordered" in str(e).lower())
         self.unordered_effects = tuple(e for e in jaxpr.effects if e not in self.ordered_effects)
         self._get_vjp, self._vjp = get_vjp, None
+        self._linear_from: int | None = None  # where the cotangents begin, in which a derivative is linear
         self._equations = Equations(self._names(), [a.shape for a in self.in_avals])
         self._instances: dict[Any, Any] = {}
         self._checks_platform = DisabledSafetyCheck.platform() not in disabled_checks
@@ -172,11 +173,17 @@ class Exported:
         if found is None:
             program = refine(self.jaxpr, sizes) if has_symbols(self.jaxpr) else self.jaxpr
             run = jaxpr_as_fun(program)
-            found = self._instances[key] = custom_vjp(run)
-            found.defvjp(
-                lambda *leaves: (found(*leaves), leaves),
-                lambda leaves, cts: tuple(self.vjp().call(*leaves, *cts)),
-            )
+            if self.has_vjp():
+                found = self._instances[key] = custom_vjp(run)
+                found.defvjp(
+                    lambda *leaves: (found(*leaves), leaves),
+                    lambda leaves, cts: tuple(self.vjp().call(*leaves, *cts)),
+                )
+            else:
+                n = len(self.in_avals) if self._linear_from is None else self._linear_from
+                constant = custom_jvp(lambda x: x)
+                constant.defjvp(lambda *_: self.vjp())  # which raises
+                found = self._instances[key] = lambda *leaves: run(*map(constant, leaves[:n]), *leaves[n:])
         return found
 
     def _structure_message(self, args, kwargs) -> str:
@@ -255,11 +262,13 @@ class Exported:
 
     def _refined(self, sizes: dict[str, Any]) -> Exported:
         program = refine(self.jaxpr, sizes) if has_symbols(self.jaxpr) else self.jaxpr
-        return Exported(
+        found = Exported(
             self.fun_name, program, self.in_tree, self.out_tree, self.platforms, self.disabled_safety_checks,
             (lambda: self.vjp()._refined(sizes)) if self.has_vjp() else None,
             [_refined_aval(a, sizes) for a in self.out_avals],
         )  # fmt: skip
+        found._linear_from = self._linear_from
+        return found
 
     def serialize(self, vjp_order: int = 0) -> bytearray:
         """The function as bytes that `deserialize` reads, here or elsewhere. docs/export.md describes them.
@@ -329,7 +338,10 @@ def deserialize(blob: bytes | bytearray) -> Exported:
             function = Exported(
                 row["name"], program, in_tree, out_tree, tuple(row["platforms"]), checks, None, out_avals
             )
-            function._vjp, found = found, function
+            function._vjp = found
+            if found is not None:
+                found._linear_from = len(function.in_avals)
+            found = function
         assert found is not None
         return found
     except JaxprTypeError as error:
@@ -433,10 +445,12 @@ def _derivative(exported: Exported, closed: ClosedJaxpr) -> Exported:
     specs = [_spec(a) for a in exported.in_avals] + [_spec(a.to_tangent()) for a in exported.out_avals]
     make = export(jit(pullback), platforms=exported.platforms, disabled_checks=exported.disabled_safety_checks)
     found = make(*specs)
-    return Exported(
+    derivative = Exported(
         found.fun_name, found.jaxpr, found.in_tree, tree.structure((0,) * n), found.platforms,
         found.disabled_safety_checks, found._get_vjp, results,
     )  # fmt: skip
+    derivative._linear_from = n
+    return derivative
 
 
 def _no_tangent(aval: ShapedArray, sizes: dict[str, Any]) -> np.ndarray:

@@ -38,7 +38,7 @@ def symbolic_shape(
     >>> from addax import export
     >>> a, b = export.symbolic_shape("a, 2*b")
     >>> a * b // a, (a + b) * b, b >= 2
-    (b, b^2 + a*b, True)
+    (2*b, 2*a*b + 4*b^2, True)
     """
     if scope is not None and constraints:
         raise ValueError(

@@ -219,7 +219,8 @@ def _lin_forward(args: Sequence, num_residuals, bwd, out_avals):
 
     def rule(*cts):
         rest = iter(cts)
-        grads = bwd(residuals, [Zero(a) if a.dtype == dtypes.float0 else next(rest) for a in out_avals])
+        cotangents = [instantiate(Zero(a)) if a.dtype == dtypes.float0 else next(rest) for a in out_avals]
+        grads = bwd(residuals, cotangents)
         return [instantiate(g) for g, t in zip(grads, tangents, strict=True) if dtype_of(t) != dtypes.float0]
 
     try:
