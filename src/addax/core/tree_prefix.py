@@ -6,7 +6,6 @@ A *prefix* of a tree has the same nodes from the root down, but may stop earlier
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -35,6 +34,8 @@ def _is_leaf_or_stop(x: Any, is_leaf: Callable[[Any], bool] | None) -> bool:
 
 
 def _metadata_diff(a: Any, b: Any) -> str:
+    import difflib  # for this message only
+
     return "\n".join("    " + line for line in difflib.ndiff(str(a).splitlines(), str(b).splitlines()))
 
 
