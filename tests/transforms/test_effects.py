@@ -55,9 +55,34 @@ def test_values_under_transformations(capsys):
     assert printed() == ["3.0"] * 3
     addax.grad(lambda x: lax.scan(lambda c, _: (f(c), None), x, None, length=2)[0])(2.0)
     assert printed() == ["2.0", "4.0"]
-    with pytest.raises(NotImplementedError, match="branches have effects"):
-        addax.vmap(lambda x: lax.cond(x > 0, f, lambda x: x, x))(jnp.arange(2.0))
     addax.effects_barrier()
+
+
+def test_mapped_branches_and_loops_print_for_the_examples_that_take_them(capsys):
+    def say(name):
+        def f(x):
+            addax.debug.print(name + " {}", x)
+            return x + 1
+
+        return f
+
+    def printed():
+        return capsys.readouterr().out.split("\n")[:-1]
+
+    def branches(x):
+        twice = lambda x: lax.scan(lambda c, _: (say("odd")(c), None), x, None, length=2)[0]  # noqa: E731
+        return lax.cond(x % 2 == 0, addax.jit(say("even")), twice, x)
+
+    assert addax.vmap(branches)(jnp.arange(4)).tolist() == [1, 3, 3, 5]
+    assert printed() == ["odd 1", "odd 3", "odd 2", "odd 4", "even 0", "even 2"]
+    addax.jit(addax.vmap(lambda x: lax.while_loop(lambda c: c < 3, say("turn"), x)))(jnp.arange(1, 4))
+    assert printed() == ["turn 1", "turn 2", "turn 2"]
+    addax.grad(lambda v: addax.vmap(lambda x: lax.cond(x > 1, say("large"), lambda x: x, x))(v).sum())(jnp.arange(3.0))
+    assert printed() == ["large 2.0"]
+    with pytest.raises(
+        NotImplementedError, match=r"io_callback at .*test_effects.py.* for the examples of its branch only"
+    ):
+        addax.vmap(lambda x: lax.cond(x > 0, lambda x: io_callback(np.sin, F32, x), lambda x: x, x))(jnp.ones(2))
 
 
 class TestPureCallback:

@@ -23,6 +23,7 @@ from addax.core.source_info import replaying
 from addax.interpreters.values import broadcast_in_dim, convert, expand_dims, reshape, shape_of, zeros
 from addax.ops.bits import or_
 from addax.ops.call import jit_p
+from addax.ops.callback import io_effect, ordered_io_effect
 from addax.ops.check import (
     CheckError,
     DivisionByZeroError,
@@ -36,6 +37,7 @@ from addax.ops.check import (
 from addax.ops.comparison import eq, gt, lt, ne
 from addax.ops.control_flow import cond_p, scan_p, while_p
 from addax.ops.control_flow.common import split_list
+from addax.ops.control_flow.replay import without_side_effects
 
 CODE = ShapedArray((), np.dtype(np.int32))
 Kinds = frozenset[type[CheckError]]
@@ -49,20 +51,17 @@ class Functionalized(NamedTuple):
     sites: tuple[Site, ...]
 
 
-def functionalized(closed: ClosedJaxpr, kinds: Kinds, silent: bool = False) -> Functionalized:
-    """The program that reports its failures of these kinds instead of raising; if ``silent``, without its other effects.
-
-    Memoised.
-    """
-    return closed.derive(_functionalize, kinds, silent)
+def functionalized(closed: ClosedJaxpr, kinds: Kinds) -> Functionalized:
+    """The program that reports its failures of these kinds instead of raising. Memoised."""
+    return closed.derive(_functionalize, kinds)
 
 
-def _functionalize(closed: ClosedJaxpr, kinds: Kinds, silent: bool) -> Functionalized:
+def _functionalize(closed: ClosedJaxpr, kinds: Kinds) -> Functionalized:
     sites: tuple[Site, ...] = ()
 
     def run(*args):
         nonlocal sites
-        checker = _Checker(kinds, silent)
+        checker = _Checker(kinds)
         outs = checker.walk(closed.jaxpr, closed.consts, args)
         sites = tuple(checker.values)
         return [*outs, *checker.state(sites)] if sites else outs
@@ -81,8 +80,8 @@ class _Checker:
     ``values`` are those that belong to each site met so far; they mean something where ``code`` is its number.
     """
 
-    def __init__(self, kinds: Kinds, silent: bool = False):
-        self.kinds, self.silent = kinds, silent
+    def __init__(self, kinds: Kinds):
+        self.kinds = kinds
         self.code: Any = None
         self.values: dict[Site, list] = {}
 
@@ -112,9 +111,6 @@ class _Checker:
         number = np.int32(site.number)
         self.add([site], choose(failed, number, np.int32(0)), values)
 
-    def inner(self, closed: ClosedJaxpr) -> Functionalized:
-        return functionalized(closed, self.kinds, self.silent)
-
     # -- the walk
 
     def walk(self, jaxpr: Jaxpr, consts: Sequence, args: Sequence) -> list:
@@ -130,8 +126,6 @@ class _Checker:
         name = eqn.primitive.name
         if eqn.primitive is check_p:
             self.check(operands, eqn.params["sites"])
-            return []
-        if self.silent and eqn.effects and not eqn.outvars:
             return []
         inside = _INSIDE.get(name)
         if inside is not None:
@@ -170,11 +164,12 @@ class _Checker:
 
     def call(self, eqn: Eqn, operands: list, closed: ClosedJaxpr) -> list:
         """A call with rules of its own: it stays what it is, without its checks; these are made beside it."""
-        if any(getattr(e, "name", "") in ("IO", "OrderedIO") for e in closed.effects):  # that cannot be done beside it
-            return self.inline(self.inner(closed), operands)
-        made = functionalized(closed, self.kinds, True)
+        made = functionalized(closed, self.kinds)
+        if not closed.effects.isdisjoint((io_effect, ordered_io_effect)):  # that cannot be done beside it
+            return self.inline(made, operands)
         if made.sites:
-            outs = jit_p.bind(*map(_constant, operands), jaxpr=made.program, name="checks")
+            beside = without_side_effects(made.program)
+            outs = jit_p.bind(*map(_constant, operands), jaxpr=beside, name="checks")
             self.results(made, outs, len(closed.out_avals))
         return eqn.primitive.bind(*operands, **{k: _without_checks(v) for k, v in eqn.params.items()})
 
@@ -192,12 +187,12 @@ class _Checker:
     # -- control flow
 
     def jit(self, eqn: Eqn, operands: list) -> list:
-        made = self.inner(eqn.params["jaxpr"])
+        made = functionalized(eqn.params["jaxpr"], self.kinds)
         outs = jit_p.bind(*operands, **dict(eqn.params, jaxpr=made.program))
         return self.results(made, outs, len(eqn.outvars))
 
     def cond(self, eqn: Eqn, operands: list) -> list:
-        made = [self.inner(b) for b in eqn.params["branches"]]
+        made = [functionalized(b, self.kinds) for b in eqn.params["branches"]]
         sites = tuple(dict.fromkeys(s for m in made for s in m.sites))
         n = len(eqn.outvars)
 
@@ -217,7 +212,7 @@ class _Checker:
 
     def scan(self, eqn: Eqn, operands: list) -> list:
         params = eqn.params
-        made = self.inner(params["jaxpr"])
+        made = functionalized(params["jaxpr"], self.kinds)
         if not made.sites:
             return scan_p.bind(*operands, **dict(params, jaxpr=made.program))
         nc, nk = params["num_consts"], params["num_carry"]
@@ -242,7 +237,7 @@ class _Checker:
     def while_(self, eqn: Eqn, operands: list) -> list:
         params = eqn.params
         nc, nb = params["cond_nconsts"], params["body_nconsts"]
-        condition, body = (self.inner(params[k]) for k in ("cond_jaxpr", "body_jaxpr"))
+        condition, body = (functionalized(params[k], self.kinds) for k in ("cond_jaxpr", "body_jaxpr"))
         plain = functionalized(params["cond_jaxpr"], _NO_KINDS).program
         sites = tuple(dict.fromkeys([*condition.sites, *body.sites]))
         if not sites:

@@ -13,6 +13,7 @@ from addax.interpreters.transpose import transpose_instantiated
 from addax.interpreters.values import Zero, expand_dims, instantiate, is_linear, move_axis, shape_of, to_front, zeros
 from addax.ops.call import check_call
 from addax.ops.control_flow.common import build, choose, guard, run
+from addax.ops.control_flow.effects import has_effects, only_if
 from addax.ops.rules import program_primitive
 
 
@@ -127,15 +128,17 @@ def _batch(axis, args, dims, *, branches, **params):
         programs = tuple(batch_jaxpr(b, axis, batched, out_batched)[0] for b in branches)
         return cond_p.bind(index, *ops, branches=programs, **params), [0 if b else None for b in out_batched]
 
-    # Every example may take another branch: run all of them and select. Effects would then run for all: refused.
-    if any(b.effects for b in branches):
-        raise NotImplementedError("cond: vmap over the predicate of a cond whose branches have effects")
+    # Every example may take another branch: run all of them and select. Effects happen for the examples of their branch.
     which = registry["clamp"].bind(np.int32(0), move_axis(index, dims[0], 0), np.int32(len(branches) - 1))
     results = []
     for k, b in enumerate(branches):
-        program, _ = batch_jaxpr(b, axis, batched, True)
-        operands = guard(registry["eq"].bind(which, np.int32(k)), ops, batched) if program.eqns else ops
-        results.append(run(program, *operands))
+        mine = registry["eq"].bind(which, np.int32(k))
+        effects = has_effects(b)
+        program, _ = (
+            batch_jaxpr(only_if(b), axis, [True, *batched], True) if effects else batch_jaxpr(b, axis, batched, True)
+        )
+        operands = guard(mine, ops, batched) if program.eqns else ops
+        results.append(run(program, mine, *operands) if effects else run(program, *operands))
     select = registry["select_n"]
     if len(branches) == 2:
         which = registry["ne"].bind(which, np.int32(0))

@@ -27,6 +27,7 @@ from addax.ops.control_flow.common import (
     run,
     split_list,
 )
+from addax.ops.control_flow.effects import has_effects, only_if
 from addax.ops.control_flow.replay import nothing_back, replay_p, without_side_effects
 from addax.ops.rules import program_primitive
 
@@ -147,10 +148,14 @@ def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_ncons
     condition, _ = batch_jaxpr(cond_jaxpr, axis, [*cconst_b, *carry_b])
     n_body = body_nconsts
     if state["pred"]:
-        # The loop goes on while any example does; an example that is done keeps its carry.
+        # The loop goes on while any example does; an example that is done keeps its carry, and has no more effects.
         inner_cond, inner_body = condition, body
-        avals = [*inner_cond.in_avals[:cond_nconsts], *inner_body.in_avals]
-        carry_avals = inner_body.in_avals[body_nconsts:]
+        effects = has_effects(body_jaxpr)
+        if effects:
+            inner_body, _ = batch_jaxpr(only_if(body_jaxpr), axis, [True, *bconst_b, *carry_b], carry_b)
+        again = without_side_effects(condition)
+        avals = [*inner_cond.in_avals[:cond_nconsts], *body.in_avals]
+        carry_avals = body.in_avals[body_nconsts:]
 
         def any_condition(*xs):
             (pred,) = run(inner_cond, *xs)
@@ -158,8 +163,9 @@ def _batch(axis, args, dims, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_ncons
 
         def guarded_body(*xs):
             cc, bc, carry = split_list(xs, cond_nconsts, body_nconsts)
-            (pred,) = run(inner_cond, *cc, *carry)
-            new = run(inner_body, *guard(pred, [*bc, *carry], [*bconst_b, *carry_b]))
+            (pred,) = run(again, *cc, *carry)
+            mask = [pred] if effects else []
+            new = run(inner_body, *mask, *guard(pred, [*bc, *carry], [*bconst_b, *carry_b]))
             return [
                 registry["select_n"].bind(broadcast_in_dim(pred, shape_of(old), (0,)), old, x)
                 for old, x in zip(carry, new, strict=True)

@@ -1,0 +1,102 @@
+"""Programs whose effects happen only if they are told so: branches and loops that run for examples they are not meant for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from addax.core.avals import ShapedArray
+from addax.core.builder import trace_to_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, Eqn, Literal
+from addax.core.primitive import registry
+from addax.core.source_info import replaying
+from addax.interpreters.values import broadcast_in_dim, shape_of, zeros
+from addax.ops.callback import Effect, HostFunction
+
+ACTIVE = ShapedArray((), np.dtype(np.bool_))
+
+
+def has_effects(closed: ClosedJaxpr) -> bool:
+    """Whether it calls back into Python (collectives are something else)."""
+    return any(isinstance(e, Effect) for e in closed.effects)
+
+
+def only_if(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The program with one more argument in front, a boolean, that prints and checks only where that holds. Memoised.
+
+    Raises:
+      NotImplementedError: if it has an effect whose result is used.
+    """
+    return closed.derive(_guarded)
+
+
+def _guarded(closed: ClosedJaxpr) -> ClosedJaxpr:
+    jaxpr = closed.jaxpr
+
+    def program(active, *args):
+        env: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *args], strict=True))
+        with replaying() as replay:
+            for eqn in jaxpr.eqns:
+                replay.at(eqn.source)
+                operands = [x.val if type(x) is Literal else env[x] for x in eqn.invars]
+                if any(isinstance(e, Effect) for e in eqn.effects):
+                    out = _equation(eqn, active, operands)
+                else:
+                    out = eqn.primitive.bind(*operands, **eqn.params)
+                env.update(zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True))
+        return [x.val if type(x) is Literal else env[x] for x in jaxpr.outvars]
+
+    return ClosedJaxpr(*trace_to_jaxpr(program, [ACTIVE, *closed.in_avals], jaxpr.debug_info))
+
+
+def _equation(eqn: Eqn, active, operands: list):
+    p, params, name = eqn.primitive, eqn.params, eqn.primitive.name
+    if name == "debug_callback":
+        callback = params["callback"]
+
+        def host(on, *arrays):
+            return callback(*arrays) if on else ()
+
+        return p.bind(active, *operands, **dict(params, callback=HostFunction(host, callback.name)))
+    if name == "check":
+        code, *values = operands
+        shape = shape_of(code)
+        on = broadcast_in_dim(active, shape, ()) if shape else active
+        none = zeros(eqn.invars[0].aval.strip_weak_type())
+        return p.bind(registry["select_n"].bind(on, none, code), *values, **params)
+    if name == "cond":
+        branches = tuple(only_if(b) for b in params["branches"])
+        return p.bind(operands[0], active, *operands[1:], **dict(params, branches=branches))
+    if name == "scan":
+        inner = dict(params, jaxpr=only_if(params["jaxpr"]), num_consts=params["num_consts"] + 1)
+        return p.bind(active, *operands, **inner)
+    if name == "while":
+        n = params["cond_nconsts"]
+        inner = dict(
+            params, cond_jaxpr=only_if(params["cond_jaxpr"]), body_jaxpr=only_if(params["body_jaxpr"]),
+            cond_nconsts=n + 1, body_nconsts=params["body_nconsts"] + 1,
+        )  # fmt: skip
+        return p.bind(active, *operands[:n], active, *operands[n:], **inner)
+    program = _CALLS.get(name)
+    if program is None:
+        raise NotImplementedError(
+            f"under vmap both branches of a cond run if its predicate is mapped, and {name}"
+            + (f" at {eqn.source_info}" if eqn.source is not None else "")
+            + " must be called for the examples of its branch only. Use pure_callback if its result depends on its arguments "
+            "alone, or map with addax.lax.map, which runs one example at a time."
+        )
+    inner = dict(params, **{program: only_if(params[program])})
+    if "num_consts" in inner:
+        inner["num_consts"] += 1
+    return p.bind(active, *operands, **inner)
+
+
+# Calls, and which parameter is the program.
+_CALLS = {
+    "jit": "jaxpr", "checkpoint": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
+    "custom_vmap_call": "call",
+}  # fmt: skip
+
+
+__all__ = ["has_effects", "only_if"]
