@@ -91,6 +91,24 @@ def test_gradients_of_sharded_parameters_equal_those_of_one_device(mesh):
     assert out["w"].sharding is layouts["w"] and out["b"].sharding is layouts["b"]
 
 
+def test_random_numbers_are_made_where_they_are_wanted(mesh):
+    key, there = addax.random.key(3), NamedSharding(mesh, P(mesh.axis_names[0]))
+    for name, args in [("normal", ((8,),)), ("gamma", (2.0, (8,))), ("permutation", (8,)), ("bits", ((8,),))]:
+        draw = getattr(addax.random, name)
+        made = draw(key, *args, out_sharding=there)
+        assert made.sharding == there
+        np.testing.assert_array_equal(made, draw(key, *args))
+        compiled = addax.jit(lambda key, draw=draw, args=args: draw(key, *args, out_sharding=there))(key)
+        assert compiled.sharding.is_equivalent_to(there, 1)
+        np.testing.assert_allclose(compiled, made, rtol=1e-6)
+
+
+def test_the_sharding_of_a_type_outside_all_meshes_says_nothing():
+    sharding = addax.typeof(np.ones((3, 2))).sharding
+    assert (sharding.mesh.axis_names, tuple(sharding.spec)) == ((), (None, None))
+    assert addax.random.normal(addax.random.key(0), (3, 2), out_sharding=sharding).shape == (3, 2)
+
+
 def test_random_bits_do_not_depend_on_the_layout(mesh):
     key = addax.random.key(3)
     draw = lambda key: addax.random.normal(key, (16, 8))  # noqa: E731

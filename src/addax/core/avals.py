@@ -14,6 +14,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.config import current_context
+from addax.core.sharding import NamedSharding, nowhere
 from addax.core.sizes import SymbolicSize
 
 
@@ -55,6 +56,11 @@ class ShapedArray:
 
     def strip_weak_type(self) -> ShapedArray:
         return ShapedArray(self.shape, self.dtype, False, self.vma) if self.weak_type else self
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """Where the array is along explicit mesh axes: here nothing is known of it (see `addax.typeof`)."""
+        return nowhere(self.ndim)
 
     def to_tangent(self) -> ShapedArray:
         """The type of this value's tangents: itself, weak type included, if it is differentiable; else ``float0``."""

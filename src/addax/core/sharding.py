@@ -372,6 +372,16 @@ def check_spec(mesh: Mesh | AbstractMesh, spec: PartitionSpec) -> None:
             )
 
 
+def is_nowhere(x) -> bool:
+    """Whether a sharding says nothing, because its mesh has no axes: that of a type outside all meshes."""
+    return isinstance(x, NamedSharding) and not x.mesh.axis_names
+
+
+def nowhere(ndim: int) -> NamedSharding:
+    """The sharding that says nothing about an array of so many dimensions."""
+    return NamedSharding(AbstractMesh((), ()), PartitionSpec(*[None] * ndim))
+
+
 def as_sharding(x, what: str) -> Sharding:
     """A sharding from what users write: a sharding, a device, or a spec for the mesh in scope.
 

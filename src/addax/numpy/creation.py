@@ -16,6 +16,7 @@ from addax import _native
 from addax.core import dtypes, tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.errors import ConcretizationTypeError
+from addax.core.sharding import is_nowhere
 from addax.core.sizes import as_size, is_symbolic_shape, range_size
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims
@@ -58,7 +59,7 @@ def placed(fun: Callable) -> Callable:
     def make(*args, device=None, out_sharding=None, **kwargs):
         out = fun(*args, **kwargs)
         where = out_sharding if device is None else device
-        return out if where is None else place(out, where)
+        return out if where is None or is_nowhere(where) else place(out, where)
 
     return make
 

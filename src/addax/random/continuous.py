@@ -12,11 +12,13 @@ from addax import numpy as jnp
 from addax.core import dtypes
 from addax.engines.eager import fused
 from addax.numpy.base import canonical_shape
+from addax.numpy.creation import placed
 from addax.random.base import const, float_dtype, int_dtype, param, result_shape, split_key
 from addax.random.keys import single_key
 from addax.random.samplers import signs, standard_exponential, standard_normal, uniform_between, unit_uniform
 
 
+@placed
 def laplace(key, shape=(), dtype=None, *, out_sharding=None):
     """Laplace numbers: density ``exp(-|x|) / 2``.
 
@@ -35,6 +37,7 @@ def _laplace(k, *, shape, dtype):
     return jnp.sign(u) * jnp.log1p(-jnp.abs(u))
 
 
+@placed
 def logistic(key, shape=(), dtype=None, *, out_sharding=None):
     """Logistic numbers: density ``exp(-x) / (1 + exp(-x))^2``, as ``log(u / (1 - u))``.
 
@@ -52,6 +55,7 @@ def _logistic(k, *, shape, dtype):
     return jnp.log(u) - jnp.log1p(-u)
 
 
+@placed
 def cauchy(key, shape=(), dtype=None, *, out_sharding=None):
     """Cauchy numbers: density ``1 / (pi (1 + x^2))``, as ``tan(pi (u - 1/2))``.
 
@@ -69,6 +73,7 @@ def _cauchy(k, *, shape, dtype):
     return jnp.tan(const(math.pi, dtype) * (u - const(0.5, dtype)))
 
 
+@placed
 def pareto(key, b, shape=None, dtype=None, *, out_sharding=None):
     """Pareto numbers with shape ``b``: density ``b / x^(b + 1)`` on ``x >= 1``.
 
@@ -86,6 +91,7 @@ def _pareto(k, b, *, shape, dtype):
     return jnp.exp(standard_exponential(k, shape=shape, dtype=dtype) / param(b, dtype, shape, "pareto"))
 
 
+@placed
 def rayleigh(key, scale, shape=None, dtype=None, *, out_sharding=None):
     """Rayleigh numbers: density ``x / scale^2 exp(-x^2 / (2 scale^2))`` on ``x >= 0``.
 
@@ -107,6 +113,7 @@ def _rayleigh(k, scale, *, shape, dtype):
     return param(scale, dtype, shape, "rayleigh") * jnp.sqrt(jnp.log(u) * const(-2, dtype))
 
 
+@placed
 def wald(key, mean, shape=None, dtype=None, *, out_sharding=None):
     """Wald (inverse Gaussian) numbers: density ``exp(-(x - mean)^2 / (2 x mean^2)) / sqrt(2 pi x^3)`` on ``x > 0``.
 
@@ -155,6 +162,7 @@ def _weibull_min(k, scale, concentration, *, shape, dtype):
     return jnp.power(standard_exponential(k, shape=shape, dtype=dtype), 1 / c) * scale
 
 
+@placed
 def lognormal(key, sigma=1.0, shape=None, dtype=None, *, out_sharding=None):
     """``exp(sigma z)`` of normal numbers z.
 
@@ -172,6 +180,7 @@ def _lognormal(k, sigma, *, shape, dtype):
     return jnp.exp(standard_normal(k, shape=shape, dtype=dtype) * param(sigma, dtype, shape, "lognormal"))
 
 
+@placed
 def maxwell(key, shape=(), dtype=None, *, out_sharding=None):
     """Maxwell numbers: density ``sqrt(2 / pi) x^2 exp(-x^2 / 2)``, the length of a normal vector in three dimensions.
 
@@ -215,6 +224,7 @@ def _double_sided_maxwell(k, loc, scale, *, shape, dtype):
     return out * scale + loc
 
 
+@placed
 def triangular(key, left, mode, right, shape=None, dtype=None, *, out_sharding=None):
     """Triangular numbers: density rising linearly from ``left`` to ``mode``, then falling to ``right``.
 
@@ -239,6 +249,7 @@ def _triangular(k, left, mode, right, *, shape, dtype):
     return jnp.where(u < (mode - left) / width, rising, falling)
 
 
+@placed
 def geometric(key, p, shape=None, dtype=None, *, out_sharding=None):
     """The number of trials up to and including the first success: ``P(n) = p (1 - p)^(n - 1)`` for n >= 1.
 

@@ -20,7 +20,7 @@ from addax import lax, numpy as jnp
 from addax.core import dtypes
 from addax.engines.eager import fused
 from addax.numpy.base import check_array_like
-from addax.numpy.creation import asarray
+from addax.numpy.creation import asarray, placed
 from addax.random.base import const, float_dtype, int_dtype, param, result_shape, split_key
 from addax.random.keys import single_key
 from addax.random.samplers import unit_uniform
@@ -28,6 +28,7 @@ from addax.random.samplers import unit_uniform
 _F32 = np.dtype(np.float32)
 
 
+@placed
 def poisson(key, lam, shape=None, dtype=None, *, out_sharding=None):
     """Poisson numbers: ``P(n) = lam^n exp(-lam) / n!``.
 

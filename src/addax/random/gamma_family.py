@@ -20,7 +20,7 @@ from addax import lax, numpy as jnp
 from addax.core import dtypes
 from addax.engines.eager import fused
 from addax.numpy.base import canonical_shape, check_array_like
-from addax.numpy.creation import asarray
+from addax.numpy.creation import asarray, placed
 from addax.ops import random_bits as _prims
 from addax.random.base import const, float_dtype, param, result_shape, split_key
 from addax.random.keys import single_key
@@ -119,6 +119,7 @@ def _gamma_of(name: str, key, a, shape, dtype, samples):
     return samples(k, param(a, dtype, result_shape(name, shape, a), name))
 
 
+@placed
 def gamma(key, a, shape=None, dtype=None, *, out_sharding=None):
     """Gamma numbers with shape parameter ``a``: density ``x^(a - 1) exp(-x) / gamma(a)`` on ``x >= 0``.
 
@@ -134,6 +135,7 @@ def gamma(key, a, shape=None, dtype=None, *, out_sharding=None):
     return _gamma_of("gamma", key, a, shape, dtype, _gamma_samples)
 
 
+@placed
 def loggamma(key, a, shape=None, dtype=None, *, out_sharding=None):
     """The logarithm of gamma numbers, accurate where these are too small for a float.
 
@@ -146,6 +148,7 @@ def loggamma(key, a, shape=None, dtype=None, *, out_sharding=None):
     return _gamma_of("loggamma", key, a, shape, dtype, _log_gamma_samples)
 
 
+@placed
 def beta(key, a, b, shape=None, dtype=None, *, out_sharding=None):
     """Beta numbers: density proportional to ``x^(a - 1) (1 - x)^(b - 1)`` on [0, 1], as ``G_a / (G_a + G_b)``.
 
@@ -168,6 +171,7 @@ def _beta(k, a, b, *, shape, dtype) -> Any:
     return exp_a / (exp_a + exp_b)
 
 
+@placed
 def dirichlet(key, alpha, shape=None, dtype=None, *, out_sharding=None):
     """Dirichlet vectors: non-negative with sum 1, density proportional to ``prod x_i^(alpha_i - 1)``.
 
@@ -202,6 +206,7 @@ def _chi_square(k, df, *, shape, dtype) -> Any:
     return 2 * jnp.exp(_log_gamma_samples(k, half))
 
 
+@placed
 def chisquare(key, df, shape=None, dtype=None, *, out_sharding=None):
     """Chi-square numbers with ``df`` degrees of freedom: density proportional to ``x^(df/2 - 1) exp(-x/2)``.
 
@@ -214,6 +219,7 @@ def chisquare(key, df, shape=None, dtype=None, *, out_sharding=None):
     return _chi_square(k, df, shape=result_shape("chisquare", shape, df), dtype=dtype)
 
 
+@placed
 def f(key, dfnum, dfden, shape=None, dtype=None, *, out_sharding=None):
     """F numbers: ``(X / dfnum) / (Y / dfden)`` of chi-square numbers X and Y with these degrees of freedom.
 
@@ -234,6 +240,7 @@ def _f(k, dfnum, dfden, *, shape, dtype) -> Any:
     return num / den
 
 
+@placed
 def t(key, df, shape=None, dtype=None, *, out_sharding=None):
     """Student's t numbers with ``df`` degrees of freedom: density proportional to ``(1 + x^2 / df)^(-(df + 1) / 2)``.
 
@@ -253,6 +260,7 @@ def _t(k, df, *, shape, dtype) -> Any:
     return standard_normal(k_normal, shape=shape, dtype=dtype) * jnp.sqrt(half / _gamma_samples(k_gamma, half))
 
 
+@placed
 def generalized_normal(key, p, shape=(), dtype=None, *, out_sharding=None):
     """Generalized normal numbers: density proportional to ``exp(-|x|^p)``, as a random sign times ``G^(1/p)``.
 
@@ -274,6 +282,7 @@ def _generalized_normal(k, p, *, shape, dtype) -> Any:
     return signs(k_sign, shape=shape, dtype=dtype) * length
 
 
+@placed
 def ball(key, d: int, p: float = 2, shape=(), dtype=None, *, out_sharding=None):
     """Points uniform in the unit ball of the p-norm in ``d`` dimensions; shape ``(*shape, d)``.
 

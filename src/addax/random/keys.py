@@ -17,7 +17,7 @@ from addax.core.config import current_context
 from addax.core.errors import warn_user
 from addax.core.trace import Tracer
 from addax.numpy.base import canonical_shape
-from addax.numpy.creation import asarray
+from addax.numpy.creation import asarray, placed
 from addax.ops import random_bits as _prims
 from addax.ops.random_bits import PRNGImpl, prng_impl
 from addax.random.reuse import consume
@@ -245,6 +245,7 @@ def clone(key):
     return out if legacy is None else key_data(out)
 
 
+@placed
 def bits(key, shape=(), dtype=None, *, out_sharding=None):
     """Uniformly random unsigned integers: every bit pattern is equally likely.
 

@@ -7,12 +7,13 @@ import numpy as np
 from addax import numpy as jnp
 from addax.engines.eager import fused
 from addax.numpy.base import canonical_shape, check_array_like
-from addax.numpy.creation import asarray
+from addax.numpy.creation import asarray, placed
 from addax.random.base import float_dtype, inexact_dtype, param, result_shape
 from addax.random.keys import single_key
 from addax.random.samplers import standard_normal
 
 
+@placed
 def multivariate_normal(key, mean, cov, shape=None, dtype=None, method: str = "cholesky", *, out_sharding=None):
     """Normal vectors with the given mean and covariance.
 
@@ -59,6 +60,7 @@ def _multivariate_normal(k, mean, cov, *, shape, dtype, method):
     return param(mean, dtype, shape, "multivariate_normal") + jnp.matmul(factor, z[..., None])[..., 0]
 
 
+@placed
 def orthogonal(key, n: int, shape=(), dtype=None, m: int | None = None, *, out_sharding=None):
     """Matrices with orthonormal columns (or rows, if ``m > n``), uniform in Haar's measure; shape ``(*shape, n, m)``.
 

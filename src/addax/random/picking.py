@@ -13,7 +13,7 @@ from addax.core.avals import get_aval
 from addax.engines.eager import fused
 from addax.interpreters.values import convert, reshape
 from addax.numpy.base import canonical_axis, canonical_shape, check_array_like
-from addax.numpy.creation import asarray
+from addax.numpy.creation import asarray, placed
 from addax.random.base import bits_of, const, split_key
 from addax.random.keys import single_key
 from addax.random.samplers import gumbel_mode, randint_below, standard_gumbel, unit_uniform
@@ -23,6 +23,7 @@ def _index_dtype():
     return dtypes.default_int_dtype()
 
 
+@placed
 def categorical(
     key, logits, axis: int = -1, shape=None, replace: bool = True, mode: str | None = None, *, out_sharding=None
 ):
@@ -81,6 +82,7 @@ def _last(x, axis: int):
     return lax.transpose(x, (*order, axis))
 
 
+@placed
 def permutation(key, x, axis: int = 0, independent: bool = False, *, out_sharding=None):
     """``x`` (or ``arange(x)`` for an integer) in random order along ``axis``.
 

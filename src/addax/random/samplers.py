@@ -19,11 +19,12 @@ from addax.core.config import current_context
 from addax.engines.eager import fused
 from addax.interpreters.values import broadcast_to, convert
 from addax.numpy.base import canonical_shape
-from addax.numpy.creation import asarray
+from addax.numpy.creation import asarray, placed
 from addax.random.base import bits_of, const, float_dtype, inexact_dtype, param, result_shape, split_key
 from addax.random.keys import single_key
 
 
+@placed
 def uniform(key, shape=(), dtype=None, minval=0.0, maxval=1.0, *, out_sharding=None):
     """Floats uniform in ``[minval, maxval)``.
 
@@ -59,6 +60,7 @@ def uniform_between(k, minval, maxval, *, shape, dtype) -> Any:
     return lax.max(low, lax.add(lax.mul(floats, lax.sub(high, low)), low))  # rounding may go below, never above
 
 
+@placed
 def normal(key, shape=(), dtype=None, *, out_sharding=None):
     """Standard normal numbers: density ``exp(-x^2 / 2) / sqrt(2 pi)``, by the inverse of the error function.
 
@@ -90,6 +92,7 @@ def _above_minus_one(dtype):
     return (bits - bits.dtype.type(1)).view(dtype)[()]
 
 
+@placed
 def truncated_normal(key, lower, upper, shape=None, dtype=None, *, out_sharding=None):
     """Normal numbers conditioned on ``lower < x < upper``.
 
@@ -118,6 +121,7 @@ def _truncated_normal(k, lower, upper, *, shape, dtype):
     return lax.clamp(broadcast_to(low_limit, shape), out, broadcast_to(high_limit, shape))
 
 
+@placed
 def gumbel(key, shape=(), dtype=None, mode=None, *, out_sharding=None):
     """Gumbel numbers: density ``exp(-x - exp(-x))``, as ``-log(-log(u))``.
 
@@ -159,6 +163,7 @@ def _two_digits(k, shape, dtype):
     return both[0], both[1]
 
 
+@placed
 def exponential(key, shape=(), dtype=None, *, out_sharding=None):
     """Exponential numbers: density ``exp(-x)`` on ``x >= 0``, as ``-log(1 - u)``.
 
@@ -175,6 +180,7 @@ def standard_exponential(k, *, shape, dtype) -> Any:
     return lax.neg(lax.log1p(lax.neg(unit_uniform(k, shape=shape, dtype=dtype))))
 
 
+@placed
 def bernoulli(key, p=0.5, shape=None, mode: str = "low", *, out_sharding=None):
     """True with probability ``p``.
 
@@ -206,6 +212,7 @@ def heads(k, p, *, shape, dtype, mode="low") -> Any:
     return lax.lt(lax.mul(fine, const(dtypes.finfo(dtype).eps, dtype)), lax.sub(p, coarse))
 
 
+@placed
 def rademacher(key, shape=(), dtype=None, *, out_sharding=None):
     """-1 or 1, equally likely.
 
@@ -224,6 +231,7 @@ def signs(k, *, shape, dtype) -> Any:
     return convert(lax.sub(lax.add(one, one), const(1, one.dtype)), dtype)
 
 
+@placed
 def randint(key, shape, minval, maxval, dtype=None, *, out_sharding=None):
     """Integers uniform in ``[minval, maxval)``; ``minval`` where the interval is empty.
 
