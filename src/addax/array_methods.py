@@ -165,7 +165,7 @@ def _convert(x, *, dtype):
 
 def reshape(self, *args, order: str = "C", out_sharding=None):
     """The elements in a new shape, given as a tuple or as several ints, of which one may be -1."""
-    return shapes.reshape(self, args[0] if len(args) == 1 else args, order=order)
+    return shapes.reshape(self, args[0] if len(args) == 1 else args, order=order, out_sharding=out_sharding)
 
 
 def transpose(self, *args):
@@ -182,7 +182,7 @@ def transpose(self, *args):
 
 def flatten(self, order: str = "C", *, out_sharding=None):
     """The elements in one dimension."""
-    return shapes.ravel(self, order=order)
+    return shapes.ravel(self, order=order, out_sharding=out_sharding)
 
 
 def copy_array(self):
@@ -446,6 +446,8 @@ def _not_on_a_device(name: str) -> property:
 
 
 def _tracer_getattr(self, name: str):
+    if name.startswith("__"):  # a protocol that somebody asks about, __jax_array__ say: no message to be read
+        raise AttributeError(name)
     raise AttributeError(
         f"{type(self).__name__} has no attribute {name}: the value {array_summary(self)} is being traced, and has the "
         "attributes of addax.Array that need no numbers."

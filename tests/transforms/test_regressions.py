@@ -98,12 +98,26 @@ def jacobians_with_integers(L, x):
     )  # fmt: skip
 
 
+def mantissas(L, x):
+    def f(x):
+        return L.np.frexp(x)[0]
+
+    return L.np.frexp(x), L.m.jvp(f, (x,), (x,)), L.m.grad(lambda x: f(x).sum())(x), L.m.hessian(f)(x), L.m.vmap(f)(x)
+
+
+def custom_jvp_with_an_integer_result(L, x):
+    f = L.m.custom_jvp(lambda x: (x * 2.5, L.np.asarray(x * 3, "int32")))
+    f.defjvp(lambda p, t: (f(*p), (t[0] * p[0] * f(*p)[1], np.zeros(p[0].shape, L.m.dtypes.float0))))
+    return L.m.hessian(lambda x: f(x)[0])(x), L.m.jacfwd(L.m.jacfwd(lambda x: f(x)[0]))(x)
+
+
 CASES = [
     (scan_from_what_it_reads, X), (two_carries_from_one_value, X), (while_from_what_it_reads, X),
     (third_derivative_of_softmax, V), (cond_whose_derivative_has_no_results, V),
     (unused_argument_of_unused_equations, V, X), (power_at_an_index, X), (derivative_of_sort_of_nothing, EMPTY),
     (derivative_of_writing_nothing, EMPTY), (convolution_over_no_channels, V),
-    (maximum_of_narrow_floats, V.astype("float16")), (weak_gradients, 0.5), (weak_types_of_control_flow, 0.5),
+    (maximum_of_narrow_floats, V.astype("float16")), (weak_gradients, 0.5), (mantissas, V),
+    (custom_jvp_with_an_integer_result, V), (weak_types_of_control_flow, 0.5),
     (jacobians_with_integers, V),
 ]  # fmt: skip
 

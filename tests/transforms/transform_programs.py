@@ -1,645 +1,32 @@
-"""Random programs and random nests of transformations over them, the same for addax and for JAX.
-
-A program is a number. `Body` turns it into a function that takes and returns lists of arrays: it draws step after step,
-and what it draws depends on nothing but the number and the shapes and dtypes of the values so far, so every call, in
-either library and under any transformation, builds the same program. Inner functions (branches, loop bodies, functions
-with their own derivative) are bodies with numbers of their own. `Nest` wraps transformations around a body.
-"""
+"""Random nests of transformations over random programs (random_base.py), the same for addax and for JAX."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-
-LARGEST = 60  # elements of a value
-STEPS: list[tuple[float, Callable]] = []  # weight, step
-
-
-def step(weight: float = 1.0):
-    def register(fun):
-        STEPS.append((weight, fun))
-        return fun
-
-    return register
-
-
-@dataclass
-class Lib:
-    """One of the two libraries."""
-
-    m: Any
-    np: Any
-    lax: Any
-    nn: Any
-
-
-class Draw:
-    """Choices that depend on a number only."""
-
-    def __init__(self, *seed: int):
-        self.rng = np.random.default_rng(seed)
-
-    def below(self, n: int) -> int:
-        return int(self.rng.integers(n))
-
-    def of(self, options):
-        return options[self.below(len(options))]
-
-    def chance(self, p: float) -> bool:
-        return bool(self.rng.random() < p)
-
-    def seed(self) -> int:
-        return int(self.rng.integers(2**31))
-
-    def constant(self, shape, dtype="float32") -> np.ndarray:
-        return np.asarray(self.rng.uniform(-1.5, 1.5, shape).astype(dtype))
-
-
-class Skip(Exception):
-    """What was drawn does not fit: the step is left out."""
-
-
-@dataclass
-class Rules:
-    """What a program may contain."""
-
-    reverse: bool = False  # reverse mode passes over it: no loops of unknown length
-    depth: int = 2  # of inner functions
-    length: int = 5
-    dropped: frozenset = field(default_factory=frozenset)  # steps left out, to make a failing program smaller
-
-    def inner(self, length: int = 2, reverse: bool = False) -> Rules:
-        return Rules(self.reverse or reverse, self.depth - 1, length, self.dropped)
-
-
-def is_float(x) -> bool:
-    return np.dtype(x.dtype).kind == "f" or str(x.dtype) == "bfloat16"
-
-
-def is_inexact(x) -> bool:
-    return is_float(x) or np.dtype(x.dtype).kind == "c"
-
-
-def size(x) -> int:
-    return int(np.prod(x.shape))
-
-
-class Body:
-    """The function of a number. ``one``: it returns a value of the type of its first argument (for loop carries)."""
-
-    def __init__(self, seed: int, rules: Rules, keeps: int = 0):
-        self.seed, self.rules, self.keeps = seed, rules, keeps
-        self.trail: list[str] = []
-
-    def __call__(self, lib: Lib, *args):
-        draw = Draw(self.seed)
-        values = [lib.np.asarray(x) for x in args]
-        self.trail = []
-        weights = np.cumsum([w for w, _ in STEPS])
-        for i in range(self.rules.length):
-            seed, at = draw.seed(), draw.rng.random() * weights[-1]
-            fun = STEPS[int(np.searchsorted(weights, at))][1]
-            if (self.seed, i) in self.rules.dropped:
-                continue
-            try:
-                out = fun(lib, Draw(seed), values, self.rules)
-            except Skip:
-                continue
-            outs = out if isinstance(out, (list, tuple)) else [out]
-            outs = [lib.np.asarray(x) for x in outs]
-            if any(size(x) > LARGEST for x in outs):
-                continue
-            values += outs
-            self.trail.append(f"{fun.__name__}: {', '.join(f'{x.dtype}{list(x.shape)}' for x in outs)}")
-        if self.keeps:
-            return [as_type(lib, values[-1 - k], values[k], draw) for k in range(self.keeps)]
-        wanted = [values[-1]]
-        if len(values) > 1 and draw.chance(0.4):
-            wanted.append(draw.of(values))
-        return wanted
-
-
-def as_type(lib, x, like, draw):
-    """A value of the shape and dtype of ``like`` made from ``x``."""
-    np_ = lib.np
-    if is_inexact(x) and not is_inexact(like):
-        x = np_.sign(np_.real(x))
-    if np.dtype(x.dtype).kind == "c" and np.dtype(like.dtype).kind != "c":
-        x = np_.real(x)
-    if x.shape != like.shape:
-        x = np_.sum(x) * 0.25 if is_inexact(x) else np_.max(x) if size(x) else np_.zeros((), x.dtype)
-    x = x.astype(like.dtype)
-    out = np_.tanh(x) * 0.5 if is_inexact(like) else x
-    if is_inexact(like):
-        out = out + like * 0.5
-    elif like.dtype == bool:
-        out = out ^ like
-    else:
-        out = out - like // 2
-    return out.astype(like.dtype)
-
-
-def floats(draw, values, least: int = 0, largest: int = LARGEST):
-    fit = [x for x in values if is_float(x) and len(x.shape) >= least and size(x) <= largest]
-    if not fit:
-        raise Skip
-    return fit[-1] if draw.chance(0.6) else draw.of(fit)
-
-
-def anything(draw, values, least: int = 0):
-    fit = [x for x in values if len(x.shape) >= least]
-    if not fit:
-        raise Skip
-    return fit[-1] if draw.chance(0.5) else draw.of(fit)
-
-
-def scalar_float(lib, draw, values):
-    return lib.np.mean(floats(draw, values)).astype("float32")
-
-
-def predicate(lib, draw, values):
-    return scalar_float(lib, draw, values) > draw.of([-0.3, 0.1, 0.6])
-
-
-def axis_of(draw, x) -> int:
-    return draw.below(len(x.shape)) - (len(x.shape) if draw.chance(0.3) else 0)
-
-
-# -- elementwise
-
-UNARY = [
-    lambda L, x: L.np.sin(x), lambda L, x: L.np.cos(2 * x), lambda L, x: L.np.tanh(x), lambda L, x: L.np.exp(-x * x),
-    lambda L, x: L.nn.sigmoid(x), lambda L, x: L.nn.relu(x), lambda L, x: abs(x), lambda L, x: L.np.sqrt(1 + x**2),
-    lambda L, x: L.np.log1p(x * x), lambda L, x: 0.2 * x**3, lambda L, x: 1 / (1.5 + L.np.tanh(x)),
-    lambda L, x: L.np.square(x) * 0.3, lambda L, x: L.np.arctan(x), lambda L, x: L.lax.erf(x),
-    lambda L, x: L.nn.softplus(x), lambda L, x: L.np.expm1(L.np.tanh(x)), lambda L, x: -x, lambda L, x: x * 1.0,
-    lambda L, x: L.nn.silu(x), lambda L, x: L.np.arcsinh(x), lambda L, x: L.lax.rsqrt(1.0 + x * x),
-    lambda L, x: L.np.clip(x, -0.7, 0.8), lambda L, x: L.np.floor(x * 3), lambda L, x: L.np.sign(x) * x,
-    lambda L, x: L.lax.stop_gradient(x) * x, lambda L, x: L.np.sinc(x), lambda L, x: L.nn.leaky_relu(x),
-    lambda L, x: L.nn.elu(x), lambda L, x: L.nn.relu6(3 * x), lambda L, x: L.np.where(x > 0, x, 2.0),
-    lambda L, x: L.np.nan_to_num(x), lambda L, x: L.np.exp2(-abs(x)), lambda L, x: L.lax.integer_pow(x, 2),
-    lambda L, x: L.np.cbrt(1.5 + x * x), lambda L, x: L.np.power(1.2 + x * x, 1.5), lambda L, x: L.nn.log_sigmoid(x),
-    lambda L, x: L.np.arctan2(x, 1.3), lambda L, x: L.np.hypot(x, 0.7), lambda L, x: L.np.logaddexp(x, 0.3),
-    lambda L, x: L.lax.lgamma(2.0 + x * x), lambda L, x: L.lax.digamma(2.0 + x * x), lambda L, x: L.np.round(x * 2),
-    lambda L, x: L.lax.reduce_precision(x, 8, 10), lambda L, x: L.np.copysign(x, -1.0), lambda L, x: L.np.trunc(x),
-    lambda L, x: L.nn.gelu(x), lambda L, x: L.np.remainder(x, 0.7), lambda L, x: L.np.fmod(x, 0.7),
-    lambda L, x: L.np.cosh(L.np.tanh(x)), lambda L, x: L.np.arctanh(0.5 * L.np.tanh(x)), lambda L, x: L.np.deg2rad(x),
-]  # fmt: skip
-
-
-@step(6)
-def unary(L, d, values, rules):
-    return d.of(UNARY)(L, floats(d, values))
-
-
-BINARY = [
-    lambda L, x, y: x + y, lambda L, x, y: x - y, lambda L, x, y: x * y, lambda L, x, y: x / (2.0 + y * y),
-    lambda L, x, y: L.np.maximum(x, y), lambda L, x, y: L.np.minimum(x, y), lambda L, x, y: L.np.where(x > y, x, y),
-    lambda L, x, y: L.np.arctan2(x, 1.5 + y * y), lambda L, x, y: L.np.hypot(x, y + 3.0),
-    lambda L, x, y: L.np.logaddexp(x, y), lambda L, x, y: L.np.power(1.3 + x * x, L.np.tanh(y)),
-    lambda L, x, y: L.np.where(L.np.logical_or(x > 0, y > 0), x * y, y), lambda L, x, y: (x > y) * x,
-    lambda L, x, y: L.np.heaviside(x, 0.5) * y, lambda L, x, y: L.np.fmax(x, y), lambda L, x, y: L.np.add(x, y) * 0.5,
-    lambda L, x, y: L.np.select([x > 0.5, y > 0.0], [x, y], 0.1), lambda L, x, y: L.np.multiply(x, y),
-]  # fmt: skip
-
-
-def fitting(d, values, x):
-    """A value that broadcasts with ``x``, a Python number or a constant."""
-    fit = [y for y in values if is_float(y) and broadcasts(x.shape, y.shape)]
-    kind = d.below(6)
-    if kind == 0:
-        return d.of([2.0, -0.5, 0.25, 1, -1])
-    if kind == 1:
-        return d.constant(x.shape[1:] if x.shape and d.chance(0.5) else x.shape)
-    if kind == 2:
-        return np.float32(d.constant(()))
-    return d.of(fit) if fit else 0.5
-
-
-def broadcasts(a, b) -> bool:
-    return all(m == n or 1 in (m, n) for m, n in zip(a[::-1], b[::-1], strict=False))
-
-
-@step(6)
-def binary(L, d, values, rules):
-    x = floats(d, values)
-    y = fitting(d, values, x)
-    if d.chance(0.3):
-        x, y = L.np.asarray(y), x
-    return d.of(BINARY)(L, x, L.np.asarray(y) if d.chance(0.5) else y)
-
-
-@step(1.5)
-def integers(L, d, values, rules):
-    fit = [x for x in values if np.dtype(x.dtype).kind == "i"]
-    x = d.of(fit) if fit else L.np.floor(floats(d, values) * 3).astype("int32")
-    return d.of([
-        lambda: x + 1, lambda: x * x, lambda: x // 2, lambda: x % 3, lambda: x & 5, lambda: x << 1, lambda: abs(x),
-        lambda: L.np.clip(x, -2, 2), lambda: -x, lambda: x ^ 3, lambda: x > 0, lambda: L.np.maximum(x, 1),
-        lambda: x.astype("float32") * 0.3, lambda: x / 4, lambda: x * 0.5, lambda: L.lax.population_count(x),
-        lambda: L.np.cumsum(x), lambda: x.sum(), lambda: L.np.sort(x.ravel()), lambda: L.np.sign(x), lambda: x == 1,
-        lambda: L.np.where(x > 0, x, 0), lambda: L.np.float_power(1.1, x % 4), lambda: x**2, lambda: 2.0 ** (x % 3),
-    ])()  # fmt: skip
-
-
-@step(1)
-def booleans(L, d, values, rules):
-    x = floats(d, values)
-    b = x > 0.2
-    return d.of([
-        lambda: ~b, lambda: b & (x < 1), lambda: b | (x < -1), lambda: b.any(), lambda: L.np.all(b, axis=0) if b.shape
-        else b, lambda: b.astype("int32"), lambda: b.sum(), lambda: L.np.where(b, x, -x), lambda: b * 1.5,
-        lambda: L.np.isfinite(x), lambda: L.np.argmax(b) if b.shape else b, lambda: b ^ (x < 0.5),
-        lambda: L.np.count_nonzero(b), lambda: L.np.cumsum(b),
-    ])()  # fmt: skip
-
-
-@step(1.5)
-def conversions(L, d, values, rules):
-    x = floats(d, values)
-    return d.of([
-        lambda: x.astype("float16"), lambda: x.astype("float16").astype("float32"), lambda: x.astype(L.np.bfloat16),
-        lambda: L.lax.convert_element_type(x, "int32"), lambda: x.astype("float32"), lambda: x.astype(bool),
-        lambda: L.np.asarray(x, dtype="float32"), lambda: (x * 20).astype("int8"), lambda: abs(x * 20).astype("uint8"),
-    ])()  # fmt: skip
-
-
-@step(1.2)
-def complexes(L, d, values, rules):
-    fit = [z for z in values if np.dtype(z.dtype).kind == "c"]
-    if fit and d.chance(0.8):
-        z = d.of(fit)
-    else:
-        x = floats(d, values)
-        z = L.lax.complex(x.astype("float32"), L.np.cos(x).astype("float32"))
-    return d.of([
-        lambda: z * z, lambda: L.np.conj(z), lambda: L.np.real(z), lambda: L.np.imag(z), lambda: L.np.exp(0.3j * z),
-        lambda: abs(z + 2), lambda: z * 1j, lambda: z / (3 + 0.5j), lambda: L.np.sin(z * 0.3), lambda: z + 1.0,
-        lambda: L.np.angle(z + 3), lambda: L.np.sum(z), lambda: L.np.sqrt(z + 4), lambda: L.np.tanh(0.2 * z),
-        lambda: (z * L.np.conj(z)).real, lambda: z - z.real, lambda: L.np.log(z + 4), lambda: z**2,
-    ])()  # fmt: skip
-
-
-# -- reductions, scans, sorts
-
-
-@step(4)
-def reductions(L, d, values, rules):
-    x = floats(d, values, 1)
-    if size(x) == 0:
-        raise Skip
-    axis = d.of([None, axis_of(d, x), (0,), tuple(range(len(x.shape)))])
-    keep = d.chance(0.3)
-    name = d.of("sum mean max min var std logsumexp prod median any argmax argmin ptp nansum norm softmax".split())
-    one = axis[0] if isinstance(axis, tuple) else axis
-    if name == "logsumexp":
-        return L.nn.logsumexp(x, axis=axis, keepdims=keep)
-    if name == "softmax":
-        return L.nn.softmax(x, axis=one if one is not None else -1)
-    if name == "prod":
-        return L.np.prod(1.0 + 0.3 * L.np.tanh(x), axis=axis, keepdims=keep)
-    if name == "std":
-        return L.np.sqrt(L.np.var(x, axis=axis, keepdims=keep) + 0.1)
-    if name == "norm":
-        return L.np.sqrt(L.np.sum(x * x, axis=axis, keepdims=keep) + 0.01)
-    if name in ("argmax", "argmin"):
-        return getattr(L.np, name)(x, axis=one, keepdims=keep)
-    if name == "sum" and d.chance(0.4):
-        return L.np.sum(x, axis=axis, keepdims=keep, where=x > 0)
-    if name == "max" and d.chance(0.3):
-        return L.np.max(x, axis=axis, initial=0.1)
-    if name == "median":
-        return L.np.median(x, axis=axis, keepdims=keep)
-    if name == "any":
-        return L.np.any(x > 0.5, axis=axis, keepdims=keep)
-    return getattr(L.np, name)(x, axis=axis, keepdims=keep)
-
-
-@step(2)
-def cumulative(L, d, values, rules):
-    x = floats(d, values, 1)
-    axis = d.below(len(x.shape))
-    return d.of([
-        lambda: L.np.cumsum(x, axis=axis), lambda: L.np.cumprod(1 + 0.2 * L.np.tanh(x), axis=axis),
-        lambda: L.lax.cummax(x, axis=axis), lambda: L.lax.cummin(x, axis=axis, reverse=True),
-        lambda: L.lax.cumlogsumexp(x, axis=axis), lambda: L.lax.cumsum(x, axis=axis, reverse=True),
-        lambda: L.np.diff(x, axis=axis) if hasattr(L.np, "diff") else x,
-        lambda: L.lax.associative_scan(lambda a, b: a * 0.5 + b, x, axis=axis),
-        lambda: L.lax.associative_scan(L.np.add, x, axis=axis, reverse=True),
-    ])()  # fmt: skip
-
-
-@step(2)
-def sorting(L, d, values, rules):
-    x = floats(d, values, 1)
-    axis = d.below(len(x.shape))
-    key = d.constant(x.shape)
-    return d.of([
-        lambda: L.np.sort(x, axis=axis), lambda: L.np.argsort(x, axis=axis), lambda: L.lax.top_k(x, 1),
-        lambda: L.lax.sort((x, L.np.sin(x)), dimension=axis, num_keys=1),
-        lambda: L.lax.sort((L.np.asarray(key), x), dimension=axis, num_keys=1)[1],
-        lambda: L.np.take_along_axis(x, L.np.argsort(key, axis=axis), axis=axis),
-        lambda: L.np.sort(x, axis=axis, descending=True),
-    ])()  # fmt: skip
-
-
-# -- shapes
-
-
-@step(4)
-def shapes(L, d, values, rules):
-    x = anything(d, values, 1)
-    n = x.shape[0]
-    axis = d.below(len(x.shape))
-    return d.of([
-        lambda: x.ravel(), lambda: x.T, lambda: x[None], lambda: x[..., None], lambda: L.np.flip(x, axis),
-        lambda: L.np.roll(x, 1, axis), lambda: L.np.concatenate([x, x], axis), lambda: L.np.stack([x, x], axis),
-        lambda: L.np.tile(x, 2), lambda: L.np.repeat(x, 2, axis=axis), lambda: L.np.broadcast_to(x, (2, *x.shape)),
-        lambda: L.np.moveaxis(x, 0, -1), lambda: L.np.squeeze(x[:1], 0) if n else x, lambda: L.np.expand_dims(x, axis),
-        lambda: x.reshape((-1, n)) if size(x) else x, lambda: L.np.split(x, [1], axis=axis)[-1], lambda: x[::-1],
-        lambda: x[1:], lambda: x[:, None], lambda: x[::2], lambda: L.np.swapaxes(x, 0, -1),
-        lambda: L.np.triu(x) if len(x.shape) > 1 else x, lambda: L.np.diag(x) if len(x.shape) < 3 else x,
-        lambda: L.lax.rev(x, (axis,)), lambda: L.np.array_split(x, 2)[0], lambda: L.np.vstack([x, x]),
-        lambda: L.lax.pad(x, L.np.zeros((), x.dtype), [(1, 0, 1), *[(0, 0, 0)] * (len(x.shape) - 1)]),
-        lambda: L.lax.pad(x, L.np.ones((), x.dtype), [(-1, 1, 0), *[(0, 0, 0)] * (len(x.shape) - 1)]) if n else x,
-        lambda: L.np.trace(x) if len(x.shape) > 1 else x, lambda: L.np.unstack(x)[0] if n else x,
-    ])()  # fmt: skip
-
-
-@step(3)
-def reading(L, d, values, rules):
-    x = anything(d, values, 1)
-    n = x.shape[0]
-    if size(x) == 0:
-        raise Skip
-    ints = [v for v in values if np.dtype(v.dtype).kind == "i" and size(v) <= 4 and v.dtype == "int32"]
-    i = d.of(ints) if ints else L.np.asarray(d.of([0, 1, -1, n, 7, -9]), "int32")
-    table = np.asarray(d.rng.integers(0, n, 3), "int32")
-    return d.of([
-        lambda: x[i], lambda: x[0], lambda: x[-1], lambda: x[table], lambda: L.np.take(x, i, axis=0),
-        lambda: L.np.take(x, table, axis=-1) if x.shape[-1] >= n else x, lambda: L.np.take(x, i, mode="clip"),
-        lambda: L.np.take(x, i, mode="wrap"), lambda: x[..., 0], lambda: x[i, ...], lambda: x.at[i].get(mode="fill"),
-        lambda: L.lax.dynamic_slice_in_dim(x, i.ravel()[0] if size(i) else 0, 1, 0),
-        lambda: L.lax.dynamic_index_in_dim(x, i.ravel()[0] if size(i) else 0, 0, keepdims=False),
-        lambda: x[table[:, None], 0] if len(x.shape) > 1 else x[table], lambda: x[table % n][1:],
-        lambda: x[None, i], lambda: x[np.array([k % 2 == 0 for k in range(n)])],
-        lambda: x.at[n + 3].get(mode="fill", fill_value=2), lambda: x.at[i].get(mode="clip"),
-        lambda: L.np.choose(0, [x, x], mode="clip") if hasattr(L.np, "choose") else x,
-    ])()  # fmt: skip
-
-
-@step(3)
-def writing(L, d, values, rules):
-    x = floats(d, values, 1)
-    n = x.shape[0]
-    if size(x) == 0:
-        raise Skip
-    ints = [v for v in values if np.dtype(v.dtype).kind == "i" and size(v) <= 4 and v.dtype == "int32"]
-    i = d.of(ints) if ints else L.np.asarray(d.of([0, 1, -1, n, 7, -9]), "int32")
-    table = np.asarray(d.rng.integers(0, n, 3), "int32")
-    v = scalar_float(L, d, values).astype(x.dtype)
-    return d.of([
-        lambda: x.at[i].set(v), lambda: x.at[i].add(v), lambda: x.at[0].mul(v), lambda: x.at[table].add(v),
-        lambda: x.at[table].min(v), lambda: x.at[table].max(v), lambda: x.at[-1].set(0.5), lambda: x.at[1:].set(v),
-        lambda: x.at[::2].add(x[::2]), lambda: x.at[table].mul(v), lambda: x.at[i].set(x[0]),
-        lambda: x.at[x > 0].set(v), lambda: x.at[..., 0].add(v), lambda: x.at[table].add(x[table]),
-        lambda: L.lax.dynamic_update_slice_in_dim(x, x[:1] * 2, i.ravel()[0] if size(i) else 0, 0),
-        lambda: L.lax.dynamic_update_index_in_dim(x, x[0] * v, i.ravel()[0] if size(i) else 0, 0),
-        lambda: x.at[i].add(v, mode="drop"), lambda: x.at[n + 2].set(v, mode="clip"), lambda: x.at[i].divide(v + 3),
-        lambda: x.at[0].apply(L.np.sin), lambda: x.at[i].power(2),
-    ])()  # fmt: skip
-
-
-# -- products and linear algebra
-
-
-@step(3)
-def products(L, d, values, rules):
-    x = floats(d, values, 1)
-    n = x.shape[-1]
-    w, v = d.constant((n, 3)), d.constant((n,))
-    return d.of([
-        lambda: x @ w, lambda: x @ v, lambda: L.np.dot(x, v), lambda: L.np.outer(x[..., :2], v[:3]),
-        lambda: L.np.einsum("...i,ij->...j", x, w), lambda: L.np.matmul(x, x.T) if len(x.shape) == 2 else x,
-        lambda: L.np.tensordot(x, w, 1), lambda: L.np.einsum("...i,...i->...", x, x), lambda: L.np.vdot(x, x),
-        lambda: L.np.inner(x, v), lambda: L.np.kron(v[:2], x[..., :2]) if len(x.shape) == 1 else x,
-        lambda: L.np.einsum("ij,kj->ik", x, x) if len(x.shape) == 2 else L.np.einsum("...i->...", x),
-        lambda: L.lax.dot_general(x, x, (((), ()), ((0,), (0,)))), lambda: L.np.vecdot(x, v),
-        lambda: L.lax.batch_matmul(x, L.np.swapaxes(x, -1, -2)) if len(x.shape) == 3 else x,
-    ])()  # fmt: skip
-
-
-@step(0.7)
-def linear_algebra(L, d, values, rules):
-    x = floats(d, values, 2, 30).astype("float32")
-    s = L.np.matmul(x, L.np.swapaxes(x, -1, -2)) + 2 * np.eye(x.shape[-2], dtype="float32")
-    if size(s) > 30 or s.shape[-1] == 0:
-        raise Skip
-    b = L.np.ones((*s.shape[:-1], 1), "float32")
-    lin = L.lax.linalg
-    return d.of([
-        lambda: lin.cholesky(s), lambda: lin.triangular_solve(lin.cholesky(s), b, left_side=True, lower=True),
-        lambda: lin.eigh(s)[1], lambda: lin.svd(s, compute_uv=False), lambda: abs(lin.qr(s)[1]),
-    ])()  # fmt: skip
-
-
-@step(0.8)
-def windows(L, d, values, rules):
-    x = floats(d, values, 1)
-    if x.dtype != "float32" or size(x) == 0 or size(x) > 30:
-        raise Skip
-    dims = (2, *[1] * (len(x.shape) - 1))
-    kernel = d.constant((2, 1, 2))
-    flat = x.reshape((1, 1, -1))
-    return d.of([
-        lambda: L.lax.reduce_window(x, 0.0, L.lax.add, dims, (1,) * len(dims), "VALID"),
-        lambda: L.lax.reduce_window(x, -np.inf, L.lax.max, dims, dims, "SAME"),
-        lambda: L.lax.conv_general_dilated(flat, kernel, (1,), "SAME", rhs_dilation=(1,)) if kernel.shape[1] == 1
-        else x, lambda: L.lax.conv(flat, kernel[:, :, :], (2,), "SAME"),
-        lambda: L.lax.conv_general_dilated(flat, kernel, (1,), [(1, 2)], lhs_dilation=(2,)),
-    ])()  # fmt: skip
-
-
-@step(1)
-def creation(L, d, values, rules):
-    x = anything(d, values)
-    n = x.shape[0] if x.shape else 3
-    return d.of([
-        lambda: L.np.arange(n), lambda: L.np.arange(n) * 0.5, lambda: L.np.ones_like(x), lambda: L.np.zeros(n),
-        lambda: L.np.full((n, 2), 0.3), lambda: L.np.eye(n), lambda: L.np.linspace(0, 1, n), lambda: L.np.asarray(2.5),
-        lambda: L.lax.iota("float32", n), lambda: d.constant((n,)), lambda: L.np.array([1.0, 2.0]), lambda: 3.0,
-        lambda: L.np.full_like(x, 1), lambda: L.np.zeros_like(x), lambda: L.np.array([x.ravel()[0], 1]) if size(x)
-        else x, lambda: L.np.stack([L.np.asarray(0.5), L.np.asarray(1)]),
-    ])()  # fmt: skip
-
-
-# -- inner functions
-
-
-def inner_args(d, values, at_most: int = 2):
-    return [anything(d, values) for _ in range(1 + d.below(at_most))]
-
-
-@step(1.5)
-def inner_jit(L, d, values, rules):
-    if rules.depth <= 0:
-        raise Skip
-    body = Body(d.seed(), rules.inner())
-    return L.m.jit(lambda *xs: body(L, *xs), inline=d.chance(0.2))(*inner_args(d, values))
-
-
-@step(2)
-def inner_cond(L, d, values, rules):
-    if rules.depth <= 0:
-        raise Skip
-    args = inner_args(d, values)
-    branches = [Body(d.seed(), rules.inner(), keeps=1) for _ in range(2 + d.below(2))]
-    outside = floats(d, values)
-    seen = [lambda *xs, b=b: b(L, *xs, outside) for b in branches] if d.chance(0.3) else [
-        lambda *xs, b=b: b(L, *xs) for b in branches]  # fmt: skip
-    if len(branches) == 2 and d.chance(0.7):
-        return L.lax.cond(predicate(L, d, values), *seen, *args)
-    index = L.np.asarray(scalar_float(L, d, values) * 3, "int32")
-    return L.lax.switch(index, seen, *args)
-
-
-@step(2.5)
-def inner_scan(L, d, values, rules):
-    if rules.depth <= 0:
-        raise Skip
-    carry = [anything(d, values)]
-    if d.chance(0.4):
-        carry.append(anything(d, values))
-    xs = d.of([x for x in values if x.shape] + [None])
-    length = 3 if xs is None else None
-    captured = [floats(d, values)] if d.chance(0.5) else []
-    body = Body(d.seed(), rules.inner(3), keeps=len(carry))
-    extra = d.below(3)
-
-    def turn(c, x):
-        new = body(L, *c, *([] if x is None else [x]), *captured)
-        return new, (None if extra == 0 else new[0] if extra == 1 else {"c": c[0], "n": L.np.sum(new[-1])})
-
-    if d.chance(0.3) and xs is not None:
-        carry = [0.5, *carry[1:]]  # a weakly typed start
-    out, ys = L.lax.scan(turn, carry, xs, length=length, reverse=d.chance(0.3), unroll=d.of([1, 1, 2]))
-    return [*out, *([] if extra == 0 else [ys] if extra == 1 else [ys["c"], ys["n"]])]
-
-
-@step(1)
-def inner_loop(L, d, values, rules):
-    if rules.depth <= 0:
-        raise Skip
-    start = [anything(d, values)]
-    captured = [floats(d, values)] if d.chance(0.4) else []
-    body = Body(d.seed(), rules.inner(), keeps=1)
-    kind = d.below(3)
-    if kind == 0 or rules.reverse:
-        return L.lax.fori_loop(0, 3, lambda i, c: body(L, *c, *captured), start)
-    if kind == 1:
-        count = abs(L.np.asarray(scalar_float(L, d, values) * 4, "int32"))
-        return L.lax.fori_loop(0, L.np.minimum(count, 4), lambda i, c: body(L, *c, *captured, i), start)
-    limit = scalar_float(L, d, values)
-    out = L.lax.while_loop(
-        lambda s: (s[0] < 3) & (s[1] < 2.0 + abs(limit)),
-        lambda s: (s[0] + 1, s[1] + 0.5, body(L, *s[2], *captured)),
-        (0, L.np.float32(0.2), start),
-    )
-    return [out[0], *out[2]]
-
-
-@step(1)
-def inner_map(L, d, values, rules):
-    if rules.depth <= 0:
-        raise Skip
-    xs = anything(d, values, 1)
-    if xs.shape[0] == 0:
-        raise Skip
-    body = Body(d.seed(), rules.inner())
-    captured = [floats(d, values)] if d.chance(0.4) else []
-    if d.chance(0.4):
-        return L.lax.map(lambda x: body(L, x, *captured), xs)
-    axis = d.below(len(xs.shape))
-    if xs.shape[axis] == 0:
-        raise Skip
-    return L.m.vmap(lambda x: body(L, x, *captured), in_axes=axis, out_axes=d.of([0, -1]), axis_name="i")(xs)
-
-
-@step(0.8)
-def inner_collective(L, d, values, rules):
-    xs = floats(d, values, 1)
-    xs = L.np.asarray(xs, xs.dtype)  # JAX's batched psum forgets weak types
-    if rules.depth <= 0 or xs.shape[0] == 0:
-        raise Skip
-    f = d.of([
-        lambda x: x - L.lax.pmean(x, "k"), lambda x: L.lax.psum(x * x, "k"), lambda x: L.lax.pmax(x, "k"),
-        lambda x: x * L.lax.axis_index("k"), lambda x: L.lax.all_gather(x, "k"), lambda x: L.lax.psum(2.0, "k") * x,
-        lambda x: L.lax.ppermute(x, "k", [(i, (i + 1) % xs.shape[0]) for i in range(xs.shape[0])]),
-    ])  # fmt: skip
-    return L.m.vmap(f, axis_name="k")(xs)
-
-
-@step(1.2)
-def inner_custom(L, d, values, rules):
-    x = floats(d, values)
-    scale = d.of([1.0, 2.0, -0.5])
-    if d.chance(0.5):
-        f = L.m.custom_jvp(lambda x, y: L.np.sin(x) * y)
-        f.defjvp(lambda p, t: (f(*p), L.np.cos(p[0]) * t[0] * p[1] * scale + L.np.sin(p[0]) * t[1]))
-        return f(x, floats(d, values)) if broadcast_ok(x, values) and d.chance(0.4) else f(x, x)
-    g = L.m.custom_vjp(lambda x, y: L.np.tanh(x) * y)
-    g.defvjp(lambda x, y: (g(x, y), (x, y)), lambda r, ct: (ct * scale * L.np.cos(r[0]), ct * L.np.tanh(r[0]) * scale))
-    if not rules.reverse and d.chance(0.5):
-        raise Skip
-    return g(x, x)
-
-
-def broadcast_ok(x, values) -> bool:
-    return all(y.shape == x.shape and y.dtype == x.dtype for y in values if is_float(y))
-
-
-@step(1.5)
-def inner_derivative(L, d, values, rules):
-    if rules.depth <= 0:
-        raise Skip
-    x = floats(d, values, largest=8)
-    captured = [floats(d, values)] if d.chance(0.4) else []
-    kind = d.of(["grad", "jvp", "vjp", "jacfwd", "jacrev", "linearize", "value_and_grad"])
-    body = Body(d.seed(), rules.inner(reverse=kind not in ("jvp", "jacfwd")))
-
-    def scalar(x):
-        return scalarise(L, body(L, x, *captured))
-
-    def first(x):
-        return [y for y in body(L, x, *captured) if is_float(y)] or [x]
-
-    if kind in ("grad", "value_and_grad"):
-        return getattr(L.m, kind)(scalar)(x)
-    if kind == "jvp":
-        out, dot = L.m.jvp(first, (x,), (L.np.cos(x),))
-        return [*out, *dot]
-    if kind == "linearize":
-        _, apply = L.m.linearize(first, x)
-        return apply(L.np.cos(x))
-    if kind == "vjp":
-        out, pull = L.m.vjp(first, x)
-        return pull([L.np.cos(y) for y in out])
-    return getattr(L.m, kind)(first)(x)
-
-
-def scalarise(L, outs):
-    total = 0.0
-    for k, y in enumerate(outs):
-        if is_inexact(y):
-            total = total + L.np.sum(L.np.real(y).astype("float32")) * (0.7 + 0.2 * k)
-    return L.np.asarray(total, "float32")
-
-
-# -- nests of transformations
+import random_functions
+import random_inner
+import random_steps
+from random_base import (
+    Body,
+    Draw,
+    Lib,
+    Rules,
+    is_float,
+    jacobian,
+    pull_back,
+    push_forward,
+    scalarise,
+    tree_leaves,
+    value_and_grad,
+)
+
+__all__ = ["Lib", "Nest", "random_functions", "random_inner", "random_steps"]
+
+
+LAYERS = "jit jit vmap vmap scan checkpoint grad jvp vjp linearize jacfwd jacrev".split()
 
 
 class Nest:
@@ -652,8 +39,7 @@ class Nest:
 
     def __init__(self, seed: int, depth: int = 4, dropped: frozenset = frozenset(), length: int | None = None):
         d = Draw(seed, zlib.crc32(b"nest"))
-        self.names = [d.of(["jit", "vmap", "grad", "jvp", "vjp", "linearize", "jacfwd", "jacrev", "vmap", "jit"])
-                      for _ in range(d.below(depth + 1))]  # fmt: skip
+        self.names = [d.of(LAYERS) for _ in range(d.below(depth + 1))]
         reverse = {"grad", "vjp", "linearize", "jacrev"}
         rules = Rules(bool(reverse & set(self.names)), 2, length or 3 + d.below(5), dropped)
         self.body = Body(d.seed(), rules)
@@ -663,7 +49,7 @@ class Nest:
         self.layers = []
         for k, name in enumerate(self.names):
             self.layers.append((name, d.seed()))
-            if name == "vmap":
+            if name in ("vmap", "scan"):
                 self.batch_arguments(Draw(self.layers[-1][1]), k)
 
     @staticmethod
@@ -687,6 +73,7 @@ class Nest:
         """More examples of some arguments; the layer draws the same axes again."""
         for i, axis in enumerate(self.axes(d)):
             if axis is not None:
+                axis = 0 if self.names[k] == "scan" else axis
                 x = np.asarray(self.args[i])
                 if type(self.args[i]) in (int, float):
                     x = x.astype({int: "int32", float: "float32"}[type(self.args[i])])
@@ -715,8 +102,24 @@ class Nest:
         m = L.m
         if name == "jit":
             return m.jit(f)
+        if name == "checkpoint":
+            return m.checkpoint(f, prevent_cse=d.chance(0.7))
         if name == "vmap":
             return m.vmap(f, in_axes=tuple(self.axes(d)), out_axes=d.of([0, 0, -1]))
+        if name == "scan":
+            stacked = [a is not None for a in self.axes(d)]
+            backwards = d.chance(0.3)
+
+            def scanned(*args):
+                def turn(c, xs):
+                    rows = iter(xs)
+                    out = f(*(next(rows) if s else x for s, x in zip(stacked, args)))
+                    return c * 0.5 + scalarise(L, tree_leaves(L, out)), out
+
+                xs = [L.np.asarray(x) for s, x in zip(stacked, args) if s]
+                return L.lax.scan(turn, np.float32(0.1), xs, reverse=backwards)
+
+            return scanned
 
         def inexact(args):
             return [i for i, x in enumerate(args) if type(x) is float or (hasattr(x, "dtype") and is_float(x))]
@@ -732,36 +135,21 @@ class Nest:
 
             def grad(*args):
                 nums = tuple(inexact(args)) if both else with_respect_to(args)
-                return m.value_and_grad(lambda *a: scalarise(L, tree_leaves(L, f(*a))), nums)(*args)
+                return value_and_grad(L, lambda *a: scalarise(L, tree_leaves(L, f(*a))), nums, args)
 
             return grad
 
-        def moved(args, i):
+        def derivative(*args):
+            i = with_respect_to(args)
+
             def only(x):
                 out = f(*args[:i], x, *args[i + 1 :])
                 return [y for y in tree_leaves(L, out) if is_float(y)] or [x]
 
-            return only
-
-        def direction(x):
-            return L.np.cos(x)  # of the dtype and the weak type of x
-
-        def derivative(*args):
-            i = with_respect_to(args)
-            only = moved(args, i)
-            x = args[i]
-            if name == "jvp":
-                return m.jvp(only, (x,), (direction(x),))
-            if name == "linearize":
-                out, apply = m.linearize(only, x)
-                return out, apply(direction(x))
+            if name in ("jvp", "linearize"):
+                return push_forward(L, name, only, args[i])
             if name == "vjp":
-                out, pull = m.vjp(only, x)
-                return out, pull([direction(y) for y in out])
-            return getattr(m, name)(only)(x)
+                return pull_back(L, only, args[i])
+            return jacobian(L, name, only, args[i])
 
         return derivative
-
-
-def tree_leaves(L, out):
-    return [L.np.asarray(x) for x in L.m.tree.leaves(out)]

@@ -6,10 +6,12 @@ primitive, ``Var`` and ``Literal`` the atoms. All are treated as immutable. How 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from addax.core.avals import get_aval
+from addax.core.axis_env import axis_sizes
 from addax.core.primitive import Primitive, no_effects
 from addax.core.source_info import SourceInfo, replaying
 
@@ -143,11 +145,43 @@ class ClosedJaxpr:
         return ClosedJaxpr(jaxpr or self.jaxpr, self.consts if consts is None else consts)
 
     def derive(self, rule: Callable[..., Derived], *args) -> Derived:
-        """``rule(self, *args)``, made once: its jvp, its batched form, ... Equal calls then stay calls of one program."""
+        """``rule(self, *args)``, made once: its jvp, its batched form, ... Equal calls then stay calls of one program.
+
+        Programs may be nested deeper than Python's stack: what is met too deep down is made first, from the outermost
+        call, and then the programs around it again. None is made more than twice.
+        """
         key = (rule, *args)
-        if key not in self.cache:
-            self.cache[key] = rule(self, *args)
+        if key in self.cache:
+            return self.cache[key]
+        if _deriving.depth >= _DEEPEST and not axis_sizes():  # axes in scope are known here only
+            raise _TooDeep(self, rule, args)
+        waiting: list[tuple] = [(self, rule, args)]
+        _deriving.depth += 1
+        try:
+            while waiting:
+                closed, first, rest = waiting[-1]
+                try:
+                    closed.cache[(first, *rest)] = first(closed, *rest)
+                    waiting.pop()
+                except _TooDeep as inner:
+                    if _deriving.depth > 1:
+                        raise
+                    waiting.append(inner.args)
+        finally:
+            _deriving.depth -= 1
         return self.cache[key]
+
+
+class _Deriving(threading.local):
+    depth = 0  # how many programs are being made, one inside the other
+
+
+_deriving = _Deriving()
+_DEEPEST = 20
+
+
+class _TooDeep(BaseException):
+    """``(program, rule, arguments)`` to be derived from the outermost call; no error, so nothing on the way may keep it."""
 
 
 def join_effects(eqns: Iterable[Eqn]) -> frozenset:

@@ -22,6 +22,7 @@ from addax.numpy.base import (
     same_dtype,
 )
 from addax.ops.convert import bitcast_convert_type
+from addax.transforms.custom import custom_jvp
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Rounding
@@ -208,7 +209,12 @@ def frexp(x, /):
     if t.is_complex(x):
         raise TypeError("frexp does not support complex-valued inputs")
     dtype = t.dtype_of(x)
-    x = as_array(t.to_dtype(x, dtype))
+    return _frexp(as_array(t.to_dtype(x, dtype)))
+
+
+@custom_jvp
+def _frexp(x):
+    dtype = t.dtype_of(x)
     bits, mantissa_bits, exponent_bits = _bits(x)
     bias = 2 ** (exponent_bits - 1) - 1
     mask = 2**exponent_bits - 1
@@ -230,6 +236,14 @@ def frexp(x, /):
     mantissa = bitcast_convert_type.bind(half, new_dtype=dtype)
     itself = t.or_(t.eq(magnitude, 0), t.not_(t.is_finite(x)))
     return t.select(itself, x, mantissa), t.select(itself, t.const(exponent, 0), exponent)
+
+
+@_frexp.defjvp
+def _frexp_jvp(primals, tangents):
+    """The mantissa is linear in x between powers of 2; the exponent is constant."""
+    mantissa, exponent = _frexp(*primals)
+    (tangent,) = tangents
+    return (mantissa, exponent), (ldexp(tangent, t.neg(exponent)), np.zeros(exponent.shape, dtypes.float0))
 
 
 @fused

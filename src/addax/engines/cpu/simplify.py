@@ -81,31 +81,43 @@ class _Simplifier:
     # ---- the forward walk
 
     def walk(self, jaxpr: Jaxpr, env: dict[Var, Atom], fresh: bool) -> list[Atom]:
-        """Copy the equations of ``jaxpr`` into the result. ``fresh``: this program may be met again, rename its variables."""
-        get = env.get
-        for eqn in jaxpr.eqns:
-            invars = [x if type(x) is Literal else get(x, x) for x in eqn.invars]
-            if eqn.primitive.expand is not None:
-                for v, x in zip(eqn.outvars, self.inline(eqn, invars), strict=True):
-                    env[v] = x
-                continue
-            outs = self.equation(eqn.primitive, invars, eqn.outvars, eqn.params, eqn, fresh)
-            for v, x in zip(eqn.outvars, outs, strict=True):
-                if x is not v:
-                    env[v] = x
-                    if type(x) is not Literal and v in self.uses:
-                        gone = 1 if any(x is y for y in invars) else 0  # the equation that went no longer reads it
-                        self.uses[x] = self.uses.get(x, 0) + self.uses[v] - gone
-        return [x if type(x) is Literal else get(x, x) for x in jaxpr.outvars]
+        """Copy the equations of ``jaxpr`` into the result. ``fresh``: this program may be met again, rename its variables.
 
-    def inline(self, eqn: Eqn, invars: list[Atom]) -> list[Atom]:
-        """The results of a call-like equation, from the program that it stands for."""
+        Calls are entered without recursion, for they may be nested deeply.
+        """
+        calls: list[tuple] = []  # (what is left of the program around, its environment, its fresh, the call)
+        program, eqns = jaxpr, iter(jaxpr.eqns)
+        while True:
+            get = env.get
+            for eqn in eqns:
+                invars = [x if type(x) is Literal else get(x, x) for x in eqn.invars]
+                if eqn.primitive.expand is not None:
+                    calls.append((program, eqns, env, fresh, eqn))
+                    program, env = self.entered(eqn, invars)
+                    eqns, fresh = iter(program.eqns), True
+                    break
+                outs = self.equation(eqn.primitive, invars, eqn.outvars, eqn.params, eqn, fresh)
+                for v, x in zip(eqn.outvars, outs, strict=True):
+                    if x is not v:
+                        env[v] = x
+                        if type(x) is not Literal and v in self.uses:
+                            gone = 1 if any(x is y for y in invars) else 0  # the equation that went no longer reads it
+                            self.uses[x] = self.uses.get(x, 0) + self.uses[v] - gone
+            else:
+                outs = [x if type(x) is Literal else get(x, x) for x in program.outvars]
+                if not calls:
+                    return outs
+                program, eqns, env, fresh, call = calls.pop()
+                env.update(zip(call.outvars, outs, strict=True))
+
+    def entered(self, eqn: Eqn, invars: list[Atom]) -> tuple[Jaxpr, dict[Var, Atom]]:
+        """The program that a call-like equation stands for, and the values of its arguments."""
         closed = eqn.primitive.expand(*[x.aval for x in eqn.invars], **eqn.params)
         env: dict[Var, Atom] = {}
         self.bind_consts(closed, env)
         env.update(zip(closed.jaxpr.invars, invars, strict=True))
         self.count_uses(closed.jaxpr)
-        return self.walk(closed.jaxpr, env, fresh=True)
+        return closed.jaxpr, env
 
     def equation(self, primitive: Primitive, invars, outvars, params, eqn: Eqn, fresh: bool) -> list[Atom]:
         """The results of one equation: those of a rewrite, of an equal equation met before, or its own."""
