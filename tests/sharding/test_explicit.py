@@ -10,7 +10,6 @@ import pytest
 
 import addax
 import addax.numpy as jnp
-from addax import lax
 from addax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P, reshard
 
 KINDS = (AxisType.Explicit, AxisType.Explicit)
@@ -46,6 +45,16 @@ PROGRAMS = {
     "mapped": (lambda L, a: L.vmap(lambda r: r * r.sum())(a), ("x",)),
     "loop": (lambda L, a: L.lax.fori_loop(0, 3, lambda i, c: c * 0.5, a), ("x", "y")),
     "resharded": (lambda L, a: L.sharding.reshard(a, L.sharding.PartitionSpec("y", "x")), ("x", "y")),
+    "einsum, said": (
+        lambda L, a: L.numpy.einsum("ij,kj->ik", a, a, out_sharding=L.sharding.PartitionSpec("x", None)), ("x", "y")
+    ),
+    "reshape, said": (lambda L, a: a.reshape(32, out_sharding=L.sharding.PartitionSpec("x")), ("x", "y")),
+    "indexed, said": (
+        lambda L, a: a.at[np.arange(4)].get(out_sharding=L.sharding.PartitionSpec("x")), (None, None)
+    ),
+    "matmul, said": (
+        lambda L, a: L.numpy.matmul(a.T, a, out_sharding=L.sharding.PartitionSpec(None, "y")), ("x",)
+    ),
     "auto": (
         lambda L, a: L.sharding.auto_axes(lambda v: v @ v.T, out_sharding=L.sharding.PartitionSpec("x"))(a), ("x", "y")
     ),
@@ -104,9 +113,36 @@ def test_types_of_arrays(grid):
     )
 
 
+def test_types_of_traced_values(grid):
+    """typeof in a program: under jit, vmap and derivatives; a call with another layout is another trace."""
+    seen = []
+
+    @addax.jit
+    def f(a):
+        y = jnp.sin(a) + 1
+        seen.append([str(addax.typeof(v)) for v in (a, y, y.T, y.sum(1), reshard(y, P(None, "x")))])
+        addax.vmap(lambda r: seen[-1].append(str(addax.typeof(r * 2))))(a)
+        addax.grad(lambda v: seen[-1].append(str(addax.typeof(v * 2))) or v.sum())(a)
+        return y
+
+    with addax.set_mesh(grid):
+        for spec in (P("x", "y"), P("y"), P("x", "y")):
+            f(addax.device_put(X, spec))
+    assert seen == [
+        ["float32[8@x,4@y]", "float32[8@x,4@y]", "float32[4@y,8@x]", "float32[8@x]", "float32[8,4@x]",
+         "float32[4@y]", "float32[8@x,4@y]"],
+        ["float32[8@y,4]", "float32[8@y,4]", "float32[4,8@y]", "float32[8@y]", "float32[8,4@x]",
+         "float32[4]", "float32[8@y,4]"],
+    ]  # fmt: skip
+
+
 def test_explicit_axes_within_auto(devices):
     auto = Mesh(np.array(devices).reshape(4, 2), ("x", "y"))
     with addax.set_mesh(auto):
-        f = addax.sharding.explicit_axes(lambda v: v * 2, in_sharding=P("x", "y"))
+        types = []
+        f = addax.sharding.explicit_axes(
+            lambda v: types.append(str(addax.typeof(v.T))) or v * 2, in_sharding=P("x", "y")
+        )
         np.testing.assert_array_equal(np.asarray(addax.jit(f)(X)), X * 2)
-        assert lax.psum is not None
+        np.testing.assert_array_equal(np.asarray(f(X)), X * 2)
+    assert types == ["float32[4@y,8@x]"] * 2

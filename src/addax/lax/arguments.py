@@ -131,8 +131,3 @@ def axes_argument(fun_name: str, what: str, axes: Any, rank: int) -> tuple[int, 
     if len(set(found)) != len(found):
         raise ValueError(f"lax.{fun_name}: {what} must be unique, got {tuple(axes)} for an array of dimension {rank}")
     return found
-
-
-def no_sharding(fun_name: str, sharding: Any) -> None:
-    if sharding is not None:
-        raise NotImplementedError(f"lax.{fun_name}: sharding needs the XLA engine, which is not there yet.")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from addax.core.avals import get_aval
-from addax.lax.arguments import aval_of, integer, integers, no_sharding, operand as _operand
+from addax.lax.arguments import aval_of, integer, integers, operand as _operand
 from addax.lax.dot import dot_general, preferred_dtype
+from addax.lax.sharding import place
 from addax.lax.windows import padding_pairs, padtype_to_pads
 from addax.ops import conv as _conv
 from addax.ops.conv import ConvDimensionNumbers as ConvDimensionNumbers, dilated, window_count
@@ -146,7 +147,12 @@ def conv_general_dilated(
     (1, 4, 4, 16)
     """
     name = "conv_general_dilated"
-    no_sharding(name, out_sharding)
+    if out_sharding is not None:
+        out = conv_general_dilated(
+            lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, feature_group_count,
+            batch_group_count, precision, preferred_element_type,
+        )  # fmt: skip
+        return place(out, out_sharding)
     lhs, rhs = _operand(name, lhs, 0), _operand(name, rhs, 1)
     lhs_shape, rhs_shape = get_aval(lhs).shape, get_aval(rhs).shape
     numbers = conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers)

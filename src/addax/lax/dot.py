@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from addax.core import dtypes
-from addax.lax.arguments import aval_of, integers, no_sharding, operand as _operand
+from addax.lax.arguments import aval_of, integers, operand as _operand
+from addax.lax.sharding import place
 from addax.ops import dot as _dot
 from addax.ops.precision import (
     DotAlgorithm as DotAlgorithm,
@@ -54,7 +55,9 @@ def dot_general(
     >>> lax.dot_general(a, b, (((2,), (2,)), ((0,), (0,)))).shape
     (5, 2, 4)
     """
-    no_sharding("dot_general", out_sharding)
+    if out_sharding is not None:
+        out = dot_general(lhs, rhs, dimension_numbers, precision, preferred_element_type)
+        return place(out, out_sharding)
     name = "dot_general"
     try:
         (lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch) = dimension_numbers

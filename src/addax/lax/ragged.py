@@ -16,8 +16,9 @@ from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.primitive import registry
 from addax.interpreters.values import broadcast_in_dim, convert, full, move_axis, reshape
-from addax.lax.arguments import axis_argument, integers, no_sharding, operand as _operand
+from addax.lax.arguments import axis_argument, integers, operand as _operand
 from addax.lax.dot import DotDimensionNumbers, dot_general
+from addax.lax.sharding import place
 from addax.ops.dot import free_dims
 from addax.ops.precision import PrecisionLike
 
@@ -96,7 +97,11 @@ def ragged_dot_general(
       TypeError: if the sizes are not integers, or not one per group.
     """
     name = "ragged_dot_general"
-    no_sharding(name, out_sharding)
+    if out_sharding is not None:
+        out = ragged_dot_general(
+            lhs, rhs, group_sizes, ragged_dot_dimension_numbers, precision, preferred_element_type, group_offset
+        )
+        return place(out, out_sharding)
     if group_offset is not None:
         raise NotImplementedError(f"{name}: group_offset is not implemented. Slice group_sizes and rhs instead.")
     lhs, rhs, sizes = (_operand(name, x, i) for i, x in enumerate((lhs, rhs, group_sizes)))

@@ -15,7 +15,8 @@ from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import registry
 from addax.core.trace import Tracer
-from addax.lax.arguments import integer, integers, no_sharding, operand as _operand
+from addax.lax.arguments import integer, integers, operand as _operand
+from addax.lax.sharding import place, with_sharding_constraint
 from addax.ops import reduce as _reduce
 from addax.ops.reduce import highest_value, lowest_value
 from addax.ops.reduce_program import reduce as _reduce_program
@@ -60,7 +61,8 @@ def reduce(
     >>> lax.reduce(x, 0., lambda a, b: jnp.hypot(a, b), (1,)).tolist()
     [2.2360680103302, 5.0]
     """
-    no_sharding("reduce", out_sharding)
+    if out_sharding is not None:
+        return with_sharding_constraint(reduce(operands, init_values, computation, dimensions), out_sharding)
     flat, treedef = tree.flatten(operands)
     inits, init_tree = tree.flatten(init_values)
     if treedef != init_tree:
@@ -179,7 +181,8 @@ def reduce_sum(operand: Array, axes: Sequence[int], *, out_sharding=None) -> Arr
     >>> lax.reduce_sum(jnp.arange(6).reshape(2, 3), (0,)).tolist()
     [3, 5, 7]
     """
-    no_sharding("reduce_sum", out_sharding)
+    if out_sharding is not None:
+        return place(reduce_sum(operand, axes), out_sharding)
     return _reduce.reduce_sum.bind(
         _operand("reduce_sum", operand), axes=integers("reduce_sum", "axes", axes), out_sharding=None
     )

@@ -19,10 +19,10 @@ from addax.lax.arguments import (
     axis_argument,
     integer,
     integers,
-    no_sharding,
     operand as _operand,
     shape_argument,
 )
+from addax.lax.sharding import place
 from addax.ops import combine, shape as _shape
 from addax.ops.convert import convert_reference
 from addax.ops.random_bits import prng_impl, random_wrap
@@ -96,7 +96,8 @@ def broadcast_in_dim(
     [[1, 1, 1], [2, 2, 2]]
     """
     x = _operand("broadcast_in_dim", operand)
-    no_sharding("broadcast_in_dim", out_sharding)
+    if out_sharding is not None:
+        return place(broadcast_in_dim(x, shape, broadcast_dimensions), out_sharding)
     sizes = shape_argument("broadcast_in_dim", shape)
     dims = integers("broadcast_in_dim", "broadcast_dimensions", broadcast_dimensions)
     if len(dims) == len(shape_of(x)) and list(dims) != sorted(dims):
@@ -157,7 +158,8 @@ def reshape(
     [1, 3, 2, 4]
     """
     x = _operand("reshape", operand)
-    no_sharding("reshape", out_sharding)
+    if out_sharding is not None:
+        return place(reshape(x, new_sizes, dimensions), out_sharding)
     sizes = shape_argument("reshape", new_sizes, " addax.numpy.reshape accepts one -1, and works it out.")
     order = None if dimensions is None else integers("reshape", "dimensions", dimensions)
     if order == tuple(range(len(shape_of(x)))):
@@ -357,7 +359,8 @@ def full(shape: Sequence[int], fill_value: Array, dtype: Any = None, *, sharding
     >>> lax.full((2, 2), 7, "float32").tolist()
     [[7.0, 7.0], [7.0, 7.0]]
     """
-    no_sharding("full", sharding)
+    if sharding is not None:
+        return place(full(shape, fill_value, dtype), sharding)
     sizes = shape_argument("full", shape)
     value = _operand("full", fill_value)
     if get_aval(value).shape:
@@ -414,7 +417,8 @@ def empty(shape: Sequence[int], dtype: Any, *, out_sharding=None) -> Array:
     >>> lax.empty((2,), "float32").shape
     (2,)
     """
-    no_sharding("empty", out_sharding)
+    if out_sharding is not None:
+        return place(empty(shape, dtype), out_sharding)
     sizes = shape_argument("empty", shape)
     return _shape.empty.bind(shape=sizes, dtype=dtypes.canonicalize_user_dtype(dtype, "empty"), out_sharding=None)
 
@@ -441,7 +445,8 @@ def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int, *, out_sh
     >>> lax.broadcasted_iota("int32", (2, 3), 1).tolist()
     [[0, 1, 2], [0, 1, 2]]
     """
-    no_sharding("broadcasted_iota", out_sharding)
+    if out_sharding is not None:
+        return place(broadcasted_iota(dtype, shape, dimension), out_sharding)
     if dtype is None:
         raise ValueError("lax.iota: dtype must be specified.")
     return _shape.iota.bind(

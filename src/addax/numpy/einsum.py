@@ -11,6 +11,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.interpreters.values import convert, transpose
 from addax.lax.dot import dot_general
+from addax.lax.sharding import place
 from addax.numpy.base import check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray
 from addax.numpy.products import diagonal
@@ -35,6 +36,9 @@ def einsum(
     [3.0, 3.0]
     """
     no_out("einsum", out)
+    if out_sharding is not None:
+        product = einsum(subscripts, *operands, precision=precision, preferred_element_type=preferred_element_type)
+        return place(product, out_sharding)
     if not isinstance(subscripts, str):
         subscripts, operands = _from_lists(subscripts, operands)
     check_array_like("einsum", *operands)

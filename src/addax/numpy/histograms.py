@@ -12,6 +12,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer
+from addax.lax.sharding import place
 from addax.numpy.base import as_array, as_operand, check_array_like, known, promote_dtypes, promote_inexact
 from addax.numpy.choosing import where
 from addax.numpy.creation import asarray, linspace, zeros
@@ -36,6 +37,8 @@ def bincount(x, weights=None, minlength: int = 0, *, length: int | None = None, 
     >>> jnp.bincount(jnp.array([0, 2, 2])).tolist()
     [1, 0, 2]
     """
+    if out_sharding is not None:
+        return place(bincount(x, weights, minlength, length=length), out_sharding)
     check_array_like("bincount", x, *([] if weights is None else [weights]))
     x = as_array(x)
     if x.dtype == np.bool_:

@@ -12,6 +12,7 @@ from addax.core.errors import NonConcreteBooleanIndexError
 from addax.core.sizes import shared
 from addax.interpreters.values import broadcast_in_dim, full_like, reshape, transpose
 from addax.lax import indexing as lax_indexing
+from addax.lax.sharding import place
 from addax.numpy.base import as_operand, cast, is_array_like
 from addax.numpy.creation import asarray
 from addax.numpy.indexing import entries_of, expand_nones, get, getitem, lift_scalar_masks, plan
@@ -64,10 +65,11 @@ class IndexUpdateRef:
         wrap_negative_indices=True,
     ):  # fmt: skip
         """``x[index]``, saying what indices out of bounds give: mode "clip", or "fill" with ``fill_value``."""
-        return get(
+        found = get(
             self.array, self.index, mode=mode, fill_value=fill_value, indices_are_sorted=indices_are_sorted,
             unique_indices=unique_indices, wrap=wrap_negative_indices,
         )  # fmt: skip
+        return found if out_sharding is None else place(found, out_sharding)
 
     def set(self, values, **options):
         """``x[index] = values``"""
@@ -128,6 +130,12 @@ def _update(
     x, index, values, scatter, *, indices_are_sorted=False, unique_indices=False, mode=None, out_sharding=None,
     wrap_negative_indices=True,
 ):  # fmt: skip
+    if out_sharding is not None:
+        out = _update(
+            x, index, values, scatter, indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode,
+            wrap_negative_indices=wrap_negative_indices,
+        )  # fmt: skip
+        return place(out, out_sharding)
     if isinstance(values, (list, tuple)):
         values = asarray(values)
     elif not is_array_like(values):

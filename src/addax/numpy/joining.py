@@ -14,6 +14,7 @@ from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
 from addax.lax import cumulative as lax_cumulative, shape as lax_shape, slicing as lax_slicing
+from addax.lax.sharding import place
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray
 from addax.numpy.shapes import atleast_1d, atleast_2d, atleast_3d, broadcast_to, expand_dims, ravel, reshape
@@ -210,6 +211,8 @@ def repeat(a, repeats, axis: int | None = None, *, total_repeat_length: int | No
     >>> jnp.repeat(jnp.array([1, 2]), 2).tolist()
     [1, 1, 2, 2]
     """
+    if out_sharding is not None:
+        return place(repeat(a, repeats, axis, total_repeat_length=total_repeat_length), out_sharding)
     check_array_like("repeat", a)
     a = asarray(a)
     if axis is None:

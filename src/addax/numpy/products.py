@@ -13,6 +13,7 @@ from addax.core.sizes import is_symbolic, larger, shared, smaller
 from addax.interpreters.values import convert, reshape
 from addax.lax.dot import dot_general
 from addax.lax.shape import iota
+from addax.lax.sharding import place
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray
 from addax.numpy.joining import stack
@@ -44,6 +45,8 @@ def dot(a, b, *, precision=None, preferred_element_type=None, out_sharding=None)
     >>> float(jnp.dot(jnp.arange(3.0), jnp.ones(3)))
     3.0
     """
+    if out_sharding is not None:
+        return place(dot(a, b, precision=precision, preferred_element_type=preferred_element_type), out_sharding)
     x, y, dtype, weak = _operands("dot", a, b, preferred_element_type)
     if not x.ndim or not y.ndim:
         return convert(x * y, dtype, weak)
@@ -62,6 +65,8 @@ def matmul(a, b, *, precision=None, preferred_element_type=None, out_sharding=No
     >>> jnp.matmul(jnp.ones((2, 3)), jnp.ones(3)).tolist()
     [3.0, 3.0]
     """
+    if out_sharding is not None:
+        return place(matmul(a, b, precision=precision, preferred_element_type=preferred_element_type), out_sharding)
     for i, v in enumerate((a, b)):
         if np.ndim(as_operand(v)) < 1:
             raise ValueError(
@@ -150,6 +155,9 @@ def tensordot(a, b, axes: int | Sequence = 2, *, precision=None, preferred_eleme
     >>> jnp.tensordot(jnp.ones((2, 3)), jnp.ones((3, 4)), 1).shape
     (2, 4)
     """
+    if out_sharding is not None:
+        out = tensordot(a, b, axes, precision=precision, preferred_element_type=preferred_element_type)
+        return place(out, out_sharding)
     x, y, dtype, weak = _operands("tensordot", a, b, preferred_element_type)
     if isinstance(axes, (int, np.integer)):
         n = int(axes)

@@ -10,6 +10,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.primitive import registry
 from addax.interpreters.values import expand_dims, reshape
+from addax.lax.sharding import place
 from addax.lax.sort import sort as lax_sort
 from addax.numpy import terms as t
 from addax.numpy.base import as_array, as_operand, broadcast_to, check_array_like, fused, no_out, promote_inexact
@@ -64,7 +65,8 @@ def percentile(
     Array(3., dtype=float32)
     """
     check_array_like("percentile", a, q)
-    return quantile(a, _hundredth(q), axis, out, overwrite_input, method, keepdims, weights=weights)
+    found = quantile(a, _hundredth(q), axis, out, overwrite_input, method, keepdims, weights=weights)
+    return found if out_sharding is None else place(found, out_sharding)
 
 
 def nanpercentile(

@@ -13,6 +13,7 @@ from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.interpreters.values import broadcast_in_dim, expand_dims as _expand
 from addax.lax import shape as lax_shape
+from addax.lax.sharding import place
 from addax.numpy.base import (
     as_operand,
     canonical_axes,
@@ -39,6 +40,8 @@ def reshape(a, shape, order: str = "C", *, copy: bool | None = None, out_shardin
     Array([[0, 1, 2],
            [3, 4, 5]], dtype=int32)
     """
+    if out_sharding is not None:
+        return place(reshape(a, shape, order), out_sharding)
     a = _array("reshape", a)
     shape = _new_shape(a, shape)
     if order == "C":
@@ -77,7 +80,7 @@ def ravel(a, order: str = "C", *, out_sharding=None) -> Any:
     if order == "K":
         raise NotImplementedError("Ravel not implemented for order='K'.")
     a = _array("ravel", a)
-    return reshape(a, (a.size,), order)
+    return reshape(a, (a.size,), order, out_sharding=out_sharding)
 
 
 def transpose(a, axes: Sequence[int] | None = None) -> Any:
@@ -177,6 +180,8 @@ def broadcast_to(array, shape, *, out_sharding=None) -> Any:
     >>> jnp.broadcast_to(jnp.arange(2), (2, 2)).tolist()
     [[0, 1], [0, 1]]
     """
+    if out_sharding is not None:
+        return place(broadcast_to(array, shape), out_sharding)
     array = _array("broadcast_to", array)
     shape = canonical_shape(shape)
     old = array.shape

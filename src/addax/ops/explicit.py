@@ -24,7 +24,7 @@ from addax._native import Array
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.builder import JaxprTracer
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Literal
-from addax.core.mesh import AxisType, Mesh
+from addax.core.mesh import AxisType, Mesh, current_mesh
 from addax.core.sharding import NamedSharding, PartitionSpec, ShardingTypeError
 from addax.interpreters.batching import BatchTracer
 from addax.interpreters.jvp import JVPTracer
@@ -174,9 +174,13 @@ def type_of(x) -> Any:
 def sharding_of(x) -> NamedSharding | None:
     """Where a value is along explicit axes; None if there are none, or nothing is known."""
     if isinstance(x, JaxprTracer):
-        layouts, trace = x._trace.layouts, x._trace
-        if layouts is None:
-            return None
+        trace = x._trace
+        if trace.layouts is None:
+            mesh = current_mesh()
+            if mesh is None or not mesh.explicit_axes:
+                return None
+            trace.layouts = Layouts(mesh)  # of its arguments nothing is known
+        layouts = trace.layouts
         for v in trace.constvars:
             layouts.known.setdefault(v, (None,) * v.aval.ndim)
         layouts.walk(trace.eqns)

@@ -36,7 +36,9 @@ def vecdot(x1, x2, /, *, axis: int = -1, precision=None, preferred_element_type=
 def tensordot(x1, x2, /, *, axes: int | Sequence = 2, precision=None, preferred_element_type=None, out_sharding=None):
     """The sum of products over several axes; see `addax.numpy.tensordot`."""
     check_array_like("linalg.tensordot", x1, x2)
-    return _products.tensordot(x1, x2, axes, precision=precision, preferred_element_type=preferred_element_type)
+    return _products.tensordot(
+        x1, x2, axes, precision=precision, preferred_element_type=preferred_element_type, out_sharding=out_sharding
+    )
 
 
 def outer(x1, x2, /):
