@@ -5,8 +5,9 @@
 // A block of output pixels at a time, the pixels' patches are gathered into a small matrix (pixels x (taps, channels), in
 // cache) and multiplied with the weights, packed once in panels of whole vectors. Gathering costs a copy per
 // Og multiply-adds, and takes care of padding, dilation, layout and conversion at once. With few channels the patch
-// matrix is stored transposed, so that a whole run of pixels is one copy. Depthwise convolutions, one channel in and
-// out per group, run vectors of channels instead. Start at conv, then Conv::run.
+// matrix is stored transposed, so that a whole run of pixels is one copy. Two kinds have vectors of something else than
+// features: of channels, if groups of one channel in and out lie side by side (depthwise); of pixels, if there are few
+// features and pixels follow each other (lines: filters of signals and images). Start at conv, then Conv::run.
 
 #include "tiles.inl"
 
@@ -16,6 +17,7 @@ namespace {
 constexpr int kMaxSpatial = 8;
 constexpr int64_t kPixels = 96;   // output pixels per block
 constexpr int64_t kPatch = 1024;  // patch elements per pixel gathered at a time
+constexpr int64_t kLine = 1 << 13, kMaxLine = 1 << 20;  // elements of all input rows under a piece of a line: wanted, at most
 
 struct Axis {
   int64_t in, kernel, out, stride, pad, lhs_dilation, rhs_dilation, x, w, o;
@@ -71,6 +73,7 @@ struct Conv {
   using S = Simd<Acc>;
   static constexpr int kLanes = S::kLanes;
   static constexpr int64_t kPanel = kMaxVectors * kLanes;
+  static constexpr int64_t kStep = 4 * kLanes;  // pixels of a line at a time
 
   const Shape& s;
   const In* x;
@@ -228,6 +231,92 @@ struct Conv {
     }
   }
 
+  // Few features, neighbouring pixels read neighbouring elements: vectors of pixels of one output row. The input rows
+  // under it are copied first, padded.
+
+  bool in_lines() const {
+    const Axis& last = s.last();
+    int64_t rows = s.taps / std::max<int64_t>(last.kernel, 1) * s.channels;
+    return last.stride == 1 && last.lhs_dilation == 1 && s.features * 4 <= std::max(kLanes, 4) && last.out >= kStep &&
+           s.taps * s.channels > 0 && rows * ((last.kernel - 1) * last.rhs_dilation + 2 * kStep) <= kMaxLine;
+  }
+
+  // Output pixels [first, first + count) of one row and group. weights: feature x (outer tap, channel, tap of the row).
+  void line(int64_t g, const Pixel& first, int64_t count, const Acc* weights, Acc* rows) const {
+    const Axis& last = s.last();
+    int64_t length = (count + kStep - 1) / kStep * kStep + (last.kernel - 1) * last.rhs_dilation;
+    int64_t outer_taps = s.taps / last.kernel, n_rows = outer_taps * s.channels, p0 = first.position[s.rank - 1];
+    int64_t lo = std::clamp(last.pad - p0, int64_t{0}, length), hi = std::clamp(last.in + last.pad - p0, lo, length);
+    for (int64_t tap = 0; tap < outer_taps; ++tap) {
+      const In* image = x + first.n * s.x_n + g * s.x_g;
+      for (int64_t i = s.rank - 2, rest = tap; i >= 0 && image; --i) {
+        int64_t at = s.axis[i].source(first.position[i], rest % s.axis[i].kernel);
+        rest /= s.axis[i].kernel;
+        image = at < 0 ? nullptr : image + at * s.axis[i].x;
+      }
+      for (int64_t c = 0; c < s.channels; ++c) {
+        Acc* to = rows + (tap * s.channels + c) * length;
+        if (!image) {
+          std::fill(to, to + length, Acc{});
+          continue;
+        }
+        const In* from = image + c * s.x_c + (p0 - last.pad) * last.x;
+        std::fill(to, to + lo, Acc{});
+        if (last.x == 1) for (int64_t q = lo; q < hi; ++q) to[q] = widen<Acc>(from[q]);
+        else for (int64_t q = lo; q < hi; ++q) to[q] = widen<Acc>(from[q * last.x]);
+        std::fill(to + hi, to + length, Acc{});
+      }
+    }
+    Out* out_row = out + first.n * s.o_n + g * s.o_g;
+    for (int i = 0; i < s.rank; ++i) out_row += first.position[i] * s.axis[i].o;
+    for (int64_t f = 0; f < s.features; ++f, out_row += s.o_f)
+      for (int64_t q = 0; q < count; q += kStep) {
+        typename S::Vec sum[4] = {};
+        const Acc* w_at = weights + f * s.taps * s.channels;
+        for (int64_t r = 0; r < n_rows; ++r) {
+          const Acc* at = rows + r * length + q;
+          for (int64_t k = 0; k < last.kernel; ++k, at += last.rhs_dilation) {
+            auto weight = S::splat(*w_at++);
+#pragma GCC unroll 4
+            for (int v = 0; v < 4; ++v) sum[v] = S::fma(S::load(at + v * kLanes), weight, sum[v]);
+          }
+        }
+        alignas(64) Acc sums[kStep];
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; ++v) S::store(sums + v * kLanes, sum[v]);
+        Out* to = out_row + q * last.o;
+        int64_t width = std::min(kStep, count - q);
+        if (last.o == 1) for (int64_t j = 0; j < width; ++j) to[j] = narrow<Out>(sums[j]);
+        else for (int64_t j = 0; j < width; ++j) to[j * last.o] = narrow<Out>(sums[j]);
+      }
+  }
+
+  void run_lines(double ns) const {
+    const Axis& last = s.last();
+    int64_t depth = s.taps * s.channels, rows = depth / last.kernel, span = (last.kernel - 1) * last.rhs_dilation;
+    Scratch<Acc> weights(s.groups * s.features * depth);
+    for (int64_t g = 0, at = 0; g < s.groups; ++g)
+      for (int64_t f = 0; f < s.features; ++f)
+        for (int64_t row = 0; row < rows; ++row) {
+          const In* from = w + g * s.w_g + f * s.w_f + row % s.channels * s.w_c;
+          for (int64_t i = s.rank - 2, rest = row / s.channels; i >= 0; --i) {
+            from += rest % s.axis[i].kernel * s.axis[i].w;
+            rest /= s.axis[i].kernel;
+          }
+          for (int64_t k = 0; k < last.kernel; ++k) weights[at++] = widen<Acc>(from[k * last.w]);
+        }
+    // Pieces of rows whose inputs stay in the nearest cache, if the padding leaves room there.
+    int64_t piece = std::clamp((kLine / rows - span) / kStep * kStep, 2 * kStep, 32 * kStep);
+    int64_t pieces = (last.out + piece - 1) / piece;
+    parallel_for(s.n * s.groups * (s.pixels / last.out) * pieces, 1, ns, [&](int64_t lo, int64_t hi) {
+      Scratch<Acc> memory(rows * (piece + span));
+      for (int64_t u = lo; u < hi; ++u) {
+        int64_t g = u / pieces % s.groups, row = u / pieces / s.groups, p0 = u % pieces * piece;
+        line(g, Pixel(s, row * last.out + p0), std::min(piece, last.out - p0), weights.get() + g * s.features * depth, memory.get());
+      }
+    });
+  }
+
   void run() const {
     int64_t pixels = s.n * s.pixels, depth = s.taps * s.channels;
     if (pixels <= 0 || s.groups <= 0 || s.features <= 0) return;
@@ -246,6 +335,7 @@ struct Conv {
       parallel_for(pixels, 1, ns, [&](int64_t lo, int64_t hi) { depthwise(lo, hi - lo, weights.get()); });
       return;
     }
+    if (in_lines()) return run_lines(ns);
     int64_t wide = (s.features + kLanes - 1) / kLanes * kLanes;
     Scratch<Acc> weights(std::max<int64_t>(1, s.groups * depth * wide));
     parallel_for(s.groups, 1, s.groups * depth * wide * 0.5, [&](int64_t lo, int64_t hi) {

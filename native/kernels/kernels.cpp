@@ -44,6 +44,7 @@ KernelList kernels_for(Isa isa) {
   add_random_kernels(isa, list);
   add_gemm_kernels(isa, list);
   add_conv_kernels(isa, list);
+  add_linalg_kernels(isa, list);
   return list;
 }
 

@@ -31,6 +31,7 @@ void add_sort_kernels(Isa isa, KernelList& list);
 void add_random_kernels(Isa isa, KernelList& list);
 void add_gemm_kernels(Isa isa, KernelList& list);
 void add_conv_kernels(Isa isa, KernelList& list);
+void add_linalg_kernels(Isa isa, KernelList& list);
 
 void init_sort();  // looks up NumPy's sorting functions
 

@@ -1,16 +1,17 @@
 // Stable sorting along the last axis of [rows, n], by one or more keys, and top-k.
 //
 // Every key is turned into an unsigned integer of the same order. A single operand sorts those integers and turns them
-// back; anything else sorts (key, position) pairs packed into one wider integer, which makes any sort stable, and moves
-// the operands by the resulting permutation, last key first. Integers are sorted by insertion, by NumPy's vectorised
-// quicksort (runs of a long row in parallel, then merged) or by radix, least significant digit first. The result never
-// depends on the method.
+// back (or float32 and float64 as they are, where every element equals only itself); anything else sorts (key, position)
+// pairs packed into one wider integer, which makes any sort stable, and moves the operands by the resulting permutation,
+// last key first. Integers are sorted by insertion, by NumPy's vectorised quicksort (runs of a long row in parallel, then
+// merged) or by radix, least significant digit first. The result never depends on the method.
 //
 // Order of floats: NaN last, -0 equal to +0, as in jax.lax.sort. top_k instead compares bit patterns (NaN of either
 // sign at its end, -0 below +0), as XLA does. Start at sort, then sort_rows.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -174,7 +175,7 @@ void radix_sort(E* data, E* tmp, int64_t n, int shift, int bits) {
   if (from != data) std::memcpy(data, from, n * sizeof(E));
 }
 
-// NumPy's sort of unsigned integers; AVX-512 and AVX2 machines have a vectorised one that nothing above comes close to.
+// NumPy's sort; AVX-512 and AVX2 machines have a vectorised one that nothing above comes close to.
 using NumpySort = int (*)(void* start, npy_intp n, void* unused);
 
 NumpySort numpy_sort(int type_num) {
@@ -186,12 +187,14 @@ NumpySort numpy_sort(int type_num) {
   Py_DECREF(descr);  // builtin types live for ever
   return sort;
 }
-NumpySort sort_u32 = nullptr, sort_u64 = nullptr;
+NumpySort sort_u32 = nullptr, sort_u64 = nullptr, sort_f32 = nullptr, sort_f64 = nullptr;
 
 template <typename E>
 NumpySort vector_sort() {
   if constexpr (std::is_same_v<E, uint32_t>) return sort_u32;
   if constexpr (std::is_same_v<E, uint64_t>) return sort_u64;
+  if constexpr (std::is_same_v<E, float>) return sort_f32;
+  if constexpr (std::is_same_v<E, double>) return sort_f64;
   return nullptr;
 }
 
@@ -246,16 +249,24 @@ void parallel_sort(E* data, E* tmp, int64_t n, NumpySort sort) {
   if (from != data) std::memcpy(data, from, n * sizeof(E));
 }
 
+constexpr int64_t kLongRow = 1 << 16;
+
+// By NumPy's vectorised sort; false if it has none for E. tmp: for long rows, room for n.
+template <typename E>
+bool sort_vectorised(E* data, E* tmp, int64_t n) {
+  NumpySort vectorised = vector_sort<E>();
+  if (!vectorised) return false;
+  if (n <= 4) insertion_sort(data, n);
+  else if (n < kLongRow || num_threads() < 4) vectorised(data, n, nullptr);  // two threads gain what merging costs
+  else parallel_sort(data, tmp, n, vectorised);
+  return true;
+}
+
 // Elements must differ outside the key bits by position, or be indistinguishable when their keys are equal.
 template <typename E>
 void sort_integers(E* data, E* tmp, int64_t n, int shift, int bits) {
-  NumpySort vectorised = vector_sort<E>();
-  if (n <= (vectorised ? 4 : 24)) return insertion_sort(data, n);
-  if (vectorised && bits > 8) {
-    if (n < (1 << 16)) vectorised(data, n, nullptr);
-    else parallel_sort(data, tmp, n, vectorised);
-    return;
-  }
+  if (bits > 8 && sort_vectorised(data, tmp, n)) return;
+  if (n <= 24) return insertion_sort(data, n);
   int64_t radix_from = bits <= 16 ? 96 : bits <= 32 ? 200 : 600;
   if (n < radix_from) std::sort(data, data + n);
   else radix_sort(data, tmp, n, shift, bits);
@@ -287,9 +298,9 @@ const T& element(const char* data, int64_t i) {
 // Memory that the rows of one range share, so that short rows do not each ask for their own.
 class RowMemory {
  public:
-  explicit RowMemory(int64_t n) : order(n), n_(n) {}
+  explicit RowMemory(int64_t n) : n_(n) {}
 
-  std::vector<Position> order;
+  std::vector<Position>& order() { return order_.resize(n_), order_; }
   std::vector<Position>& before() { return before_.resize(n_), before_; }
   template <typename E>
   E* items(int64_t count) {
@@ -303,14 +314,14 @@ class RowMemory {
 
  private:
   int64_t n_;
-  std::vector<Position> before_;
+  std::vector<Position> order_, before_;
   std::unique_ptr<Scratch<char>> items_;
   size_t bytes_ = 0;
 };
 
 // order := order stably sorted by one key; `identity`: order is still 0, 1, 2, ... and need not be read.
 void refine(RowMemory& memory, bool identity, const KeyColumn& column) {
-  std::vector<Position>& order = memory.order;
+  std::vector<Position>& order = memory.order();
   int64_t n = static_cast<int64_t>(order.size());
   with_key<false>(column.type, [&](auto encoder) {
     using Encoder = decltype(encoder);
@@ -377,8 +388,26 @@ void write_operand(const Operand& op, int64_t base, const std::vector<Position>&
   }
 }
 
+// Sorts one row of floats by their own values, as such; false if some do not equal themselves alone (-0, NaN).
+template <typename T>
+bool sort_floats(const Operand& op, int64_t base, int64_t n, RowMemory& memory) {
+  using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  constexpr Bits kInfinity = sizeof(T) == 4 ? Bits(0x7f800000) : Bits(0x7ff0000000000000);
+  constexpr Bits kRest = std::numeric_limits<Bits>::max(), kMinusZero = std::numeric_limits<Bits>::min();
+  auto* in = reinterpret_cast<const Bits*>(op.in) + base;
+  auto* out = reinterpret_cast<Bits*>(op.out) + base;
+  Bits inexact = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = in[i];
+    inexact |= Bits((in[i] & kRest) > kInfinity) | Bits(in[i] == kMinusZero);
+  }
+  return !inexact && sort_vectorised(reinterpret_cast<T*>(out), n < kLongRow ? nullptr : memory.items<T>(n), n);
+}
+
 // Sorts one row of a single operand by its own values; false if some value would not survive (-0, NaN).
 bool sort_values(const Operand& op, int64_t base, int64_t n, RowMemory& memory) {
+  if (op.type == kF32 && sort_f32) return sort_floats<float>(op, base, n, memory);
+  if (op.type == kF64 && sort_f64) return sort_floats<double>(op, base, n, memory);
   bool done = false;
   with_key<false>(op.type, [&](auto encoder) {
     using Encoder = decltype(encoder);
@@ -420,18 +449,16 @@ void sort_rows(const std::vector<Operand>& operands, int num_keys, int64_t lo, i
   for (int64_t row = lo; row < hi; ++row) {
     int64_t base = row * n;
     if (alone && sort_values(operands[0], base, n, memory)) continue;
-    if (keys.empty()) std::iota(memory.order.begin(), memory.order.end(), 0);
+    if (keys.empty()) std::iota(memory.order().begin(), memory.order().end(), 0);
     bool identity = true;
     for (size_t k = keys.size(); k-- > 0; identity = false) {
       KeyColumn at = keys[k];
       at.data += base * at.stride * item_size(at.type);
       refine(memory, identity, at);
     }
-    for (const Operand& op : operands) write_operand(op, base, memory.order);
+    for (const Operand& op : operands) write_operand(op, base, memory.order());
   }
 }
-
-constexpr int64_t kLongRow = 1 << 16;
 
 // [in_0 ... in_{k-1}, out_0 ... out_{k-1}]; table: rows, n, operands k, number of keys, then the k types.
 void sort(void** args, const int64_t* t, int64_t, int64_t) {
@@ -512,6 +539,8 @@ void top_k(void** args, const int64_t* t, int64_t, int64_t) {
 void init_sort() {
   sort_u32 = numpy_sort(NPY_UINT32);
   sort_u64 = numpy_sort(NPY_UINT64);
+  sort_f32 = numpy_sort(NPY_FLOAT);
+  sort_f64 = numpy_sort(NPY_DOUBLE);
 }
 
 void add_sort_kernels(Isa, KernelList& list) {

@@ -122,3 +122,34 @@ def test_large(isa, c, o, groups):
     want = jax.lax.conv_general_dilated(x, w, (1, 1), padding, feature_group_count=groups)
     got = conv(x, w, (1, 1), padding, (1, 1), (1, 1), groups, "conv_f32_f32", np.float32, isa)
     np.testing.assert_allclose(got, np.asarray(want), rtol=1e-4, atol=1e-3)
+
+
+# Rows of pixels, few features: (input, kernel [O, I, ...], padding, dilation of the kernel, groups, order of x's memory)
+LINES = {
+    "a signal": ((1, 1, 1000), (1, 1, 17), [(16, 16)], (1,), 1, (0, 1, 2)),
+    "a batch, channels last": ((3, 5, 300), (2, 5, 9), [(4, 4)], (1,), 1, (0, 2, 1)),
+    "cropped, dilated": ((2, 2, 700), (1, 2, 5), [(-3, 40)], (7,), 1, (0, 1, 2)),
+    "an image": ((2, 3, 9, 150), (2, 3, 3, 4), [(1, 2), (3, 0)], (2, 3), 1, (0, 2, 3, 1)),
+    "channels apart": ((2, 6, 5, 130), (6, 1, 3, 3), [(1, 1), (1, 1)], (1, 1), 6, (0, 1, 2, 3)),
+    "a kernel longer than what is left": ((1, 1, 5000), (1, 1, 4900), [(0, 0)], (1,), 1, (0, 1, 2)),
+    "only padding": ((1, 1, 3), (1, 1, 2), [(200, 100)], (1,), 1, (0, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("what", LINES)
+@pytest.mark.parametrize("types", ["f32_f32", "f64_f64", "bf16_f32", "i16_i16"])
+def test_lines(what, types):
+    x_shape, w_shape, padding, dilation, groups, order = LINES[what]
+    names = {"f32": np.float32, "f64": np.float64, "bf16": ml_dtypes.bfloat16, "i16": np.int16}
+    dtype, out_dtype = (names[t] for t in types.split("_"))
+    rng, ones = np.random.default_rng(0), (1,) * len(padding)
+    x = laid_out(rng, x_shape, order, dtype)
+    w = rng.integers(-4, 5, w_shape).astype(dtype)
+    padded = jax.lax.pad(x.astype(np.float32), np.float32(0), [(0, 0, 0), (0, 0, 0), *((*p, 0) for p in padding)])
+    wanted = jax.lax.conv_general_dilated(
+        padded, w.astype(np.float32), ones, "VALID", rhs_dilation=dilation, feature_group_count=groups,
+        precision="highest",
+    )  # fmt: skip
+    for isa in isas():
+        got = conv(x, w, ones, padding, ones, dilation, groups, f"conv_{types}", out_dtype, isa)
+        assert np.array_equal(got.astype(np.float32), np.asarray(wanted, out_dtype).astype(np.float32))

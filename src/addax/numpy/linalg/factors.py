@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from addax.interpreters.values import convert
 from addax.lax import linalg as lax_linalg
+from addax.numpy.base import fused
 from addax.numpy.choosing import where
 from addax.numpy.linalg.arguments import adjoint, inexact_one
 from addax.numpy.sorting import argsort
@@ -41,6 +42,7 @@ class SVDResult(NamedTuple):
     Vh: Any
 
 
+@fused(static=("upper", "symmetrize_input"))
 def cholesky(a, *, upper: bool = False, symmetrize_input: bool = True):
     """The lower triangular L with L L^H = a, or the upper triangular U with U^H U = a.
 

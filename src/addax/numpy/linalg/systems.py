@@ -13,7 +13,7 @@ from addax.interpreters.values import broadcast_to, convert
 from addax.lax import linalg as lax_linalg
 from addax.lax.convert import stop_gradient
 from addax.lax.linear_solve import custom_linear_solve
-from addax.numpy.base import as_operand, check_array_like
+from addax.numpy.base import as_operand, check_array_like, fused
 from addax.numpy.choosing import where
 from addax.numpy.creation import empty, eye, zeros
 from addax.numpy.linalg.arguments import adjoint, array, asarray, eps_of, inexact, inexact_one, square
@@ -26,6 +26,7 @@ from addax.transforms.custom import custom_jvp
 from addax.transforms.jit import jit
 
 
+@fused
 def solve(a, b):
     """The x with a x = b.
 
