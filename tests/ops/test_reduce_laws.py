@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from layout_laws import assert_same, batchings, flat, inner, random_like
+from layout_laws import assert_same, batchings, check_direction, flat, random_like
 from samples_reduce import F64, SAMPLES, Sample
 
 import addax
@@ -116,31 +116,7 @@ def test_derivatives(sample):
         tangents = [random_like(rng, x) for x in xs]
         every = tuple(range(len(xs)))
         for moved in {every, *((i,) for i in every)}:
-            check_direction(f, xs, tangents, moved, rng)
-
-
-def check_direction(f, xs, tangents, moved, rng, eps=1e-6):
-    """jvp is a central difference and vjp its transpose, in the operands ``moved``."""
-
-    def g(*some):
-        full = list(xs)
-        for i, x in zip(moved, some, strict=True):
-            full[i] = x
-        return f(*full)
-
-    at, along = [xs[i] for i in moved], [tangents[i] for i in moved]
-    out, dot_out = addax.jvp(g, tuple(at), tuple(along))
-    assert_same(out, g(*at), 1e-12)
-    up = flat(g(*(x + eps * t for x, t in zip(at, along, strict=True))))
-    down = flat(g(*(x - eps * t for x, t in zip(at, along, strict=True))))
-    with np.errstate(invalid="ignore"):  # inf - inf: a maximum of nothing, whose derivative is 0
-        slopes = [np.nan_to_num((a - b) / (2 * eps)) for a, b in zip(up, down, strict=True)]
-    assert_same(dot_out, slopes, 1e-5)
-    out, pull = addax.vjp(g, *at)
-    cts = [random_like(rng, o) for o in flat(out)]
-    pulled = flat(pull(cts if isinstance(out, list) else cts[0]))
-    assert [p.shape for p in pulled] == [np.shape(x) for x in at]
-    np.testing.assert_allclose(inner(cts, flat(dot_out)), inner(pulled, along), rtol=1e-9, atol=1e-9)
+            check_direction(f, xs, tangents, moved, rng, rounding=1e-12, tol=1e-5)
 
 
 @pytest.mark.parametrize("sample", [s for s in DIFFERENTIABLE if s.order > 1], ids=lambda s: s.id)

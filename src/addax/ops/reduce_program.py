@@ -20,14 +20,9 @@ from addax.ops.scalar_program import check_combiner, fold, fold_reference
 def _reduce_type(*args, dimensions, jaxpr: ClosedJaxpr):
     n = len(args) // 2
     operands, inits = args[:n], args[n:]
-    if not operands:
-        raise TypeError("reduce takes at least one operand and one initial value, got none.")
     check_combiner("reduce", jaxpr, operands, inits)
-    shapes = [x.shape for x in operands]
-    if any(s != shapes[0] for s in shapes):
-        raise TypeError(f"reduce operands must have equal shapes, got {', '.join(map(str, shapes))}.")
     check_reduced("reduce", operands[0], dimensions)
-    shape = without(shapes[0], dimensions)
+    shape = without(operands[0].shape, dimensions)
     return [x.update(shape=shape, weak_type=x.weak_type and i.weak_type) for x, i in zip(operands, inits, strict=True)]
 
 

@@ -24,7 +24,13 @@ _MAPPING = frozenset({"convert_element_type", "select_n", "clamp", "copy", "stop
 def check_combiner(
     name: str, jaxpr: ClosedJaxpr, operands: Sequence[ShapedArray], inits: Sequence[ShapedArray]
 ) -> None:
-    """Raise TypeError unless ``jaxpr`` combines two values of each operand's dtype to one, and initial values fit."""
+    """Check operands of equal shapes, their initial values, and the program that combines two values of each to one.
+
+    Raises:
+      TypeError, ValueError: for those that do not fit.
+    """
+    if not operands:
+        raise TypeError(f"{name} takes at least one operand and one initial value, got none.")
     if len(operands) != len(inits):
         raise TypeError(
             f"{name} takes one initial value per operand, got {len(operands)} operands, {len(inits)} values."
@@ -37,6 +43,9 @@ def check_combiner(
                 f"{name} operand dtypes should match corresponding initial value dtypes, got operands="
                 f"{list(operands)} and initial_values={list(inits)}"
             )
+    shapes = [x.shape for x in operands]
+    if any(s != shapes[0] for s in shapes):
+        raise TypeError(f"{name} operands must have equal shapes, got {', '.join(map(str, shapes))}.")
     wanted = [x.dtype for x in operands]
     got = [a.dtype for a in jaxpr.out_avals]
     if got != wanted or any(a.shape for a in jaxpr.out_avals):

@@ -393,13 +393,8 @@ select_and_scatter_add.notation = _COMPARISON
 def _window_type(*args, jaxpr: ClosedJaxpr, **params):
     n = len(args) // 2
     operands, inits = args[:n], args[n:]
-    if not operands:
-        raise TypeError("reduce_window takes at least one operand and one initial value, got none.")
     check_combiner("reduce_window", jaxpr, operands, inits)
-    shapes = [x.shape for x in operands]
-    if any(s != shapes[0] for s in shapes):
-        raise TypeError(f"reduce_window operands must have equal shapes, got {', '.join(map(str, shapes))}.")
-    shape = Windows(**params).check("reduce_window", shapes[0])
+    shape = Windows(**params).check("reduce_window", operands[0].shape)
     return [ShapedArray(shape, x.dtype) for x in operands]
 
 
