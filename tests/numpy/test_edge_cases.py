@@ -163,6 +163,17 @@ def test_corners(check):
         check(name, *args, out=x)
 
 
+@batched
+def test_einsum_keeps_narrow_dtypes(check):
+    x = np.asarray([[100, 27], [3, -4]], np.int8)
+    for a in (x, x > 0, x.astype(F16)):
+        for subscripts in ("ij->", "ij->i", "ii", "...j->..."):
+            check("einsum", subscripts, a)
+        for subscripts in ("ij,kl->", "ij,kl->ik", "ij,jk->"):
+            check("einsum", subscripts, a, a)
+            check("einsum", subscripts, a, a, preferred_element_type="float32" if a.dtype == F16 else "int32")
+
+
 def test_narrow_repeats_do_not_wrap():
     repeats = np.asarray([200, 100, 0], np.uint8)
     got = addax.jit(lambda r: jnp.repeat(jnp.arange(3), r, total_repeat_length=300))(repeats)

@@ -59,7 +59,8 @@ def einsum(
     if extra:
         x, names = x.sum(tuple(extra)), [n for n in names if n in output]
     x = transpose(x, [names.index(n) for n in output])
-    return convert(x, preferred) if preferred is not None else x
+    wanted = arrays[0].dtype if preferred is None else preferred  # sums of narrow integers have been widened
+    return x if x.dtype == wanted else convert(x, wanted)
 
 
 def _from_lists(first, operands) -> tuple[str, Sequence]:
