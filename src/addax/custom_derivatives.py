@@ -9,3 +9,4 @@ from addax.transforms.custom import (
     custom_vjp as custom_vjp,
     custom_vjp_primal_tree_values as custom_vjp_primal_tree_values,
 )
+from addax.transforms.linear_maps import linear_call as linear_call

@@ -20,8 +20,6 @@ from addax.visualize import (
     visualize_sharding as visualize_sharding,
 )
 
-_builtin_print = print
-
 
 class _Formatter(string.Formatter):
     """str.format that insists on using every argument, as a typo in a debug print should not pass."""
@@ -41,9 +39,13 @@ _formatter = _Formatter()
 
 
 def print(
-    fmt: str, *args, ordered: bool = False, partitioned: bool = False, skip_format_check: bool = False, **kwargs
-) -> None:
+    fmt: str | None = None, /, *args, ordered: bool = False, partitioned: bool = False, skip_format_check: bool = False,
+    **kwargs,
+) -> Any:  # fmt: skip
     """Print values from inside traced and compiled functions, on every call.
+
+    In the two-call form, ``debug.print(ordered=True)("x = {x}", x=x)``, the first call takes the options, and the second may
+    use their names for values.
 
     Args:
       fmt: a format string as for ``str.format``: ``"loss = {loss:.3f}"``.
@@ -60,15 +62,53 @@ def print(
     >>> y = f(3.0)
     x = 3.0
     """
+    if fmt is None:
+        _check_options_only("debug.print", args, kwargs)
+        return lambda fmt, /, *a, **k: _show(_write, fmt, a, k, ordered, skip_format_check)
+    return _show(_write, fmt, args, kwargs, ordered, skip_format_check)
+
+
+def log(
+    fmt: str | None = None, /, *args, ordered: bool = False, partitioned: bool = False, skip_format_check: bool = False,
+    **kwargs,
+) -> Any:  # fmt: skip
+    """Like `print`, but the text goes to the logger ``addax.debug``, with level INFO."""
+    if fmt is None:
+        _check_options_only("debug.log", args, kwargs)
+        return lambda fmt, /, *a, **k: _show(_log, fmt, a, k, ordered, skip_format_check)
+    return _show(_log, fmt, args, kwargs, ordered, skip_format_check)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _log(text: str) -> None:
+    import logging  # 3 ms of a program's start
+
+    logging.getLogger("addax.debug").info("%s", text)
+
+
+def _show(
+    sink: Callable[[str], None], fmt: str, args: tuple, kwargs: dict, ordered: bool, skip_format_check: bool
+) -> None:
     if not isinstance(fmt, str):
         raise TypeError(f"The first argument to debug.print must be a format string, got {type(fmt).__name__}.")
     if not skip_format_check:
         _formatter.format(fmt, *tree.map(_Placeholder, args), **tree.map(_Placeholder, kwargs))
 
     def show(*a, **k):
-        sys.stdout.write(fmt.format(*a, **k) + "\n")
+        sink(fmt.format(*a, **k))
 
-    callback(show, *args, ordered=ordered, **kwargs)
+    _call_back(show, args, kwargs, ordered)
+
+
+def _check_options_only(name: str, args: tuple, kwargs: dict) -> None:
+    if args or kwargs:
+        raise TypeError(
+            f"{name} received unexpected arguments in the two-call form: args={args} kwargs={kwargs}. The first call takes "
+            "options only; values go into the second."
+        )
 
 
 class _Placeholder:
@@ -87,16 +127,25 @@ class _Placeholder:
         return self
 
 
-def callback(fun: Callable[..., Any], *args, ordered: bool = False, partitioned: bool = False, **kwargs) -> None:
+def callback(
+    callback: Callable[..., Any] | None = None, /, *args, ordered: bool = False, partitioned: bool = False, **kwargs
+) -> Any:
     """Call a Python function with the values of ``args`` on every execution; its result is ignored.
 
     Under `vmap` it is called once per example, under `grad` with the primal values. What it raises is raised by the call of
-    the program.
+    the program. The two-call form is ``debug.callback(ordered=True)(f, *args, **kwargs)``.
 
     Args:
       ordered: calls happen in program order, across jitted functions, loops and branches.
       partitioned: accepted for JAX programs: under `shard_map` every device calls with what it has.
     """
+    if callback is None:
+        _check_options_only("debug.callback", args, kwargs)
+        return lambda fun, /, *a, **k: _call_back(fun, a, k, ordered)
+    return _call_back(callback, args, kwargs, ordered)
+
+
+def _call_back(fun: Callable[..., Any], args: tuple, kwargs: dict, ordered: bool) -> None:
     if not callable(fun):
         raise TypeError("first argument to debug.callback must be callable, but got an object of type "
                         f"{type(fun).__name__}")  # fmt: skip
@@ -166,4 +215,4 @@ def breakpoint(
     )
 
 
-__all__ = ["breakpoint", "callback", "print"]
+__all__ = ["breakpoint", "callback", "log", "print"]

@@ -9,7 +9,7 @@ import pytest
 import addax
 import addax.numpy as jnp
 from addax import lax
-from addax.custom_derivatives import CustomVJPPrimal, SymbolicZero, custom_vjp_primal_tree_values
+from addax.custom_derivatives import CustomVJPPrimal, SymbolicZero, custom_vjp_primal_tree_values, linear_call
 
 
 def close(got, want):
@@ -249,6 +249,32 @@ class TestLinearTranspose:
             transposed(jnp.ones(2))
         with pytest.raises(TypeError, match="cotangent tree does not match"):
             transposed((jnp.ones(3),))
+
+
+class TestLinearCall:
+    @staticmethod
+    def scaled(x, by):
+        return linear_call(lambda r, x: x / r, lambda r, ct: 10 * ct / r, by, x)
+
+    def test_the_transpose_is_the_one_given(self):
+        x = jnp.arange(3.0)
+        close(self.scaled(x, 2.0), x / 2)
+        close(addax.jvp(lambda x: self.scaled(x, 2.0), (x,), (x,))[1], x / 2)
+        close(addax.grad(lambda x: self.scaled(x, 2.0).sum())(x), np.full(3, 5.0))
+        close(addax.jit(addax.vmap(addax.grad(self.scaled), (0, None)))(x, 2.0), np.full(3, 5.0))
+        by = jnp.arange(1.0, 4.0)
+        close(addax.grad(lambda x: addax.vmap(self.scaled)(x, by).sum())(x), 10 / by)
+        once = addax.linear_transpose(lambda x: self.scaled(x, 2.0), 1.0)
+        twice = addax.linear_transpose(lambda ct: once(ct)[0], 1.0)
+        close((once(1.0), twice(1.0)), ((5.0,), (0.5,)))
+
+    def test_mistakes(self):
+        with pytest.raises(Exception, match="nothing of derivatives with respect to its residual arguments"):
+            addax.grad(self.scaled, 1)(1.0, 2.0)
+        with pytest.raises(TypeError, match="must return cotangents like the linear arguments"):
+            addax.grad(lambda x: linear_call(lambda r, x: x, lambda r, ct: (ct, ct), (), x))(1.0)
+        with pytest.raises(TypeError, match="pass it in residual_args"):
+            addax.jit(lambda x, y: linear_call(lambda r, x: x * y, lambda r, ct: ct, (), x))(1.0, 2.0)
 
 
 class TestLinearMapsAreTrees:

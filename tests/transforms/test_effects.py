@@ -85,6 +85,21 @@ def test_mapped_branches_and_loops_print_for_the_examples_that_take_them(capsys)
         addax.vmap(lambda x: lax.cond(x > 0, lambda x: io_callback(np.sin, F32, x), lambda x: x, x))(jnp.ones(2))
 
 
+def test_options_first(capsys, caplog):
+    @addax.jit
+    def f(x):
+        addax.debug.print(ordered=True)("{ordered} {fmt} {fun}", ordered=x, fmt=2 * x, fun=3 * x)
+        addax.debug.callback(ordered=True)(lambda x, callback: print(float(x), float(callback)), x, callback=-x)
+        addax.debug.log("log {}", x)
+
+    with caplog.at_level("INFO", "addax.debug"):
+        f(1.0)
+    assert capsys.readouterr().out == "1.0 2.0 3.0\n1.0 -1.0\n"
+    assert caplog.messages == ["log 1.0"]
+    with pytest.raises(TypeError, match=r"unexpected arguments in the two-call form: args=.. kwargs={'x': 1}"):
+        addax.debug.print(x=1)
+
+
 class TestPureCallback:
     @pytest.mark.parametrize(
         ("method", "shapes"),

@@ -58,7 +58,11 @@ def _results(eqn: Eqn, reached: list[bool]) -> list[bool]:
             raise NotLinear(eqn)
         branches = [check_linear(b.jaxpr, reached[1:]) for b in params["branches"]]
         return [any(flags) for flags in zip(*branches, strict=True)]
-    if primitive.expand is not None and primitive.name != "custom_lin":
+    if primitive.name in ("custom_lin", "linear_call"):
+        if any(reached[: params["num_residuals"]]):
+            raise NotLinear(eqn)
+        return [True] * len(eqn.outvars)
+    if primitive.expand is not None:
         return check_linear(primitive.expand(*[x.aval for x in eqn.invars], **params).jaxpr, reached)
     wrong = (
         isinstance(primitive.transpose, Refusal)

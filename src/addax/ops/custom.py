@@ -254,10 +254,70 @@ custom_lin = program_primitive(
 )  # fmt: skip
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# linear_call: a linear map ``(residuals, xs) -> ys`` and its transpose ``(residuals, cts of ys) -> cts of xs``, both flat
+# rules that the user wrote.
+
+
+def _linear_call_program(*avals, fun: FlatRule, **_) -> ClosedJaxpr:
+    return ClosedJaxpr(*trace_to_jaxpr(fun, avals))
+
+
+def _linear_call_jvp(primals, tangents, *, num_residuals, **params):
+    n = num_residuals
+    if any(type(t) is not Zero for t in tangents[:n]):
+        raise UnsupportedCapture(
+            "linear_call says nothing of derivatives with respect to its residual arguments. Differentiate them in a "
+            "custom_jvp or custom_vjp around it, or pass them through lax.stop_gradient."
+        )
+    outs = linear_call.bind(*primals, num_residuals=n, **params)
+    if all(type(t) is Zero for t in tangents):
+        return outs, [Zero.of(x) for x in outs]
+    return outs, linear_call.bind(*primals[:n], *map(instantiate, tangents[n:]), num_residuals=n, **params)
+
+
+def _linear_call_transpose(cts, *args, num_residuals, fun, transpose, in_avals, out_avals):
+    n = num_residuals
+    results = linear_call.bind(
+        *args[:n], *map(instantiate, cts), num_residuals=n, fun=transpose, transpose=fun, in_avals=out_avals,
+        out_avals=in_avals,
+    )  # fmt: skip
+    return [None] * n + [g if is_linear(x) else None for g, x in zip(results, args[n:], strict=True)]
+
+
+def _linear_call_batch(axis, args, dims, *, num_residuals, fun, transpose, in_avals, out_avals):
+    n = num_residuals
+    res_dims = [None if d is None else 0 for d in dims[:n]]
+
+    def batched(rule):
+        def call(*xs):
+            return _batched_fun(rule, axis, [*res_dims, *[0] * (len(xs) - n)])(*xs)
+
+        return FlatRule(call, f"vmap({rule})")
+
+    def wide(avals):
+        return tuple(a.update(shape=(axis.size, *a.shape)) for a in avals)
+
+    linear = [to_front(x, d, axis.size) for x, d in zip(args[n:], dims[n:], strict=True)]
+    outs = linear_call.bind(
+        *_move(args[:n], dims[:n]), *linear, num_residuals=n, fun=batched(fun), transpose=batched(transpose),
+        in_avals=wide(in_avals), out_avals=wide(out_avals),
+    )  # fmt: skip
+    return outs, [0] * len(outs)
+
+
+linear_call = program_primitive(
+    "linear_call", lambda *_, out_avals, **__: list(out_avals), jvp=_linear_call_jvp, transpose=_linear_call_transpose,
+    batch=_linear_call_batch, expand=_linear_call_program,
+)  # fmt: skip
+linear_call.notation = Notation(functions=("fun", "transpose"))
+
+
 __all__ = [
     "FlatRule",
     "UnsupportedCapture",
     "custom_jvp_call",
     "custom_lin",
     "custom_vjp_call",
+    "linear_call",
 ]

@@ -16,11 +16,13 @@ from addax.core import dtypes, tree
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, eval_jaxpr
+from addax.core.trace import Tracer
 from addax.interpreters.linearity import NotLinear, transpose_linear
 from addax.interpreters.linearize import Linearized
 from addax.interpreters.transpose import backward_pass
-from addax.interpreters.values import SCALARS, UndefinedPrimal, Zero, instantiate, zeros
-from addax.transforms.flat import FlatFunction, LazyDebugInfo, describe_function
+from addax.interpreters.values import SCALARS, UndefinedPrimal, Zero, convert, instantiate, zeros
+from addax.ops.custom import FlatRule, linear_call as linear_call_p
+from addax.transforms.flat import FlatFunction, LazyDebugInfo, describe_function, function_name
 from addax.transforms.stages import aval_of_spec
 
 
@@ -212,6 +214,14 @@ def _check_tangent(t, aval) -> Any:
     return Zero(aval) if aval.dtype == dtypes.float0 else t
 
 
+def refuse_reduce_axes(name: str, reduce_axes: Sequence) -> None:
+    if reduce_axes:
+        raise NotImplementedError(
+            f"{name}: reduce_axes is no longer supported, got {reduce_axes!r}. Sum over the axes yourself: "
+            "lax.psum(gradient, axis_name)."
+        )
+
+
 def linear_transpose(fun: Callable, *primals, reduce_axes: Sequence = ()) -> Callable:
     """The transpose of a linear function: for ``fun(x) = A x`` the function ``ct -> (A^T ct,)``, without conjugation.
 
@@ -232,6 +242,7 @@ def linear_transpose(fun: Callable, *primals, reduce_axes: Sequence = ()) -> Cal
     >>> transposed(jnp.ones(2))[0].tolist()
     [3.0, 5.0, 7.0]
     """
+    refuse_reduce_axes("linear_transpose", reduce_axes)
     leaves, in_tree = tree.flatten((primals, {}))
     avals = [aval_of_spec(x) for x in leaves]
     flat = FlatFunction(fun, in_tree)
@@ -268,4 +279,51 @@ def linear_transpose(fun: Callable, *primals, reduce_axes: Sequence = ()) -> Cal
     return transposed_fun
 
 
-__all__ = ["VJP", "LinearizedFunction", "as_array", "linear_transpose"]
+def linear_call(fun: Callable, fun_transpose: Callable, residual_args, linear_args):
+    """``fun(residual_args, linear_args)``, a function that is linear in its second argument and brings its own transpose.
+
+    Reverse mode calls ``fun_transpose(residual_args, ct)``, which gives the cotangent of ``linear_args``; its own transpose
+    is ``fun`` again. With respect to ``residual_args`` there are no derivatives.
+
+    >>> import addax
+    >>> from addax.custom_derivatives import linear_call
+    >>> def divide(x, by):
+    ...     return linear_call(lambda r, x: x / r, lambda r, ct: 10 * ct / r, by, x)
+    >>> float(divide(6.0, 2.0)), float(addax.grad(divide)(6.0, 2.0))
+    (3.0, 5.0)
+    """
+    residuals, res_tree = tree.flatten(residual_args)
+    leaves, lin_tree = tree.flatten(linear_args)
+    in_avals = tuple(get_aval(x) for x in leaves)
+    flat = FlatFunction(fun, tree.structure(((residual_args, linear_args), {})))
+    closed = ClosedJaxpr(*trace_to_jaxpr(flat, [get_aval(x) for x in (*residuals, *leaves)], LazyDebugInfo(fun)))
+    captured = [c for c in closed.consts if isinstance(c, Tracer)]
+    if captured:
+        raise TypeError(
+            f"linear_call: {describe_function(fun)} uses a traced value that is not among its arguments: pass it in "
+            "residual_args."
+        )
+    out_tree, out_avals, n = flat.out_tree, tuple(closed.out_avals), len(residuals)
+
+    def forward(*xs):
+        return eval_jaxpr(closed.jaxpr, closed.consts, *xs)
+
+    def backward(*xs):
+        result = fun_transpose(res_tree.unflatten(map(as_array, xs[:n])), out_tree.unflatten(map(as_array, xs[n:])))
+        cts, got = tree.flatten(result)
+        if got != lin_tree or [get_aval(c).shape for c in cts] != [a.shape for a in in_avals]:
+            raise TypeError(
+                f"linear_call: {describe_function(fun_transpose)} must return cotangents like the linear arguments, "
+                f"{[a.str_short(False) for a in in_avals]} in {lin_tree}, but returned "
+                f"{[get_aval(c).str_short(False) for c in cts]} in {got}."
+            )
+        return [convert(c, a.dtype, a.weak_type) for c, a in zip(cts, in_avals, strict=True)]
+
+    outs = linear_call_p.bind(
+        *residuals, *leaves, num_residuals=n, fun=FlatRule(forward, function_name(fun)),
+        transpose=FlatRule(backward, function_name(fun_transpose)), in_avals=in_avals, out_avals=out_avals,
+    )  # fmt: skip
+    return out_tree.unflatten(outs)
+
+
+__all__ = ["VJP", "LinearizedFunction", "as_array", "linear_call", "linear_transpose"]
