@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from comparison import ADDAX, JAX, assert_agree, results
 
+import addax
+
 X = np.arange(9, dtype="float32").reshape(3, 3) / 4
 V = np.float32([0.3, -1.2, 0.8])
 EMPTY = np.zeros(0, "float32")
@@ -127,3 +129,17 @@ def test_agrees_with_jax(program, args):
     want = results(JAX, program, args, jit=True)
     assert_agree(results(ADDAX, program, args, jit=False), want)
     assert_agree(results(ADDAX, program, args, jit=True), want)
+
+
+def test_rules_run_where_the_axes_of_their_batch_are_named():
+    """JAX calls the backward rule outside of the vmap, where the name is unbound."""
+
+    @addax.custom_vjp
+    def counted(x):
+        return x * addax.lax.psum(1, "i")
+
+    counted.defvjp(lambda x: (counted(x), None), lambda _, ct: (ct * addax.lax.psum(1, "i"),))
+    for f in (counted, addax.jit(counted)):
+        for n in (3, 4):
+            total = lambda x, f=f: addax.vmap(f, axis_name="i")(x).sum()  # noqa: E731
+            np.testing.assert_array_equal(addax.grad(total)(np.ones(n, np.float32)), np.full(n, n))

@@ -60,7 +60,7 @@ def scope_key() -> Any:
 
 
 @contextlib.contextmanager
-def extend_axis_env(name, size: int) -> Iterator[None]:
+def extend_axis_env(name: Any, size: int) -> Iterator[None]:
     if name is None:
         yield
         return

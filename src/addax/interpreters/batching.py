@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from addax.core.avals import get_aval
+from addax.core.axis_env import extend_axis_env
 from addax.core.builder import trace_to_jaxpr
 from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr, subjaxprs
@@ -90,12 +91,12 @@ class BatchTrace(Trace):
 def batch_flat(
     fun: Callable[..., Sequence], axis: Axis, vals: Sequence, dims: Sequence[int | None], parent: Trace
 ) -> tuple[list, list]:
-    """Run a flat function on batches: ``(outs, out_dims)``."""
+    """Run a flat function on batches: ``(outs, out_dims)``. The name of the axis, if it has one, is bound meanwhile."""
     trace = BatchTrace(parent, axis)
     args = [trace.pack(x, d) for x, d in zip(vals, dims, strict=True)]
     previous = swap_trace(trace)
     try:
-        with naming(("vmap",)):
+        with extend_axis_env(axis.name, axis.size), naming(("vmap",)):
             outs = fun(*args)
     finally:
         swap_trace(previous)

@@ -8,7 +8,6 @@ from typing import Any
 
 from addax.core import tree
 from addax.core.avals import get_aval
-from addax.core.axis_env import extend_axis_env
 from addax.core.errors import array_summary
 from addax.core.trace import current_trace
 from addax.interpreters.batching import batch_flat
@@ -71,8 +70,7 @@ def vmap(
         size = _mapped_size(fun, leaves, dims, axis_size, args, kwargs)
         axis = Axis(size, axis_name, spmd_axis_name)
         flat = FlatFunction(fun, in_tree)
-        with extend_axis_env(axis_name, size):
-            outs, out_dims = batch_flat(flat, axis, leaves, dims, current_trace())
+        outs, out_dims = batch_flat(flat, axis, leaves, dims, current_trace())
         wanted = _flatten_axes("vmap out_axes", flat.out_tree.unflatten(range(len(outs))), out_axes)
         results = [_place(x, d, w, size, fun) for x, d, w in zip(outs, out_dims, wanted, strict=True)]
         return flat.out_tree.unflatten(results)
