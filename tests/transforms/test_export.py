@@ -2,6 +2,7 @@
 
 import collections
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -224,6 +225,66 @@ def test_platforms():
     assert export.default_export_platform() == "cpu"
 
 
+_EIGHT_DEVICES = """
+import functools, sys
+import numpy as np
+import addax
+addax.config.update("addax_num_cpu_devices", 8)
+import addax.numpy as jnp
+from addax import export, lax
+from addax.sharding import Mesh, NamedSharding, PartitionSpec as P
+
+mesh = Mesh(np.array(addax.devices()).reshape(4, 2), ("x", "y"))
+at = lambda *spec: NamedSharding(mesh, P(*spec))
+
+
+@functools.partial(addax.jit, in_shardings=(at("x", "y"), at("y")), out_shardings=at("x"))
+def f(a, b):
+    return lax.with_sharding_constraint(jnp.sin(a) @ b, at(("x", "y")))
+
+
+a, b = jnp.arange(64.0).reshape(8, 8) / 64, jnp.ones((8, 3))
+made = export.export(f)(a, b)
+read = export.deserialize(made.serialize(vjp_order=1))
+for e in (made, read):
+    assert e.nr_devices == 8
+    out = e.call(a, b)
+    assert out.sharding.spec == P("x"), out.sharding
+    np.testing.assert_allclose(out, f(a, b), rtol=1e-6)
+    np.testing.assert_allclose(
+        addax.grad(lambda a: e.call(a, b).sum())(a), addax.grad(lambda a: f(a, b).sum())(a), rtol=1e-6)
+turned = Mesh(np.array(addax.devices())[::-1].reshape(2, 4), ("p", "q"))
+there = addax.device_put(a, NamedSharding(turned, P("p")))
+assert set(read.call(there, b).sharding.device_set) == set(addax.devices())
+two = Mesh(np.array(addax.devices()[:2]), ("x",))
+try:
+    read.call(addax.device_put(a, NamedSharding(two, P("x"))), b)
+except ValueError as error:
+    assert "exported for 8 devices and is called with 2, those of the mesh of its arguments" in str(error)
+else:
+    raise AssertionError
+
+g = addax.jit(addax.shard_map(
+    lambda x: lax.psum(x, "x") * lax.axis_index("x"), mesh=mesh, in_specs=P("x"), out_specs=P("x")))
+mapped = export.export(g)(addax.ShapeDtypeStruct(export.symbolic_shape("4*n"), np.float32))
+x = jnp.arange(8.0)
+read = export.deserialize(mapped.serialize(vjp_order=1))
+np.testing.assert_allclose(read.call(x), g(x))
+np.testing.assert_allclose(addax.grad(lambda x: (read.call(x) ** 2).sum())(x), addax.grad(lambda x: (g(x) ** 2).sum())(x))
+open(sys.argv[1], "wb").write(read.serialize())
+"""
+
+
+def test_several_devices(tmp_path):
+    path = tmp_path / "mapped.addax"
+    out = subprocess.run([sys.executable, "-c", _EIGHT_DEVICES, str(path)], capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    mapped = export.deserialize(path.read_bytes())
+    assert mapped.nr_devices == 8
+    with pytest.raises(ValueError, match="exported for 8 devices and is called with 1, those of this process"):
+        mapped.call(jnp.arange(8.0))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Pytrees
 
@@ -365,3 +426,17 @@ def test_what_all_primitives_hold_can_be_written():
         assert (g.dtype, g.weak_type) == (w.dtype, w.weak_type)
         if not jnp.issubdtype(g.dtype, addax.dtypes.prng_key):
             np.testing.assert_array_equal(np.asarray(g), np.asarray(w))
+
+
+def test_files_of_earlier_versions():
+    """What a release wrote, later ones read: the file of version 1.0 computes what it did then."""
+    read = export.deserialize((pathlib.Path(__file__).parent / "exported" / "v1_0.addax").read_bytes())
+    w, x = np.eye(4, dtype=np.float32) / 2, np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    assert read.in_avals[1].str_short() == "f32[rows,4]"
+    out = read.call({"w": w}, x, 7)
+    assert float(out["loss"]) == pytest.approx(2.0952857, rel=1e-5)
+    np.testing.assert_allclose(out["carry"].astype(F32), [0.14355, 0.38086, 0.59375, 0.75781], rtol=1e-2)
+    first = addax.grad(lambda x: read.call({"w": w}, x, 7)["loss"])(x)[0]
+    np.testing.assert_allclose(first, [1.3050e-4, 9.8601e-5, 6.1537e-3, 1.32412e-2], rtol=1e-3)
+    with pytest.raises(ValueError, match="the constraint 'rows >= 2' does not hold"):
+        read.call({"w": w}, x[:1], 7)

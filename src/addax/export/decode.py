@@ -21,10 +21,12 @@ from addax.core import dtypes
 from addax.core.avals import ShapedArray, abstract_token
 from addax.core.errors import near_miss
 from addax.core.jaxpr import ClosedJaxpr, DebugInfo, Eqn, Jaxpr, Literal, Var
+from addax.core.mesh import AbstractMesh, AxisType
 from addax.core.notation import Derived, param_types
 from addax.core.primitive import Primitive, registry
-from addax.core.sharding import PartitionSpec
+from addax.core.sharding import NamedSharding, PartitionSpec
 from addax.core.symbolic_text import read_size
+from addax.export.meshes import OpenMesh
 from addax.ops.random_bits import prng_impl
 
 
@@ -160,6 +162,17 @@ class Decoder:
 
     def _read_spec(self, parts: list) -> PartitionSpec:
         return PartitionSpec(*map(self.value, parts))
+
+    def _read_mesh(self, content: list) -> AbstractMesh:
+        names, sizes, types, is_open = content
+        kind = OpenMesh if is_open else AbstractMesh
+        return kind(sizes, self.value(names), [AxisType[t] for t in types])
+
+    def _read_sharding(self, content: list) -> NamedSharding:
+        mesh, spec = map(self.value, content)
+        if not isinstance(mesh, AbstractMesh):
+            raise ValueError(f"not a mesh: {content[0]!r:.200}")
+        return NamedSharding(mesh, spec)
 
     def _read_enum(self, content: list) -> Any:
         name, member = content

@@ -17,11 +17,13 @@ from addax import random
 from addax.core import dtypes
 from addax.core.avals import AbstractToken, ShapedArray, get_aval
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal
+from addax.core.mesh import AbstractMesh
 from addax.core.notation import param_types
 from addax.core.primitive import Primitive, registry
-from addax.core.sharding import PartitionSpec
+from addax.core.sharding import NamedSharding, PartitionSpec
 from addax.core.sizes import SymbolicSize
 from addax.core.source_info import SourceInfo
+from addax.export.meshes import OpenMesh
 from addax.ops.random_bits import PRNGImpl
 
 
@@ -171,6 +173,11 @@ class Encoder:
             return {"aval": self.aval(x)}
         if isinstance(x, (ClosedJaxpr, Jaxpr)):
             return {"program": self.program(x)}
+        if isinstance(x, AbstractMesh):
+            types = [t.name for t in x.axis_types]
+            return {"mesh": [self.value(x.axis_names), list(x.axis_sizes), types, isinstance(x, OpenMesh)]}
+        if isinstance(x, NamedSharding):
+            return {"sharding": [self.value(x.mesh), self.value(x.spec)]}
         if isinstance(x, PRNGImpl):
             return {"generator": x.name}
         if isinstance(x, Primitive) and registry.get(x.name) is x:

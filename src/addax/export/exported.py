@@ -9,11 +9,13 @@ import numpy as np
 
 from addax.core import tree
 from addax.core.avals import ShapedArray, get_aval
+from addax.core.builder import trace_to_jaxpr
 from addax.core.checker import check_jaxpr, same_type
 from addax.core.dtypes import float0
 from addax.core.errors import JaxprTypeError, near_miss
-from addax.core.execution import meshes_in, shardings_of
+from addax.core.execution import CompileOptions, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.sharding import NamedSharding
 from addax.core.symbolic import Scope, substitute
 from addax.core.trace import Tracer
 from addax.engines import platforms as _platforms
@@ -21,6 +23,7 @@ from addax.engines.xla.inspect import text as _module_text
 from addax.export.decode import Decoder
 from addax.export.encode import Encoder
 from addax.export.format import VERSION, Package, pack
+from addax.export.meshes import choose_devices, count_devices
 from addax.export.refine import as_data, has_symbols, refine
 from addax.export.shapes import Equations
 from addax.export.trees import read_tree, write_tree
@@ -28,7 +31,7 @@ from addax.extend.core import jaxpr_as_fun
 from addax.transforms.autodiff import vjp
 from addax.transforms.custom import custom_jvp, custom_vjp
 from addax.transforms.flat import jax_array
-from addax.transforms.jit import drop_unused, jit
+from addax.transforms.jit import constrain, drop_unused, jit
 from addax.transforms.stages import ShapeDtypeStruct, Traced, aval_of_spec
 
 minimum_supported_calling_convention_version = 1
@@ -75,7 +78,7 @@ class Exported:
       in_tree, out_tree: the structures of ``(args, kwargs)`` and of the result.
       in_avals, out_avals: the types of their leaves, maybe with symbolic sizes.
       platforms: where it may be called: of "cpu", "cuda", "tpu".
-      nr_devices: for how many devices it is. Always 1: programs over several devices are not exported yet.
+      nr_devices: for how many devices it is. Its meshes have axes but no devices: those are chosen when it is called.
       ordered_effects, unordered_effects: the side effects of the program. None that a file can hold; kept for JAX's readers.
       disabled_safety_checks: as given to `export`.
       calling_convention_version: 1, the version of the format.
@@ -83,13 +86,12 @@ class Exported:
       jaxpr: the program, a `ClosedJaxpr`.
     """
 
-    nr_devices = 1
     calling_convention_version = maximum_supported_calling_convention_version
 
     def __init__(
         self, fun_name: str, jaxpr: ClosedJaxpr, in_tree, out_tree, platforms: tuple[str, ...],
         disabled_checks: tuple[DisabledSafetyCheck, ...], get_vjp: Callable[[], Exported] | None,
-        out_avals: Sequence[ShapedArray] | None = None,
+        out_avals: Sequence[ShapedArray] | None = None, nr_devices: int | None = None,
     ):  # fmt: skip
         self.fun_name, self.jaxpr, self.in_tree, self.out_tree = fun_name, jaxpr, in_tree, out_tree
         self.in_avals = tuple(jaxpr.in_avals)
@@ -103,12 +105,9 @@ class Exported:
         self._equations = Equations(self._names(), [a.shape for a in self.in_avals])
         self._instances: dict[Any, Any] = {}
         self._checks_platform = DisabledSafetyCheck.platform() not in disabled_checks
-
-        def call(*args, **kwargs):
-            return self._traced_call(*args, **kwargs)
-
-        call.__name__ = f"call_exported_{fun_name}"
-        self._call = jit(call)
+        self.nr_devices = count_devices(jaxpr) if nr_devices is None else nr_devices
+        self._call = self._jitted(None)
+        self._calls: dict[Any, Any] = {}  # by devices, where there are several
 
     def __repr__(self) -> str:
         return f"Exported(fun_name={self.fun_name}, ...)"
@@ -125,16 +124,6 @@ class Exported:
         kept, _ = drop_unused(self.jaxpr)
         return tuple(range(len(self.in_avals))) if kept is None else kept
 
-    @property
-    def in_shardings_hlo(self) -> tuple[None, ...]:
-        """None for each argument: programs over several devices are not exported yet."""
-        return (None,) * len(self.in_avals)
-
-    @property
-    def out_shardings_hlo(self) -> tuple[None, ...]:
-        """None for each result."""
-        return (None,) * len(self.out_avals)
-
     # -- calling
 
     def call(self, *args, **kwargs):
@@ -149,11 +138,25 @@ class Exported:
             fulfil the symbolic shapes or the constraints, naming the argument, the axis and the equation; if there is no
             derivative; if the platform is none of `platforms`.
         """
+        if self.nr_devices > 1:
+            devices = choose_devices(self.fun_name, self.nr_devices, tree.leaves((args, kwargs)))
+            key = tuple(devices)
+            call = self._calls.get(key)
+            if call is None:
+                call = self._calls[key] = self._jitted(devices)
+            return call(*args, **kwargs)
         if self._checks_platform:
             self._check_platform(tree.leaves((args, kwargs)))
         return self._call(*args, **kwargs)
 
-    def _traced_call(self, *args, **kwargs):
+    def _jitted(self, devices: Any) -> Any:
+        def call(*args, **kwargs):
+            return self._traced_call(devices, *args, **kwargs)
+
+        call.__name__ = f"call_exported_{self.fun_name}"
+        return jit(call)
+
+    def _traced_call(self, devices: Any, /, *args, **kwargs):
         """What `call` compiles, once for each combination of types: the checks are made while it is traced."""
         leaves, in_tree = tree.flatten((args, kwargs))
         if in_tree != self.in_tree:
@@ -161,17 +164,18 @@ class Exported:
         leaves = [jax_array(x) for x in leaves]
         self._check_dtypes(leaves)
         sizes = self._equations.solve([get_aval(x).shape for x in leaves], self.fun_name)
-        outs = iter(self._instance(sizes)(*leaves))
+        outs = iter(self._instance(sizes, devices)(*leaves))
         return self.out_tree.unflatten(
             [_no_tangent(a, sizes) if a.dtype == float0 else next(outs) for a in self.out_avals]
         )
 
-    def _instance(self, sizes: dict[str, Any]) -> Any:
-        """The program for these sizes, as a function of leaves with the exported derivative."""
-        key = tuple(sorted(sizes.items()))
+    def _instance(self, sizes: dict[str, Any], devices: Any) -> Any:
+        """The program for these sizes and devices, as a function of leaves with the exported derivative."""
+        key = tuple(sorted(sizes.items())), None if devices is None else tuple(devices)
         found = self._instances.get(key)
         if found is None:
-            program = refine(self.jaxpr, sizes) if has_symbols(self.jaxpr) else self.jaxpr
+            open_ = has_symbols(self.jaxpr) or devices is not None
+            program = refine(self.jaxpr, sizes, devices) if open_ else self.jaxpr
             run = jaxpr_as_fun(program)
             if self.has_vjp():
                 found = self._instances[key] = custom_vjp(run)
@@ -265,7 +269,7 @@ class Exported:
         found = Exported(
             self.fun_name, program, self.in_tree, self.out_tree, self.platforms, self.disabled_safety_checks,
             (lambda: self.vjp()._refined(sizes)) if self.has_vjp() else None,
-            [_refined_aval(a, sizes) for a in self.out_avals],
+            [_refined_aval(a, sizes) for a in self.out_avals], self.nr_devices,
         )  # fmt: skip
         found._linear_from = self._linear_from
         return found
@@ -309,6 +313,7 @@ class Exported:
             "in_tree": write_tree(self.in_tree),
             "out_tree": write_tree(self.out_tree),
             "platforms": list(self.platforms),
+            "devices": self.nr_devices,
             "disabled_checks": [c._text for c in self.disabled_safety_checks],
             "program": encoder.program(self.jaxpr),
             "out_avals": list(map(encoder.aval, self.out_avals)),
@@ -336,8 +341,9 @@ def deserialize(blob: bytes | bytearray) -> Exported:
             out_avals = [decoder.avals[i] for i in row["out_avals"]]
             _check_signature(program, in_tree, out_tree, out_avals)
             function = Exported(
-                row["name"], program, in_tree, out_tree, tuple(row["platforms"]), checks, None, out_avals
-            )
+                row["name"], program, in_tree, out_tree, tuple(row["platforms"]), checks, None, out_avals,
+                int(row["devices"]),
+            )  # fmt: skip
             function._vjp = found
             if found is not None:
                 found._linear_from = len(function.in_avals)
@@ -410,19 +416,29 @@ def export(
                 f"Cannot export {traced.fun_name!r}: it uses a value of a function that is being traced around it. Pass the "
                 "value as an argument, or export outside."
             )
-        shardings = (*traced._options.in_shardings, *traced._options.out_shardings)
-        if meshes_in(traced.jaxpr) or any(getattr(s, "num_devices", 1) > 1 for s in shardings if s is not None):
-            raise NotImplementedError(
-                f"Cannot export {traced.fun_name!r}: it runs over a mesh of devices, and programs over several devices are "
-                "not exported yet. Export the function of one device, and map it where it is called."
-            )
+        program = laid_out(traced.jaxpr, traced._options)
         exported = Exported(
-            traced.fun_name, as_data(traced.jaxpr), traced.in_tree, traced.out_tree, chosen, tuple(disabled_checks),
-            lambda: _derivative(exported, traced.jaxpr),
+            traced.fun_name, as_data(program), traced.in_tree, traced.out_tree, chosen, tuple(disabled_checks),
+            lambda: _derivative(exported, program),
         )  # fmt: skip
         return exported
 
     return exporter
+
+
+def laid_out(closed: ClosedJaxpr, options: CompileOptions) -> ClosedJaxpr:
+    """A program whose arguments and results are where ``in_shardings`` and ``out_shardings`` of `jit` say."""
+    ins, outs = (
+        [s if isinstance(s, NamedSharding) else None for s in given or [None] * len(avals)]
+        for given, avals in ((options.in_shardings, closed.in_avals), (options.out_shardings, closed.out_avals))
+    )
+    if not any(ins) and not any(outs):
+        return closed
+
+    def program(*leaves):
+        return constrain(eval_jaxpr(closed.jaxpr, closed.consts, *constrain(leaves, ins)), outs)
+
+    return ClosedJaxpr(*trace_to_jaxpr(program, closed.in_avals, closed.jaxpr.debug_info))
 
 
 def _derivative(exported: Exported, closed: ClosedJaxpr) -> Exported:
@@ -447,7 +463,7 @@ def _derivative(exported: Exported, closed: ClosedJaxpr) -> Exported:
     found = make(*specs)
     derivative = Exported(
         found.fun_name, found.jaxpr, found.in_tree, tree.structure((0,) * n), found.platforms,
-        found.disabled_safety_checks, found._get_vjp, results,
+        found.disabled_safety_checks, found._get_vjp, results, exported.nr_devices,
     )  # fmt: skip
     derivative._linear_from = n
     return derivative

@@ -12,14 +12,17 @@ from typing import Any
 from addax.core.avals import ShapedArray
 from addax.core.checker import check_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from addax.core.mesh import AbstractMesh, Mesh
 from addax.core.primitive import Primitive
+from addax.core.sharding import NamedSharding
 from addax.core.sizes import SymbolicSize
 from addax.core.symbolic import substitute
+from addax.export.meshes import OpenMesh, opened
 from addax.ops.call import jit_p
 
 
 def as_data(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """``closed`` without Python functions in it.
+    """``closed`` without Python functions and devices in it.
 
     An equation with a function in its parameters, the rule of a `custom_jvp` or the policy of a `checkpoint`, becomes a
     call of the plain program that it stands for (its `expand` rule). Others are left: a callback has no such program.
@@ -27,14 +30,14 @@ def as_data(closed: ClosedJaxpr) -> ClosedJaxpr:
     return _Rewriter().closed(closed)
 
 
-def refine(closed: ClosedJaxpr, sizes: Mapping[str, Any]) -> ClosedJaxpr:
-    """``closed`` with values (ints, or other symbolic sizes) for its dimension variables; checked.
+def refine(closed: ClosedJaxpr, sizes: Mapping[str, Any], devices: Any = None) -> ClosedJaxpr:
+    """``closed`` with values (ints, or other symbolic sizes) for its dimension variables, and devices for its meshes; checked.
 
     Raises:
       JaxprTypeError: if for these sizes the program is not well-typed: something was decided while tracing that does not
         hold for them.
     """
-    refined = _Refiner(sizes).closed(closed)
+    refined = _Refiner(sizes, devices).closed(closed)
     check_jaxpr(refined)
     return refined
 
@@ -98,12 +101,19 @@ class _Rewriter:
     def size(self, d: Any) -> Any:
         return d
 
+    def mesh(self, mesh: Any) -> Any:
+        return opened(mesh)
+
     def value(self, x: Any) -> Any:
         """A parameter or a type with its sizes replaced."""
         if isinstance(x, SymbolicSize):
             return self.size(x)
         if isinstance(x, ShapedArray):
             return x.update(shape=tuple(map(self.size, x.shape)))
+        if isinstance(x, (Mesh, AbstractMesh)):
+            return self.mesh(x)
+        if isinstance(x, NamedSharding):
+            return NamedSharding(self.mesh(x.mesh), x.spec)
         if isinstance(x, ClosedJaxpr):
             return self.closed(x)
         if isinstance(x, Jaxpr):
@@ -121,9 +131,12 @@ class _Rewriter:
 class _Refiner(_Rewriter):
     """Puts sizes in the place of symbols."""
 
-    def __init__(self, sizes: Mapping[str, Any]):
+    def __init__(self, sizes: Mapping[str, Any], devices: Any):
         super().__init__()
-        self.sizes = sizes
+        self.sizes, self.devices = sizes, devices
+
+    def mesh(self, mesh: Any) -> Any:
+        return mesh.placed(self.devices) if isinstance(mesh, OpenMesh) and self.devices is not None else mesh
 
     def number(self, eqn: Eqn) -> Literal | None:
         if eqn.primitive.name != "dim_as_value":
