@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from addax.core.primitive import registry
-from addax.interpreters.jet import Series, by_derivative, is_constant, jet_jaxpr, taylor_rules
+from addax.core.trace import current_trace
+from addax.interpreters.jet import Series, by_derivative, is_constant, jet_flat, jet_jaxpr, taylor_rules
 from addax.interpreters.values import Zero, instantiate
-from addax.ops.control_flow.common import add_unused_inputs, choose, fixed_point, rearrange, split_list
+from addax.ops.control_flow.common import add_unused_inputs, choose, fixed_point, rearrange, run, split_list
+from addax.ops.taylor import minus
 
 
 def _live(series: Sequence[Series]) -> list[bool]:
@@ -39,7 +41,7 @@ def _call(name: str, param: str):
 
 taylor_rules["jit"] = _call("jit", "jaxpr")
 taylor_rules["checkpoint"] = _call("checkpoint", "jaxpr")
-by_derivative |= {"custom_jvp_call", "custom_linear_solve"}
+by_derivative.add("custom_jvp_call")
 
 
 def _cond(series, *, branches, **params):
@@ -105,6 +107,31 @@ def _while(series, *, cond_jaxpr, body_jaxpr, cond_nconsts, body_nconsts, **para
     return _packed(outs, carry_l, order)
 
 
+def _linear_solve(series, *, const_lengths, matvec, **params):
+    """From ``A x = b``: ``A[0] x[k] = b[k] - sum(A[j] x[k - j] for j in 1..k)``, by the solver that solved for x[0]."""
+    order, n = len(series[0]) - 1, sum(const_lengths)
+    consts, b = series[:n], series[n:]
+
+    def solve(rhs):
+        values = [*(s[0] for s in consts), *rhs]
+        return registry["custom_linear_solve"].bind(*values, const_lengths=const_lengths, matvec=matvec, **params)
+
+    first = solve([s[0] for s in b])
+    x = [[v] for v in first[: len(b)]]
+    for k in range(1, order + 1):
+        so_far = [*(s[: k + 1] for s in consts[: const_lengths[0]]), *([*v, Zero.of(v[0])] for v in x)]
+        images = jet_flat(lambda *xs: run(matvec, *xs), so_far, k, current_trace())
+        rhs = [minus(s[k], i[k]) for s, i in zip(b, images, strict=True)]
+        if all(type(r) is Zero for r in rhs):
+            terms = rhs
+        else:
+            terms = solve(list(map(instantiate, rhs)))
+        for v, t in zip(x, terms, strict=False):
+            v.append(t)
+    return [*x, *([v, *[Zero.of(v)] * order] for v in first[len(b) :])]
+
+
+taylor_rules["custom_linear_solve"] = _linear_solve
 taylor_rules["cond"] = _cond
 taylor_rules["scan"] = _scan
 taylor_rules["while"] = _while
