@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -79,10 +80,30 @@ def effects_barrier() -> None:
 
 
 def live_arrays(platform: str | None = None) -> list:
-    """The arrays that are alive, found through the garbage collector."""
-    import gc
+    """The arrays that some object or variable of this process holds, on a platform or anywhere.
 
-    return [x for x in gc.get_objects() if isinstance(x, _native.Array) and not x.is_deleted()]
+    They are looked for where the garbage collector looks: in containers, attributes, and the variables of functions that
+    are running.
+    """
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
+
+    def look(holder: Any) -> None:
+        for x in gc.get_referents(holder):
+            if type(x) is _native.Array:
+                if not x.is_deleted():
+                    found[id(x)] = x
+            elif isinstance(x, (tuple, dict)) and not gc.is_tracked(x) and id(x) not in seen:
+                seen.add(id(x))  # the collector leaves out containers of what cannot refer to them
+                look(x)
+
+    for holder in gc.get_objects():
+        look(holder)
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            look(frame.f_locals)
+            frame = frame.f_back
+    return [x for x in found.values() if platform is None or any(d.platform == platform for d in x.devices())]
 
 
 def clear_caches() -> None:

@@ -31,6 +31,7 @@ from addax.core.sharding import as_sharding
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
 from addax.lax import shape as lax_shape
+from addax.lax.sharding import place
 from addax.numpy import (
     choosing,
     cumulative,
@@ -148,7 +149,9 @@ def _attach_operators() -> None:
 
 
 def astype(self, dtype, copy: bool = False, device=None):
-    """The array converted to ``dtype``; None means the default float. Complex to real keeps the real part."""
+    """The array converted to ``dtype``, on ``device``; None means the default float. Complex to real keeps the real part."""
+    if device is not None:
+        return place(astype(self, dtype, copy), device)
     dtype = dtypes.default_float_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "astype")
     if t.is_complex(self) and any(dtypes.issubdtype(dtype, kind) for kind in (np.integer, np.floating)):
         warn_user("Casting complex values to real discards the imaginary part", np.exceptions.ComplexWarning)

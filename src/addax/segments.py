@@ -8,6 +8,7 @@ from addax import numpy as jnp
 from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
 from addax.core.trace import Tracer
+from addax.numpy.creation import placed
 
 
 def _segment(name: str, method: str, rows, segment_ids, num_segments, sorted_, unique, bucket_size, mode) -> Any:
@@ -63,6 +64,7 @@ def neutral(method: str, dtype) -> Any:
     return -jnp.inf if method == "max" else jnp.inf
 
 
+@placed
 def segment_sum(
     data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False, unique_indices: bool = False,
     bucket_size: int | None = None, mode=None, out_sharding=None,
@@ -91,6 +93,7 @@ def segment_sum(
     )
 
 
+@placed
 def segment_prod(
     data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False, unique_indices: bool = False,
     bucket_size: int | None = None, mode=None, out_sharding=None,
@@ -109,6 +112,7 @@ def segment_prod(
     )
 
 
+@placed
 def segment_max(
     data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False, unique_indices: bool = False,
     bucket_size: int | None = None, mode=None, out_sharding=None,
@@ -124,6 +128,7 @@ def segment_max(
     )
 
 
+@placed
 def segment_min(
     data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False, unique_indices: bool = False,
     bucket_size: int | None = None, mode=None, out_sharding=None,

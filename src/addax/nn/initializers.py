@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from addax import lax, numpy as jnp, random
 from addax.core import dtypes
+from addax.numpy.creation import placed
 
 Initializer = Callable[..., Any]
 
@@ -18,11 +20,26 @@ def _dtype(dtype):
     return dtypes.default_float_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "initializer")
 
 
+def _placed(init: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: ``out_sharding``, the last argument, says where the new array shall be."""
+    make = placed(init)
+
+    @functools.wraps(init)
+    def initializer(key, shape, *args, **kwargs):
+        if len(args) == 2:
+            return make(key, shape, args[0], out_sharding=args[1], **kwargs)
+        return make(key, shape, *args, **kwargs)
+
+    return initializer
+
+
+@_placed
 def zeros(key, shape, dtype=None, out_sharding=None):
     """An array of zeros; the key is ignored."""
     return jnp.zeros(shape, _dtype(dtype))
 
 
+@_placed
 def ones(key, shape, dtype=None, out_sharding=None):
     """An array of ones; the key is ignored."""
     return jnp.ones(shape, _dtype(dtype))
@@ -31,6 +48,7 @@ def ones(key, shape, dtype=None, out_sharding=None):
 def constant(value, dtype=None) -> Initializer:
     """An initializer that fills with ``value``."""
 
+    @_placed
     def init(key, shape, dtype=dtype, out_sharding=None):
         return jnp.full(shape, value, _dtype(dtype))
 
@@ -40,6 +58,7 @@ def constant(value, dtype=None) -> Initializer:
 def uniform(scale=1e-2, dtype=None) -> Initializer:
     """Uniform in ``[0, scale)``."""
 
+    @_placed
     def init(key, shape, dtype=dtype, out_sharding=None):
         return random.uniform(key, shape, _dtype(dtype)) * jnp.array(scale, _dtype(dtype))
 
@@ -49,6 +68,7 @@ def uniform(scale=1e-2, dtype=None) -> Initializer:
 def normal(stddev=1e-2, dtype=None) -> Initializer:
     """Normal with mean 0 and the given standard deviation."""
 
+    @_placed
     def init(key, shape, dtype=dtype, out_sharding=None):
         return random.normal(key, shape, _dtype(dtype)) * jnp.array(stddev, _dtype(dtype))
 
@@ -58,6 +78,7 @@ def normal(stddev=1e-2, dtype=None) -> Initializer:
 def truncated_normal(stddev=1e-2, dtype=None, lower=-2.0, upper=2.0) -> Initializer:
     """Normal numbers between ``lower`` and ``upper``, times ``stddev``."""
 
+    @_placed
     def init(key, shape, dtype=dtype, out_sharding=None):
         return random.truncated_normal(key, lower, upper, shape, _dtype(dtype)) * jnp.array(stddev, _dtype(dtype))
 
@@ -115,6 +136,7 @@ def variance_scaling(
     (64, 32)
     """
 
+    @_placed
     def init(key, shape, dtype=dtype, out_sharding=None):
         dtype = _dtype(dtype)
         fan_in, fan_out = _fans(shape, in_axis, out_axis, batch_axis)
@@ -170,6 +192,7 @@ def orthogonal(scale=1.0, column_axis: int = -1, dtype=None) -> Initializer:
     True
     """
 
+    @_placed
     def init(key, shape, dtype=dtype, out_sharding=None):
         dtype = _dtype(dtype)
         if len(shape) < 2:
@@ -202,6 +225,7 @@ def delta_orthogonal(scale=1.0, column_axis: int = -1, dtype=None) -> Initialize
     (3, 3, 4, 4)
     """
 
+    @_placed
     def init(key, shape, dtype=dtype, out_sharding=None):
         dtype = _dtype(dtype)
         if len(shape) not in (3, 4, 5):

@@ -17,7 +17,7 @@ from addax.interpreters.linearize import linearize_flat
 from addax.interpreters.values import Zero, convert, full_like, instantiate, zeros
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function
 from addax.transforms.jit import jit
-from addax.transforms.linear_maps import VJP, LinearizedFunction, as_array
+from addax.transforms.linear_maps import VJP, LinearizedFunction, as_array, refuse_reduce_axes
 from addax.transforms.vmap import vmap
 
 
@@ -47,6 +47,7 @@ def value_and_grad(
     (9.0, 6.0)
     """
     check_callable(fun, "value_and_grad")
+    refuse_reduce_axes("grad", reduce_axes)
 
     @functools.wraps(fun)
     def value_and_grad_f(*args, **kwargs):
@@ -106,6 +107,7 @@ def vjp(fun: Callable, *primals, has_aux: bool = False, reduce_axes=()) -> Any:
     [3.0, 2.0]
     """
     check_callable(fun, "vjp")
+    refuse_reduce_axes("vjp", reduce_axes)
     leaves, in_tree = tree.flatten((primals, {}))
     check_leaves(fun, leaves, primals, {}, "vjp")
     flat = FlatFunction(fun, in_tree, has_aux)

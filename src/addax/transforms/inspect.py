@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from addax.core import tree
+from addax.core.axis_env import extend_axis_env
 from addax.ops.explicit import type_of
 from addax.transforms.flat import LazyDebugInfo, check_leaves
 from addax.transforms.jit import _Jitted, trace_to_closed
@@ -15,11 +17,15 @@ from addax.transforms.stages import ShapeDtypeStruct, aval_of_spec
 def make_jaxpr(
     fun: Callable,
     static_argnums: int | Sequence[int] = (),
-    axis_env=None,
+    axis_env: Sequence[tuple[Hashable, int]] | None = None,
     return_shape: bool = False,
-    abstracted_axes=None,
 ) -> Callable:
     """A function that returns the jaxpr of ``fun`` for given arguments (arrays or `ShapeDtypeStruct`).
+
+    Args:
+      static_argnums: arguments that are Python values.
+      axis_env: names and sizes of mapped axes that collectives in ``fun`` may refer to.
+      return_shape: return ``(jaxpr, shapes and dtypes of the results)``.
 
     >>> import addax, addax.numpy as jnp
     >>> addax.make_jaxpr(lambda x: jnp.sin(x) + 1.0)(2.0)
@@ -40,9 +46,12 @@ def make_jaxpr(
 
         functools.update_wrapper(call, fun)
         leaves, in_tree = tree.flatten((dynamic, kwargs))
-        closed, out_tree = trace_to_closed(
-            call, in_tree, [aval_of_spec(x) for x in leaves], LazyDebugInfo(fun, dynamic, kwargs)
-        )
+        with contextlib.ExitStack() as scope:
+            for name, size in axis_env or ():
+                scope.enter_context(extend_axis_env(name, size))
+            closed, out_tree = trace_to_closed(
+                call, in_tree, [aval_of_spec(x) for x in leaves], LazyDebugInfo(fun, dynamic, kwargs)
+            )
         if return_shape:
             specs = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in closed.out_avals]
             return closed, out_tree.unflatten(specs)
