@@ -55,7 +55,15 @@ class PartitionSpec:
     def __init__(self, *entries, unreduced=frozenset(), reduced=frozenset()):
         self._entries = tuple(_entry(e) for e in entries)
         if reduced or unreduced:
-            raise NotImplementedError("PartitionSpec: unreduced and reduced axes are not supported yet.")
+            raise NotImplementedError(
+                f"PartitionSpec: values that are still to be summed (unreduced={set(unreduced)}, reduced={set(reduced)}) are "
+                "not supported yet: sum over these axes first, with lax.psum inside of a shard_map."
+            )
+
+    @property
+    def partitions(self) -> tuple:
+        """The entries, as a tuple."""
+        return self._entries
 
     def __iter__(self):
         return iter(self._entries)
@@ -350,9 +358,9 @@ class NamedSharding(Sharding):
             )
         return result
 
-    def update(self, **changes) -> NamedSharding:
+    def update(self, *, mesh=None, spec=None, memory_kind: str | None = None) -> NamedSharding:
         """The sharding with another mesh or spec."""
-        return NamedSharding(changes.get("mesh", self.mesh), changes.get("spec", self.spec))
+        return NamedSharding(mesh or self.mesh, self.spec if spec is None else spec, memory_kind=memory_kind)
 
     def __repr__(self) -> str:
         return f"NamedSharding(mesh={self.mesh!r}, spec={self.spec!r}, memory_kind={self.memory_kind})"
