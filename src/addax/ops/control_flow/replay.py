@@ -25,6 +25,7 @@ import numpy as np
 
 from addax.core.avals import get_aval
 from addax.core.jaxpr import ClosedJaxpr, Var, join_effects
+from addax.core.notation import Notation
 from addax.core.primitive import Refusal, registry
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -371,3 +372,4 @@ replay_p = program_primitive(
     reference=Refusal("replay is run as the loops that it stands for"),
     effects=lambda *_, forward, backward, **__: forward.effects | backward.effects, expand=_expand,
 )  # fmt: skip
+replay_p.notation = Notation(omit={"checkpoints": None})
