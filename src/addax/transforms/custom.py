@@ -16,7 +16,14 @@ from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import Zero, convert, instantiate
 from addax.ops.custom import FlatRule, custom_jvp_call, custom_vjp_call
-from addax.transforms.flat import FlatFunction, LazyDebugInfo, describe_function, function_name, jax_array
+from addax.transforms.flat import (
+    FlatFunction,
+    LazyDebugInfo,
+    describe_function,
+    function_name,
+    hold_arguments,
+    jax_array,
+)
 from addax.transforms.linear_maps import as_array
 
 
@@ -79,18 +86,8 @@ class _Custom:
         """``(how a function of all arguments becomes one of the differentiable ones, those, the fixed ones)``"""
         args = positional(self.fun, args, kwargs)
         fixed_at = sorted({i + len(args) if i < 0 else i for i in self.nondiff_argnums})
-        fixed = [args[i] for i in fixed_at]
-        free = tuple(a for i, a in enumerate(args) if i not in fixed_at)
-
-        def of_free(fun: Callable) -> Callable:
-            def call(*xs):
-                rest = iter(xs)
-                known = dict(zip(fixed_at, fixed, strict=True))
-                return fun(*(known[i] if i in known else next(rest) for i in range(len(args))))
-
-            return functools.update_wrapper(call, fun)
-
-        return of_free, free, fixed
+        _, free = hold_arguments(self.fun, args, fixed_at)
+        return lambda fun: hold_arguments(fun, args, fixed_at)[0], free, [args[i] for i in fixed_at]
 
 
 def _positions(fun, names) -> list[int]:

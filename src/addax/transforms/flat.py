@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from addax.core import tree
@@ -26,6 +27,17 @@ class FlatFunction:
             out, self.aux = split_aux(out)
         flat, self.out_tree = tree.flatten(out)
         return [jax_array(x) for x in flat]
+
+
+def hold_arguments(fun: Callable, args: tuple, positions: Collection[int], **held: Any) -> tuple[Callable, tuple]:
+    """``fun`` as a function of the arguments that do not stand at these positions (nor in ``held``), and those."""
+    fixed = {i: args[i] for i in positions}
+
+    def call(*others, **kwargs):
+        rest = iter(others)
+        return fun(*(fixed[i] if i in fixed else next(rest) for i in range(len(args))), **kwargs, **held)
+
+    return functools.update_wrapper(call, fun), tuple(a for i, a in enumerate(args) if i not in fixed)
 
 
 def jax_array(x):

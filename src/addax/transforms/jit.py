@@ -17,7 +17,7 @@ from addax import _native
 from addax.core import tree
 from addax.core.avals import ShapedArray, is_valid_type
 from addax.core.axis_env import scope_key
-from addax.core.builder import JaxprTrace
+from addax.core.builder import trace_to_jaxpr
 from addax.core.config import (
     captured_constants_warn_bytes,
     current_context,
@@ -28,17 +28,23 @@ from addax.core.config import (
 from addax.core.errors import warn_user
 from addax.core.execution import CompileOptions, compile_program, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, dce_jaxpr, eval_jaxpr
-from addax.core.leaks import check_leaks
 from addax.core.logs import log
 from addax.core.sharding import as_sharding
-from addax.core.source_info import nameless
-from addax.core.trace import Tracer, swap_trace
+from addax.core.trace import Tracer, current_trace
 from addax.core.tree_prefix import broadcast_prefix
 from addax.ops.call import jit_p
 from addax.ops.explicit import begin, placed
 from addax.ops.sharding import sharding_constraint
 from addax.transforms import retraces
-from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function, function_name, jax_array
+from addax.transforms.flat import (
+    FlatFunction,
+    LazyDebugInfo,
+    check_leaves,
+    describe_function,
+    function_name,
+    hold_arguments,
+    jax_array,
+)
 from addax.transforms.stages import Lowered, ShapeDtypeStruct, Traced, aval_of_spec
 
 
@@ -147,17 +153,11 @@ class _Jitted:
         positions = {i + n if i < 0 else i for i in self.static_argnums}
         static_kwargs = {k: v for k, v in kwargs.items() if k in self.static_argnames}
         dynamic_kwargs = {k: v for k, v in kwargs.items() if k not in self.static_argnames}
-        static = {i: args[i] for i in sorted(positions) if i < n}
-        key = (tuple((i, type(v), Hashable(v)) for i, v in static.items()),
+        static = sorted(i for i in positions if i < n)
+        key = (tuple((i, type(args[i]), Hashable(args[i])) for i in static),
                tuple((k, type(v), Hashable(v)) for k, v in sorted(static_kwargs.items())))  # fmt: skip
-        fun = self.fun
-
-        def call(*dynamic, **kw):
-            rest = iter(dynamic)
-            return fun(*(static[i] if i in static else next(rest) for i in range(n)), **kw, **static_kwargs)
-
-        functools.update_wrapper(call, fun)
-        return tuple(a for i, a in enumerate(args) if i not in static), dynamic_kwargs, key, call
+        call, dynamic = hold_arguments(self.fun, args, static, **static_kwargs)
+        return dynamic, dynamic_kwargs, key, call
 
     def traced(self, args: tuple, kwargs: dict, specs: bool = False):
         """Trace at the types of these arguments: ``(leaves, closed jaxpr, out_tree)``, memoised per signature."""
@@ -345,25 +345,15 @@ def trace_to_closed(
     """Trace a function of pytrees: ``(closed jaxpr, structure of the result)``. ``where`` its arguments are: see
     ops/explicit.py."""
     flat = FlatFunction(fun, in_tree)
-    trace = JaxprTrace(debug_info)
-    args = [trace.new_arg(a) for a in avals]
-    if where:
-        begin(trace, where)
-    trace.parent = previous = swap_trace(trace)
-    try:
-        with nameless():
-            outs = flat(*args)
+
+    def program(*leaves):
+        if where:
+            begin(current_trace(), where)
+        outs = flat(*leaves)
         check_results(outs, flat.out_tree, fun)
-    except BaseException:
-        trace.alive = False
-        raise
-    finally:
-        swap_trace(previous)
-    closed = ClosedJaxpr(*trace.finish(outs))
-    if current_context().check_tracer_leaks:
-        del args, outs
-        check_leaks(trace)
-    return closed, flat.out_tree
+        return outs
+
+    return ClosedJaxpr(*trace_to_jaxpr(program, avals, debug_info)), flat.out_tree
 
 
 def check_results(outs: Sequence, out_tree, fun) -> None:

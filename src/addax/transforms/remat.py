@@ -15,7 +15,7 @@ from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
 from addax.ops.call import jit_p
 from addax.ops.remat import checkpoint_p, name_p
-from addax.transforms.flat import LazyDebugInfo, check_leaves, describe_function, jax_array
+from addax.transforms.flat import LazyDebugInfo, check_leaves, describe_function, hold_arguments, jax_array
 from addax.transforms.jit import Hashable, hoist_tracers, trace_to_closed
 
 
@@ -64,21 +64,15 @@ def checkpoint(
                 f"checkpoint: static_argnums={static} must be numbers of positional arguments of {describe_function(fun)}, "
                 f"which was called with {len(args)}."
             )
-        fixed = {i % len(args): args[i] for i in static}
-        dynamic = tuple(a for i, a in enumerate(args) if i not in fixed)
-
-        def call(*rest, **kw):
-            values = iter(rest)
-            return fun(*(fixed[i] if i in fixed else next(values) for i in range(len(args))), **kw)
-
-        program = functools.update_wrapper(call, fun) if fixed else fun
+        held = sorted(i % len(args) for i in static)
+        program, dynamic = hold_arguments(fun, args, held)
         leaves, in_tree = tree.flatten((dynamic, kwargs))
         leaves = [jax_array(x) for x in leaves]
         avals = check_leaves(fun, leaves, dynamic, kwargs, "checkpoint")
         key = (
             in_tree,
             tuple(avals),
-            tuple((i, type(v), Hashable(v)) for i, v in sorted(fixed.items())),
+            tuple((i, type(args[i]), Hashable(args[i])) for i in held),
             current_context().trace_key,
             scope_key(),
         )
