@@ -16,6 +16,7 @@ from nest_tools import elementwise, run
 from addax.engines.cpu import elf, llvm, objects
 from addax.engines.cpu.loops import Affine, Nest, Store
 from addax.engines.cpu.loops_check import NestError
+from addax.engines.disk_cache import default_directory
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_least_recently_used_entries_go_first(cache):
 
 def test_environment_variables_choose_the_directory():
     def choose(**env):
-        return objects._default_directory(env.get)
+        return default_directory("kernels", env.get)
 
     assert choose(ADDAX_CACHE_DIR="/a") == "/a/kernels"
     assert choose(XDG_CACHE_HOME="/b") == "/b/addax/kernels"

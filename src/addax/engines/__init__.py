@@ -4,6 +4,7 @@ reference/  NumPy, one primitive at a time: the definition all others are tested
 cpu/        native code through loop nests and LLVM
 xla/        StableHLO and XLA: several devices, GPUs, TPUs
 platforms.py  which devices there are, and which engine runs what
+disk_cache.py compiled code on disk, for all engines
 watch.py      what options add around it: NaN checks, logs, dumps
 eager.py    primitives bound on concrete values
 """

@@ -46,4 +46,17 @@ class CpuDevice:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def cpu_description() -> str:
+    """A stable text that changes with the CPU's model and features (not with its clock or load); "" if the system does not
+    tell.
+    """
+    try:
+        with open("/proc/cpuinfo") as f:
+            head = f.read(16384).split("\n\n", 1)[0]
+    except OSError:
+        return ""
+    skip = ("cpu MHz", "bogomips", "processor", "core id", "apicid", "initial apicid", "physical id")
+    return "\n".join(line for line in head.splitlines() if not line.startswith(skip))
+
+
 cpu_device = CpuDevice()

@@ -17,6 +17,8 @@ import re
 import threading
 from typing import NamedTuple
 
+from addax.engines.devices import cpu_description
+
 OPT_LEVEL = 1
 """Code generation effort. 0 runs 1.3-3.5 times slower; 2 and 3 give the same code as 1."""
 
@@ -48,16 +50,9 @@ AVX2 = Target("x86_64", 32, False, "haswell", "")
 NEON = Target("aarch64", 16, False, "generic", "+neon")
 
 
-def _cpu_description() -> str:
-    """A stable text that changes with the CPU's model and features (not with its clock or load)."""
-    try:
-        with open("/proc/cpuinfo") as f:
-            head = f.read(16384).split("\n\n", 1)[0]
-        skip = ("cpu MHz", "bogomips", "processor", "core id", "apicid", "initial apicid", "physical id")
-        return "\n".join(line for line in head.splitlines() if not line.startswith(skip))
-    except OSError:
-        pass
-    return f"{platform.machine()} {platform.processor()} {_library().host()}"
+def _cpu() -> str:
+    """A stable text that changes with the CPU's model and features."""
+    return cpu_description() or f"{platform.machine()} {platform.processor()} {_library().host()}"
 
 
 def _machine_arch() -> str:
@@ -73,7 +68,7 @@ def host_target() -> Target:
         return Target("aarch64", 16, False)
     if arch != "x86_64":
         raise RuntimeError(f"addax compiles for x86-64 and arm64 CPUs; this machine is {arch!r}")
-    words = set(_cpu_description().replace("+", " ").replace(",", " ").split())
+    words = set(_cpu().replace("+", " ").replace(",", " ").split())
     if {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= words:
         return Target("x86_64", 64, True)
     if {"avx2", "fma", "f16c"} <= words:
@@ -84,7 +79,7 @@ def host_target() -> Target:
 @functools.cache
 def fingerprint() -> str:
     """Identifies this CPU and this LLVM, without loading LLVM."""
-    parts = [platform.machine(), platform.system(), _cpu_description(), str(OPT_LEVEL)]
+    parts = [platform.machine(), platform.system(), _cpu(), str(OPT_LEVEL)]
     folder = _llvmlite_folder()
     for name in sorted(os.listdir(os.path.join(folder, "binding"))):
         if "llvmlite." in name:  # the library itself: libllvmlite.so, .dylib, llvmlite.dll

@@ -3,39 +3,29 @@
 ``compile_nests`` is the whole interface. A kernel's identity is the structure of its nest (``Nest.key``) together
 with everything that decides the machine code: this package's emitter, LLVM, the CPU. A warm start therefore neither
 writes IR nor loads LLVM: it reads a file per kernel, verifies its checksum and copies the image into executable
-memory, about 0.05 ms each.
-
-On disk: ``$ADDAX_CACHE_DIR``, else ``$XDG_CACHE_HOME/addax``, else ``~/.cache/addax``; ``ADDAX_CACHE_DIR=off`` turns
-it off. The files hold code that will run, so a directory that belongs to somebody else, or that others may write to,
-is not used. Entries are written to a temporary file and renamed; truncated or altered ones are ignored and written
-again; the least recently used go when the total exceeds ``$ADDAX_CACHE_SIZE`` bytes (1 GB). Trouble with the disk is
-never an error: the cache does without.
+memory, about 0.05 ms each. On disk entries are kept by engines/disk_cache.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
-import stat
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from addax.engines.cpu import llvm, memory
 from addax.engines.cpu.elf import Image, link
 from addax.engines.cpu.llvm import Target
 from addax.engines.cpu.loops import Nest, print_nest
 from addax.engines.cpu.loops_check import validate
+from addax.engines.disk_cache import DiskCache, default_directory, default_size
 
-MAGIC = b"ADDAXK2\n"
-HEADER = struct.Struct("<8s16sIIQ")  # magic, checksum of the rest, alignment, size of the imports, entry
-DEFAULT_SIZE = 1 << 30
+HEADER = struct.Struct("<IIQ")  # alignment, size of the imports, entry
 MOST_THREADS = 8
 MOST_PER_MODULE = 4
-TOUCH_AFTER = 3600.0  # seconds: how stale a use time may get before it is renewed
 
 
 class Statistics:
@@ -94,13 +84,13 @@ def _obtain(missing: dict[str, Nest], target: Target | None) -> None:
     start = time.perf_counter()
     for nest, image in _compile(compile_, target):
         _addresses[nest.key, target] = _load(image, target, compile_helpers=True)
-        disk.write(_file_name(nest.key, target), image)
+        _write(_file_name(nest.key, target), image)
     statistics.compiled += len(compile_)
     statistics.seconds += time.perf_counter() - start
 
 
 def _from_disk(key: str, target: Target | None) -> int | None:
-    image = disk.read(_file_name(key, target))
+    image = _read(_file_name(key, target))
     return None if image is None else _load(image, target, compile_helpers=False)
 
 
@@ -137,7 +127,7 @@ def _helper(name: str, target: Target | None, compile_: bool) -> int | None:
         address = _from_disk(name, target)
         if address is None and compile_:
             image = link(llvm.emit_object(_emitter().helper_text(name, target), target))[name]
-            disk.write(_file_name(name, target), image)
+            _write(_file_name(name, target), image)
             address = _load(image, target, compile_)
         if address is not None:
             _addresses[name, target] = address
@@ -235,130 +225,20 @@ def _environment() -> str:
 
 # ---- disk ----
 
-
-class DiskCache:
-    """Files named by hash, two levels deep. ``directory`` None means off."""
-
-    def __init__(self, directory: str | None, max_bytes: int = DEFAULT_SIZE):
-        self.directory, self.max_bytes = directory, max_bytes
-        self._usable: bool | None = None
-        self._size: int | None = None
-
-    def usable(self) -> bool:
-        """Whether the directory exists (or could be made), is ours, and closed to writers other than us."""
-        if self._usable is None:
-            self._usable = self.directory is not None and _private(self.directory)
-        return self._usable
-
-    def path(self, name: str) -> str:
-        assert self.directory is not None
-        return os.path.join(self.directory, name[:2], name[2:])
-
-    def read(self, name: str) -> Image | None:
-        if not self.usable():
-            return None
-        path = self.path(name)
-        try:
-            with open(path, "rb") as f:
-                data = f.read()
-                if time.time() - os.fstat(f.fileno()).st_mtime > TOUCH_AFTER:
-                    os.utime(path)
-        except OSError:
-            return None
-        if len(data) < HEADER.size:
-            return None
-        magic, checksum, align, size, entry = HEADER.unpack_from(data)
-        if magic != MAGIC or _checksum(data) != checksum:
-            return None
-        start = HEADER.size + size
-        lines = data[HEADER.size : start].decode().splitlines()
-        imports = tuple((int(offset), name) for offset, name in (line.split() for line in lines))
-        return Image(data[start:], align, entry, imports)
-
-    def write(self, name: str, image: Image) -> None:
-        if not self.usable():
-            return
-        imports = "\n".join([f"{offset} {name}" for offset, name in image.imports]).encode()
-        body = HEADER.pack(MAGIC, b"", image.align, len(imports), image.entry) + imports + image.code
-        data = body[:8] + _checksum(body) + body[24:]
-        path = self.path(name)
-        temporary = f"{path}.{os.getpid()}.{threading.get_ident()}"
-        try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(os.path.dirname(path), 0o700)
-            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as f:
-                f.write(data)
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            return
-        self._grow(len(data))
-
-    def _grow(self, size: int) -> None:
-        if self._size is None:
-            self._size = sum(s for _, s, _ in self._entries())
-        else:
-            self._size += size
-        if self._size > self.max_bytes:
-            self._evict()
-
-    def _entries(self) -> list[tuple[float, int, str]]:
-        """(last use, size, path) of every entry."""
-        found = []
-        try:
-            for folder in os.scandir(self.directory):
-                if folder.is_dir(follow_symlinks=False):
-                    for entry in os.scandir(folder.path):
-                        with contextlib.suppress(OSError):  # another process may remove it meanwhile
-                            info = entry.stat(follow_symlinks=False)
-                            found.append((info.st_mtime, info.st_size, entry.path))
-        except OSError:
-            pass
-        return found
-
-    def _evict(self) -> None:
-        """Remove the least recently used entries until a tenth of the room is free."""
-        entries = sorted(self._entries())
-        total = sum(size for _, size, _ in entries)
-        for _, size, path in entries:
-            if total <= self.max_bytes * 0.9:
-                break
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            total -= size
-        self._size = total
+disk = DiskCache(default_directory("kernels"), default_size())
 
 
-def _checksum(data: bytes) -> bytes:
-    return hashlib.blake2b(data[24:], digest_size=16).digest()
+def _read(name: str) -> Image | None:
+    data = disk.read(name)
+    if data is None:
+        return None
+    align, size, entry = HEADER.unpack_from(data)
+    start = HEADER.size + size
+    lines = data[HEADER.size : start].decode().splitlines()
+    imports = tuple((int(offset), name) for offset, name in (line.split() for line in lines))
+    return Image(data[start:], align, entry, imports)
 
 
-def _private(directory: str) -> bool:
-    try:
-        os.makedirs(directory, 0o700, exist_ok=True)
-        info = os.stat(directory)
-    except OSError:
-        return False
-    if not hasattr(os, "getuid"):  # Windows: the profile directory is the user's own
-        return True
-    return info.st_uid == os.getuid() and not stat.S_IMODE(info.st_mode) & 0o022 and os.access(directory, os.W_OK)
-
-
-def _default_directory(environ: Callable[[str], str | None] = os.environ.get) -> str | None:
-    named = environ("ADDAX_CACHE_DIR")
-    if named is not None:
-        return None if named.lower() in ("", "off", "0", "none") else os.path.join(named, "kernels")
-    base = environ("XDG_CACHE_HOME") or ""
-    root = base if os.path.isabs(base) else os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(root, "addax", "kernels") if os.path.isabs(root) else None
-
-
-def _default_size() -> int:
-    try:
-        return int(os.environ.get("ADDAX_CACHE_SIZE", DEFAULT_SIZE))
-    except ValueError:
-        return DEFAULT_SIZE
-
-
-disk = DiskCache(_default_directory(), _default_size())
+def _write(name: str, image: Image) -> None:
+    imports = "\n".join([f"{offset} {name}" for offset, name in image.imports]).encode()
+    disk.write(name, HEADER.pack(image.align, len(imports), image.entry) + imports + image.code)

@@ -1,4 +1,4 @@
-"""Compiled XLA programs on disk, beside the kernels of the CPU engine and under the same rules (engines/cpu/objects.py).
+"""Compiled XLA programs on disk, beside the kernels of the CPU engine and under the same rules (engines/disk_cache.py).
 
 A program is known by its text without locations, the compile options, the version of jaxlib, the platform, the kind of
 device, the CPU, and XLA's flags. What compiles in less than ``addax_persistent_cache_min_compile_time_secs`` is not kept;
@@ -19,9 +19,8 @@ from addax.core.config import (
     persistent_cache_min_compile_time_secs,
     persistent_cache_min_entry_size_bytes,
 )
-from addax.engines.cpu import llvm
-from addax.engines.cpu.elf import Image
-from addax.engines.cpu.objects import DiskCache, disk as kernels
+from addax.engines.devices import cpu_description
+from addax.engines.disk_cache import DiskCache, default_directory, default_size
 from addax.engines.xla import compat
 from addax.engines.xla.compat import xla_client
 from addax.engines.xla.inspect import without_locations
@@ -29,17 +28,14 @@ from addax.engines.xla.inspect import without_locations
 
 @functools.cache
 def _cache(directory: str | None) -> DiskCache:
-    return DiskCache(directory, kernels.max_bytes)
+    return DiskCache(directory, default_size())
 
 
 def cache() -> DiskCache:
     """The cache that the configuration names; one without a directory if it is off."""
     if not enable_compilation_cache.value:
         return _cache(None)
-    chosen = compilation_cache_dir.value
-    if chosen is None and kernels.directory is not None:
-        chosen = os.path.join(os.path.dirname(kernels.directory), "xla")
-    return _cache(chosen)
+    return _cache(compilation_cache_dir.value or default_directory("xla"))
 
 
 def key(text: str, options: Any, devices: Any) -> str:
@@ -47,7 +43,7 @@ def key(text: str, options: Any, devices: Any) -> str:
     device = devices[0]
     parts = (
         without_locations(text), options.SerializeAsString(), compat.jaxlib_version, device.client.platform,
-        device.client.platform_version, device.device_kind, llvm.fingerprint(), os.environ.get("XLA_FLAGS", ""),
+        device.client.platform_version, device.device_kind, cpu_description(), os.environ.get("XLA_FLAGS", ""),
     )  # fmt: skip
     h = hashlib.blake2b(digest_size=20)
     for part in parts:
@@ -59,12 +55,12 @@ def key(text: str, options: Any, devices: Any) -> str:
 
 def read(name: str, options: Any, devices: Any) -> Any:
     """The executable of an entry, or None."""
-    image = cache().read(name)
-    if image is None:
+    blob = cache().read(name)
+    if blob is None:
         return None
     try:
         devices_ = xla_client.DeviceList(tuple(devices))
-        return devices[0].client.deserialize_executable(image.code, devices_, options)
+        return devices[0].client.deserialize_executable(blob, devices_, options)
     except (compat.XlaRuntimeError, ValueError, TypeError):
         return None  # of another version after all: compile it again
 
@@ -78,4 +74,4 @@ def write(name: str, loaded: Any, seconds: float) -> None:
     except compat.XlaRuntimeError:
         return  # not every platform can
     if len(blob) >= persistent_cache_min_entry_size_bytes.value:
-        cache().write(name, Image(blob, 1, 0, ()))
+        cache().write(name, blob)
