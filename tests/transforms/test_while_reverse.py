@@ -310,6 +310,11 @@ def test_memory_does_not_grow_with_the_turns():
     assert few < 30 * state
 
 
-def test_too_few_checkpoints_are_refused():
+def test_options_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match=r"checkpoints, the number of values .* must be an int of at least 3, got 2"):
         lax.while_loop(lambda c: c < 3.0, lambda c: c * 2.0, 1.0, checkpoints=2)
+    message = r"Can only use `unroll` in `fori_loop` if the loop bounds are statically known"
+    with pytest.raises(ValueError, match=message):
+        addax.jit(lambda n: lax.fori_loop(0, n, lambda i, c: c * 2, 1.0, unroll=2))(3)
+    with pytest.raises(ValueError, match=message):
+        lax.fori_loop(0, 3, lambda i, c: c * 2, 1.0, unroll=2, checkpoints=5)

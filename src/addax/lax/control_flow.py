@@ -343,7 +343,7 @@ def fori_loop(
     Args:
       lower, upper: integer scalars.
       body_fun: ``(i, val) -> val``.
-      unroll: as in `scan`, for bounds known at trace time.
+      unroll: as in `scan`, for bounds known at trace time only (else ValueError).
 
     >>> import addax
     >>> float(addax.lax.fori_loop(0, 10, lambda i, x: x + i, 0.0))
@@ -375,6 +375,11 @@ def fori_loop(
         start = low if isinstance(lower, int) else convert(jax_array(low), dtype)
         (_, result), _ = scan(scan_body, (start, init_val), None, length=larger(high - low, 0), unroll=unroll or 1)
         return result
+    if unroll is not None and unroll > 1:
+        raise ValueError(
+            "Can only use `unroll` in `fori_loop` if the loop bounds are statically known (and `checkpoints` is not given): "
+            "the loop becomes a while_loop, which runs one turn at a time. Leave it out."
+        )
     lower, upper = convert(jax_array(lower), dtype), convert(jax_array(upper), dtype)
 
     def while_body(carry):
