@@ -20,7 +20,7 @@ from addax.core.sharding import is_nowhere
 from addax.core.sizes import as_size, is_symbolic_shape, range_size
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims
-from addax.lax import shape as lax_shape
+from addax.lax import arithmetic as lax_arithmetic, shape as lax_shape
 from addax.lax.sharding import place
 from addax.numpy.base import (
     as_operand,
@@ -465,9 +465,7 @@ def linspace(
     out = a * (1 - fraction) + b * fraction if num > 1 else a + fraction * 0
     out = broadcast_to(out, (num, *shape))  # a single point has the shape of `start` so far
     if dtypes.issubdtype(out_dtype, np.integer) and not dtypes.issubdtype(working, np.integer):
-        from addax.lax import floor
-
-        out = floor(out)
+        out = lax_arithmetic.floor(out)
     out = convert(out, out_dtype, False)
     axis = canonical_axis(axis, out.ndim)
     if axis:

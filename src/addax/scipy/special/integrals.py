@@ -180,7 +180,7 @@ def _spence(x):
     y = jnp.where(high, 1 / jnp.where(high, x, 1.0), x)
     low = y < 0.5
     log, log_rest = jnp.log(y), jnp.log1p(jnp.where(low, -y, 0.0))
-    u = jnp.where(low, -log_rest, -log)
+    u = jnp.where(low, -log_rest, 0.0 - log)  # 0, not -0, at 1
     square = u * u
     total = jnp.zeros_like(u)
     for c in reversed(_DEBYE):
