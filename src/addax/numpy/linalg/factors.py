@@ -12,6 +12,8 @@ from addax.numpy.linalg.arguments import adjoint, inexact_one
 from addax.numpy.sorting import argsort
 from addax.numpy.taking import take_along_axis
 
+_eigh = fused(static=("lower", "symmetrize_input"))(lax_linalg.eigh)
+
 
 class EigResult(NamedTuple):
     """What `eig` returns."""
@@ -111,7 +113,7 @@ def eigh(a, UPLO: str | None = None, symmetrize_input: bool = True):
     a = inexact_one("eigh", a)
     if UPLO not in (None, "L", "U"):
         raise ValueError(f"UPLO must be one of None, 'L', or 'U', got {UPLO}")
-    v, w = lax_linalg.eigh(a, lower=UPLO != "U", symmetrize_input=symmetrize_input)
+    v, w = _eigh(a, lower=UPLO != "U", symmetrize_input=symmetrize_input)
     return EighResult(w, v)
 
 

@@ -77,6 +77,7 @@ def _solve(a, b):
     return custom_linear_solve(lambda x: a @ x, b, by_factors, by_transposed_factors)
 
 
+@fused
 def inv(a):
     """The inverse of square matrices, ``[..., n, n]``; inf or NaN for singular ones (NumPy raises an error).
 
