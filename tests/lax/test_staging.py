@@ -51,6 +51,13 @@ def test_composite_is_its_decomposition():
         addax.jit(lambda s: op(x, scale=s))(2.0)
 
 
+def test_what_is_not_there_says_what_to_write():
+    for name, text in (("rng_uniform", "use addax.random.uniform"), ("create_token", "tokens are no values here")):
+        with pytest.raises(AttributeError, match=f"'addax.lax' has no attribute '{name}': .*{text}"):
+            getattr(lax, name)
+    assert not hasattr(lax, "after_all")
+
+
 def test_dtype():
     assert [lax.dtype(v) for v in (1, 1.5, jnp.int8(2), float)] == ["int32", "float32", "int8", "float32"]
     with pytest.raises(TypeError, match="cannot determine the dtype of list"):

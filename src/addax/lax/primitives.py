@@ -7,6 +7,20 @@ from addax.core.primitive import Primitive, registry
 # Where the name of the object is not that of the primitive.
 _RENAMED = {"linear_solve_p": "custom_linear_solve"}
 
+# What `jax.lax` has besides, and what to write instead.
+_ABSENT = {
+    "RandomAlgorithm": "generators are named as strings: addax.random.key(seed, impl=...)",
+    "after_all": "tokens are no values here: effects are kept in order by the program itself",
+    "create_token": "tokens are no values here: effects are kept in order by the program itself",
+    "dce_sink": "a value that nothing reads is not computed: return it",
+    "precv": "use lax.ppermute, which sends and receives",
+    "psend": "use lax.ppermute, which sends and receives",
+    "ragged_all_to_all": "pad to the largest piece and use lax.all_to_all",
+    "rng_bit_generator": "its numbers are those of one compiler: use addax.random.bits",
+    "rng_uniform": "it draws from a hidden state: use addax.random.uniform",
+    "stage": "use addax.numpy.asarray",
+}
+
 
 def primitive_named(module: str, name: str) -> Primitive:
     """The primitive that attribute ``name`` of a module stands for.
@@ -23,4 +37,5 @@ def primitive_named(module: str, name: str) -> Primitive:
         found = registry.get(short) or registry.get(short.replace("_", "-"))
         if found is not None:
             return found
-    raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    hint = f": {_ABSENT[name]}" if name in _ABSENT else ""
+    raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
