@@ -281,6 +281,17 @@ def use_abstract_mesh(mesh: AbstractMesh):
     return _mesh_in_scope(mesh.abstract_mesh)
 
 
+def mesh_of(*axes: tuple[Any, int], axis_types: Sequence[AxisType] = ()) -> Mesh | AbstractMesh:
+    """The mesh that is written ``Mesh('x': 4, axis_types=(Auto,))``. Which devices it has is not in the text: those of the
+    mesh in scope, or of the only mesh there is with these axes; else it is an abstract one.
+    """
+    names, sizes, types = tuple(n for n, _ in axes), tuple(s for _, s in axes), tuple(axis_types)
+    wanted = AbstractMesh(sizes, names, types)
+    scope = current_mesh()
+    known = [m for m in ([scope] if isinstance(scope, Mesh) else Mesh._interned.values()) if m.abstract_mesh == wanted]
+    return known[0] if len(known) == 1 else wanted
+
+
 def get_mesh() -> Mesh:
     """The mesh set by `set_mesh`.
 

@@ -55,7 +55,7 @@ def parse(text: str) -> Jaxpr:
 
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_TYPE = re.compile(r"(\w+(?:<\w+>)?)\[((?:\d+(?:,\d+)*)?)\]|Token(?:\[\])?")
+_TYPE = re.compile(r"(\w+(?:<\w+>)?)\[((?:\d+(?:,\d+)*)?)\](?:\{V:\(?([\w,]+)\)?\})?|Token(?:\[\])?")
 _BINDER = re.compile(r"(\w+):(?=[A-Za-z])")
 _PRIMITIVE = re.compile(r"[^\s\[\](){};,=]+")
 _LITERAL = re.compile(r"(\([^()\s]*\)|[^\s:,;(){}\[\]]+):(?=[A-Za-z])")
@@ -188,14 +188,15 @@ class _Parser(Reader):
         return aval
 
     def _type(self, found: re.Match) -> Any:
-        name, shape = found.groups()
+        name, shape, varying = found.groups()
         if name is None or name == "Token":
             return abstract_token
         try:
             dtype = dtypes.dtype_from_short_name(name)
         except ValueError as error:
             self.fail(str(error), found.start())
-        return ShapedArray(tuple(int(d) for d in shape.split(",") if d), dtype)
+        vma = frozenset(varying.split(",")) if varying else frozenset()
+        return ShapedArray(tuple(int(d) for d in shape.split(",") if d), dtype, vma=vma)
 
     def eqn(self, env: dict[str, Var]) -> Eqn:
         self.skip()
@@ -442,7 +443,8 @@ class _Parser(Reader):
             if found := self.match(_KEY):
                 fields[found.group(1)] = self.value(closed)
             else:
-                args.append(self.value(closed))
+                item = self.value(closed)
+                args.append((item, self.value(closed)) if self.take(":") else item)  # Mesh('x': 4)
         try:
             return made(*args, **fields)
         except (TypeError, ValueError) as error:

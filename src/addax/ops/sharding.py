@@ -3,6 +3,8 @@ partitioner's; if all are, nothing is known of the layout (ops/explicit.py)."""
 
 from __future__ import annotations
 
+from addax.core.mesh import AbstractMesh, AxisType, mesh_of
+from addax.core.notation import register_param_type
 from addax.core.sharding import NamedSharding, PartitionSpec
 from addax.ops.rules import LINEAR, primitive
 
@@ -34,3 +36,16 @@ sharding_constraint = primitive(
     "sharding_constraint", _type, jvp=LINEAR, transpose=_transpose, batch=_batch,
     reference=lambda x, *, sharding: x, cpu="copy",
 )  # fmt: skip
+
+# How the parameters of this primitive and of shard_map are read from text.
+register_param_type(PartitionSpec, "P")
+register_param_type(NamedSharding)
+register_param_type(mesh_of, "Mesh")
+register_param_type(
+    AbstractMesh,
+    make=lambda *axes, axis_types=(): AbstractMesh([n for _, n in axes], [name for name, _ in axes], axis_types),
+)
+for _kind in AxisType:
+    register_param_type(_kind, _kind.name)
+register_param_type("device", "device")  # memory_kind=device
+register_param_type(PartitionSpec.UNCONSTRAINED, "UNCONSTRAINED")
