@@ -182,6 +182,14 @@ def test_a_check_that_nobody_collects_raises(transform):
     f(-x)
 
 
+def test_python_is_entered_only_for_failures(monkeypatch):
+    calls = []
+    monkeypatch.setattr("addax.ops.check.raise_first", lambda *args: calls.append(args))
+    f = addax.jit(lambda x: lax.scan(lambda c, _: (positive(c) + 1, None), x, None, length=100)[0])
+    assert float(f(1.0)) == 101.0 and not calls
+    assert float(f(-50.0)) == 50.0 and len(calls) == 1
+
+
 def test_debug_checks_wait_for_the_option():
     @addax.jit
     def f(x):

@@ -79,10 +79,11 @@ def set_compile_rule(rule) -> None:
 
 
 _check_rule: Any = None
+checked_effects: set = set()  # those of equations that the rule takes care of
 
 
 def set_check_rule(rule) -> None:
-    """``rule(closed_jaxpr) -> closed_jaxpr``, which adds the checks that options ask for."""
+    """``rule(closed_jaxpr) -> closed_jaxpr``, which collects the checks in a program and adds those options ask for."""
     global _check_rule
     _check_rule = rule
 
@@ -92,8 +93,7 @@ def compile_program(closed: ClosedJaxpr, options: CompileOptions):
         raise RuntimeError("no engine is loaded to compile programs; import addax, not its parts")
     check_if_enabled(closed)
     c = current_context()
-    if c.debug_checks or "raise" in (
-        c.error_checking_behavior_nan, c.error_checking_behavior_divide, c.error_checking_behavior_oob
-    ):  # fmt: skip
+    behaviours = (c.error_checking_behavior_nan, c.error_checking_behavior_divide, c.error_checking_behavior_oob)
+    if c.debug_checks or "raise" in behaviours or not closed.effects.isdisjoint(checked_effects):
         closed = _check_rule(closed)
     return _compile_rule(closed, options)

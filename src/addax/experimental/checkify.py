@@ -151,8 +151,8 @@ def checkify(f: Callable, errors: Kinds = user_checks) -> Callable:
 def check(pred, msg: str, *fmt_args, debug: bool = False, **fmt_kwargs) -> None:
     """Fail unless ``pred`` holds.
 
-    `checkify` collects the failure. Where nothing does, the call of the compiled program raises it (JAX refuses to
-    compile such a program).
+    `checkify` collects the failure. Where nothing does, the call of the compiled program raises it when the program has
+    run (JAX refuses to compile such a program).
 
     Args:
       pred: a boolean scalar.

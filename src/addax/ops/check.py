@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from addax.core.builder import trace_to_jaxpr
+from addax.core.execution import checked_effects
 from addax.core.jaxpr import ClosedJaxpr
-from addax.core.primitive import Primitive, Refusal
+from addax.core.primitive import Primitive, Refusal, registry
 from addax.core.source_info import SourceInfo, user_frame
-from addax.interpreters.values import Axis, to_front
-from addax.ops.callback import HostFunction, debug_callback, debug_effect
+from addax.interpreters.values import Axis, convert, to_front, zeros
+from addax.ops.callback import Effect, HostFunction, debug_callback, debug_effect
 
 
 class CheckError(Exception):
@@ -88,6 +89,10 @@ def raise_first(sites: Sequence[Site], code: np.ndarray, values: Sequence[np.nda
         raise kind(str(error)) from None
 
 
+check_effect = Effect("Check")
+_EFFECTS = frozenset({check_effect, debug_effect})  # the second is that of the callback which it becomes
+checked_effects.add(check_effect)
+
 check_p = Primitive("check", multiple_results=True, cache_types=False)
 
 
@@ -104,15 +109,25 @@ def _batch(axis: Axis, args, dims, **params):
 
 
 def _expand(*avals, sites: tuple[Site, ...], kind: type[Exception], debug: bool) -> ClosedJaxpr:
-    """For engines: a callback that raises ``kind``; nothing for a ``debug`` check that nobody collected."""
+    """For engines: where the code is not 0 a callback that raises ``kind``; nothing for a ``debug`` check that nobody
+    collected.
+    """
 
     def host(code, *values):
         raise_first(sites, np.asarray(code), [np.asarray(v) for v in values], kind)
         return ()
 
-    def program(*args):
+    def fail(*args):
+        debug_callback.bind(*args, callback=HostFunction(host, "check"), ordered=False)
+        return []
+
+    def program(code, *values):
         if not debug:
-            debug_callback.bind(*args, callback=HostFunction(host, "check"), ordered=False)
+            failed = registry["ne"].bind(code, zeros(avals[0].strip_weak_type()))
+            if avals[0].shape:
+                failed = registry["reduce_or"].bind(failed, axes=tuple(range(avals[0].ndim)))
+            branches = tuple(ClosedJaxpr(*trace_to_jaxpr(f, avals)) for f in (lambda *_: [], fail))
+            registry["cond"].bind(convert(failed, np.dtype(np.int32)), code, *values, branches=branches)
         return []
 
     return ClosedJaxpr(*trace_to_jaxpr(program, avals))
@@ -123,7 +138,7 @@ def _jvp(primals, tangents, **params):
 
 
 check_p.abstract_eval = _type
-check_p.effects = lambda *_, **__: frozenset({debug_effect})  # that of the callback which it becomes
+check_p.effects = lambda *_, **__: _EFFECTS
 check_p.jvp = _jvp
 check_p.transpose = Refusal("a check sees values, and a linear program has none yet")
 check_p.batch = _batch

@@ -17,9 +17,8 @@ from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.config import current_context
-from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, eval_jaxpr, subjaxprs
+from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, bind_equation, eval_jaxpr, interpret, subjaxprs
 from addax.core.primitive import registry
-from addax.core.source_info import replaying
 from addax.interpreters.values import broadcast_in_dim, convert, expand_dims, reshape, shape_of, zeros
 from addax.ops.bits import or_
 from addax.ops.call import jit_p
@@ -42,6 +41,10 @@ from addax.ops.control_flow.replay import without_side_effects
 CODE = ShapedArray((), np.dtype(np.int32))
 Kinds = frozenset[type[CheckError]]
 _NO_KINDS: Kinds = frozenset()
+
+
+class _NotDebug(CheckError):
+    """Not a kind of error: among the kinds it says that debug checks do not count."""
 
 
 class Functionalized(NamedTuple):
@@ -114,18 +117,13 @@ class _Checker:
     # -- the walk
 
     def walk(self, jaxpr: Jaxpr, consts: Sequence, args: Sequence) -> list:
-        env: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
-        with replaying() as replay:
-            for eqn in jaxpr.eqns:
-                replay.at(eqn.source)
-                operands = [x.val if type(x) is Literal else env[x] for x in eqn.invars]
-                env.update(zip(eqn.outvars, self.equation(eqn, operands), strict=True))
-        return [x.val if type(x) is Literal else env[x] for x in jaxpr.outvars]
+        return interpret(jaxpr, consts, args, self.equation)
 
-    def equation(self, eqn: Eqn, operands: list) -> list:
+    def equation(self, eqn: Eqn, operands: list) -> Sequence:
         name = eqn.primitive.name
         if eqn.primitive is check_p:
-            self.check(operands, eqn.params["sites"])
+            if not (eqn.params["debug"] and _NotDebug in self.kinds):
+                self.check(operands, eqn.params["sites"])
             return []
         inside = _INSIDE.get(name)
         if inside is not None:
@@ -136,8 +134,7 @@ class _Checker:
         watch = _WATCHED.get(name)
         if watch is not None:
             watch(self, eqn, operands)
-        outs = eqn.primitive.bind(*operands, **eqn.params)
-        outs = outs if eqn.primitive.multiple_results else [outs]
+        outs = bind_equation(eqn, operands)
         if NaNError in self.kinds and name not in _MOVES:
             self.results_are_numbers(eqn, outs)
         return outs
@@ -387,21 +384,19 @@ INDEX: Kinds = frozenset({OOBError})
 
 
 def checked(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The program with the checks that the options ask for: what they find is raised by the call that runs it."""
+    """The program that raises at its end what its checks found, and those that the options ask for."""
     context = current_context()
-    kinds = set(USER | NAN | DIVISION | INDEX) if context.debug_checks else set()
+    kinds = set(USER | NAN | DIVISION | INDEX) if context.debug_checks else {FailedCheckError, _NotDebug}
     for option, kind in (("nan", NaNError), ("divide", DivisionByZeroError), ("oob", OOBError)):
         if getattr(context, f"error_checking_behavior_{option}") == "raise":
             kinds.add(kind)
-    if kinds:
-        closed = closed.derive(_raising, frozenset(kinds | USER))
-    return closed
+    return closed.derive(_raising, frozenset(kinds))
 
 
 def _raising(closed: ClosedJaxpr, kinds: Kinds) -> ClosedJaxpr:
     made = functionalized(closed, kinds)
     if not made.sites:
-        return closed
+        return made.program
 
     def run(*args):
         checker = _Checker(kinds)
