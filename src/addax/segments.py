@@ -7,6 +7,7 @@ from typing import Any
 from addax import numpy as jnp
 from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
+from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.numpy.creation import placed
 
@@ -29,7 +30,7 @@ def _segment(name: str, method: str, rows, segment_ids, num_segments, sorted_, u
                 "a Python integer under jit.",
             )
         num_segments = int(ids.max()) + 1 if ids.size else 0
-    num_segments = int(num_segments)
+    num_segments = as_size(num_segments)
     if num_segments < 0:
         raise ValueError(f"{name}: num_segments must be non-negative, got {num_segments}")
     start = jnp.full((num_segments, *data.shape[ids.ndim :]), neutral(method, data.dtype), data.dtype)

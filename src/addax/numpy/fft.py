@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from addax.core import dtypes
+from addax.core.sizes import as_size
 from addax.lax.fft import FftType, fft as _lax_fft
 from addax.lax.slicing import pad as _pad
 from addax.numpy.base import as_operand, canonical_axes, canonical_axis, check_array_like
@@ -61,7 +62,7 @@ def _transform(name: str, kind: FftType, a, s, axes, norm):
         if kind is FftType.IRFFT and axes:
             lengths[-1] = max(0, 2 * (lengths[-1] - 1))
     else:
-        lengths = [operator.index(n) for n in s]
+        lengths = [as_size(n) for n in s]
         if len(lengths) != len(axes):
             raise ValueError(f"fft.{name}: Shape and axes have different lengths. Got {s} and {axes}.")
         if any(n < 1 for n in lengths):

@@ -14,16 +14,18 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.core.sizes import as_size, is_symbolic_shape, larger
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
 from addax.lax import shape as lax_shape, slicing as lax_slicing
 from addax.numpy.base import as_array, as_operand, cast, check_array_like
-from addax.numpy.creation import asarray, linspace
+from addax.numpy.creation import arange, asarray, linspace
 from addax.numpy.floats import round as round_
 from addax.numpy.quantiles import median
 from addax.numpy.reductions import max as max_, min as min_
 from addax.numpy.shapes import broadcast_to, moveaxis
 from addax.numpy.statistics import mean
+from addax.numpy.ufuncs import minimum
 
 # The keyword arguments of each mode.
 _OPTIONS: dict[str, tuple[str, ...]] = {
@@ -116,7 +118,7 @@ def _width(n: Any) -> int:
             "Pass it as a static argument (static_argnums)."
         )
     try:
-        return operator.index(n.concrete() if isinstance(n, Tracer) else n)
+        return as_size(n.concrete() if isinstance(n, Tracer) else n)
     except TypeError:
         raise TypeError(f"pad: `pad_width` must be of integral type, got {n!r}") from None
 
@@ -228,6 +230,9 @@ def _statistic(array, widths, mode: str, stat_length):
 def _extend(array, width: tuple[int, int], axis: int, mode: str):
     """The array continued on both sides by its own elements, at the positions that `_sources` gives."""
     n = array.shape[axis]
+    if is_symbolic_shape((n, *width)):
+        index = _symbolic_sources(mode, n, arange(width[0] + n + width[1]) - width[0])
+        return array[(slice(None),) * axis + (index,)]
     before, after = (_runs(_sources(mode, n, *span)) for span in ((-width[0], 0), (n, n + width[1])))
     if len(before) + len(after) > _MOST_PIECES:
         index = _sources(mode, n, -width[0], n + width[1]).astype(np.int32)
@@ -248,6 +253,17 @@ def _sources(mode: str, n: int, start: int, stop: int) -> np.ndarray:
         return np.minimum(at, 2 * n - 1 - at)
     at = at % (2 * n - 2)  # 0 1 2 1 | 0 1 2 1 ...
     return np.minimum(at, 2 * n - 2 - at)
+
+
+def _symbolic_sources(mode: str, n: Any, at: Any) -> Any:
+    """The same as `_sources`, in the program."""
+    if mode == "edge":
+        return at.clip(0, n - 1)
+    if mode == "wrap":
+        return at % n
+    period = 2 * n if mode == "symmetric" else larger(2 * n - 2, 1)
+    at = at % period
+    return minimum(at, 2 * n - (1 if mode == "symmetric" else 2) - at)
 
 
 def _runs(index: np.ndarray) -> list[tuple[int, int, int]]:

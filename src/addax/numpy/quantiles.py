@@ -9,12 +9,13 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.primitive import registry
+from addax.core.sizes import shared
 from addax.interpreters.values import expand_dims, reshape
 from addax.lax.sharding import place
 from addax.lax.sort import sort as lax_sort
 from addax.numpy import terms as t
 from addax.numpy.base import as_array, as_operand, broadcast_to, check_array_like, fused, no_out, promote_inexact
-from addax.numpy.creation import full
+from addax.numpy.creation import arange, full
 from addax.numpy.indexing import getitem
 from addax.numpy.reductions import axis_argument, reduced_axes
 
@@ -166,9 +167,7 @@ def _pick(x, index):
     """``out[i, ...] = x[..., index[i, ...]]`` for whole positions in the last dimension, one or one per element."""
     lead = x.shape[:-1]
     places = t.to_dtype(index, dtypes.int32)
-    grids = [
-        as_array(np.arange(n, dtype=np.int32).reshape(-1, *(1,) * (len(lead) - 1 - d))) for d, n in enumerate(lead)
-    ]
+    grids = [reshape(arange(n, dtype=np.int32), (n, *(1,) * (len(lead) - 1 - d))) for d, n in enumerate(lead)]
     return getitem(x, (*grids, places))
 
 
@@ -179,7 +178,7 @@ def _positions(q, count, lead_rank: int):
     last = t.sub(count, 1.0)
     if q.ndim > last.ndim:
         last = expand_dims(last, range(q.ndim - last.ndim))
-    shape = np.broadcast_shapes(q.shape, last.shape)
+    shape = shared((q.shape, last.shape))
     return t.mul(broadcast_to(q, shape), broadcast_to(last, shape)), broadcast_to(last, shape)
 
 

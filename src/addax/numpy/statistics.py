@@ -12,7 +12,8 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.primitive import registry
-from addax.interpreters.values import expand_dims, reshape, transpose
+from addax.core.sizes import is_symbolic
+from addax.interpreters.values import convert, expand_dims, reshape, transpose
 from addax.lax.shape import concatenate
 from addax.numpy import terms as t, ufuncs
 from addax.numpy.base import (
@@ -28,6 +29,7 @@ from addax.numpy.base import (
 )
 from addax.numpy.masked import Selection, reduced
 from addax.numpy.reductions import Axis, axis_argument, dtype_argument, mask_of, reduced_axes, restore_dims
+from addax.transforms.flat import jax_array
 
 
 def _compute_dtype(dtype):
@@ -339,7 +341,8 @@ def cov(
     real = dtypes.to_floating_dtype(x.dtype)
     if w is None:
         center = mean(x, 1)
-        norm = np.asarray(x.shape[1] - ddof if x.shape[1] else np.nan, real)[()]
+        count = x.shape[1] - ddof if x.shape[1] else np.nan
+        norm = convert(jax_array(count), real) if is_symbolic(count) else np.asarray(count, real)[()]
     else:
         weights, aw = (None if v is None else t.to_dtype(v, real) for v in w)
         total = _sum(weights, (0,), False)

@@ -11,9 +11,11 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.errors import ConcretizationTypeError
+from addax.core.sizes import larger
 from addax.core.trace import Tracer
 from addax.lax.comparison import select
 from addax.lax.indexing import gather
+from addax.lax.shape import iota
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray, from_numpy, full_like, zeros
 from addax.numpy.indexing import get, wrapped_index
@@ -159,13 +161,13 @@ def _traced_nonzero(a, size: int, fill_value):
     n = flags.shape[0]
     count = flags.astype(np.int32).cumsum()
     slot = select(flags, count - 1, full_like(count, size))
-    flat = zeros((size,), np.int32).at[slot].set(np.arange(n, dtype=np.int32), mode="drop")
+    flat = zeros((size,), np.int32).at[slot].set(iota(np.dtype(np.int32), n), mode="drop")
     missing = np.arange(size, dtype=np.int32) >= (count[-1] if n else 0)
     out = []
     stride = n
     for m, fill in zip(a.shape, _fills(fill_value, a.ndim), strict=True):
-        stride //= max(m, 1)
-        index = (flat // max(stride, 1)) % max(m, 1)
+        stride //= larger(m, 1)
+        index = (flat // larger(stride, 1)) % larger(m, 1)
         fills = broadcast_to(asarray(fill, index.dtype), (size,))
         out.append(select(missing, fills, index).astype(dtypes.default_int_dtype()))
     return tuple(out)

@@ -20,12 +20,14 @@ from addax.numpy.taking import nonzero
 def tri(N: int, M: int | None = None, k: int = 0, dtype=None):
     """Ones at and below the ``k``-th diagonal of an N x M array of zeros, by default float32 (also with 64-bit types)."""
     dtype = np.dtype(np.float32) if dtype is None else dtypes.canonicalize_user_dtype(dtype, "tri")
+    if is_symbolic_shape((N, M)):
+        return _triangle((N, N if M is None else M), k).astype(dtype)
     return from_numpy(np.tri(N, M, k).astype(dtype))
 
 
-def _triangle(m, k: int):
-    """Where a matrix of the last two dimensions of ``m`` is on or below its ``k``-th diagonal."""
-    rows, columns = m.shape[-2:]
+def _triangle(shape, k: int):
+    """Where a matrix of the last two sizes of ``shape`` is on or below its ``k``-th diagonal."""
+    rows, columns = shape[-2:]
     if is_symbolic_shape((rows, columns)):
         i, j = (broadcasted_iota(np.dtype(np.int32), (rows, columns), d) for d in (0, 1))
         return i >= j - k
@@ -43,7 +45,7 @@ def tril(m, k: int = 0):
     m = asarray(m)
     if m.ndim < 2:
         raise ValueError("Argument to addax.numpy.tril must be at least 2D")
-    return select(broadcast_to(_triangle(m, k), m.shape), m, zeros_like(m))
+    return select(broadcast_to(_triangle(m.shape, k), m.shape), m, zeros_like(m))
 
 
 def triu(m, k: int = 0):
@@ -52,7 +54,7 @@ def triu(m, k: int = 0):
     m = asarray(m)
     if m.ndim < 2:
         raise ValueError("Argument to addax.numpy.triu must be at least 2D")
-    return select(broadcast_to(_triangle(m, k - 1), m.shape), zeros_like(m), m)
+    return select(broadcast_to(_triangle(m.shape, k - 1), m.shape), zeros_like(m), m)
 
 
 def diag(v, k: int = 0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from addax.core.avals import ShapedArray, get_aval
+from addax.core.sizes import smaller
 from addax.ops import matrix as mx
 from addax.ops.linalg import solve, solve_triangular
 from addax.ops.matrix import H, batch_leading, check_matrices, lapack, matmul, nan_like, per_matrix
@@ -18,7 +19,7 @@ from addax.ops.sort import take_along
 def _qr_type(a, *, pivoting, full_matrices, use_magma):
     batch = check_matrices("qr", (a,), (2,))
     m, n = a.shape[-2:]
-    k = m if full_matrices else min(m, n)
+    k = m if full_matrices else smaller(m, n)
     outs = [ShapedArray((*batch, m, k), a.dtype), ShapedArray((*batch, k, n), a.dtype)]
     return [*outs, ShapedArray((*batch, n), np.int32)] if pivoting else outs
 

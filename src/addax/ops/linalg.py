@@ -13,6 +13,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
+from addax.core.sizes import is_symbolic
 from addax.ops import matrix as mx
 from addax.ops.matrix import T, batch_leading, check_matrices, check_square, lapack, matmul, per_matrix
 from addax.ops.rules import (
@@ -130,7 +131,10 @@ def _cholesky_jvp(primals, tangents):
     inner = solve_triangular(factor, t, left=False, transpose=True, conjugate=True)
     inner = solve_triangular(factor, inner)
     n = shape_of(a)[-1]
-    phi = mx.mul(mx.tril(inner), mx.const(np.tri(n) - 0.5 * np.eye(n), a))
+    if is_symbolic(n):
+        phi = mx.mul(mx.add(mx.tril(inner), mx.tril(inner, -1)), 0.5)
+    else:
+        phi = mx.mul(mx.tril(inner), mx.const(np.tri(n) - 0.5 * np.eye(n), a))
     return factor, matmul(factor, phi)
 
 

@@ -12,6 +12,7 @@ import importlib
 import numpy as np
 
 from addax.core.avals import ShapedArray, get_aval
+from addax.core.sizes import smaller
 from addax.ops import matrix as mx
 from addax.ops.linalg import solve
 from addax.ops.matrix import H, batch_leading, bind, check_matrices, check_square, lapack, matmul, nan_like, per_matrix
@@ -107,7 +108,7 @@ eigh = primitive(
 def _svd_type(a, *, full_matrices, compute_uv, subset_by_index, algorithm):
     batch = check_matrices("svd", (a,), (2,))
     m, n = a.shape[-2:]
-    k = min(m, n)
+    k = smaller(m, n)
     start, end = subset_by_index or (0, k)
     if subset_by_index is not None:
         if full_matrices and (start, end) != (0, k):

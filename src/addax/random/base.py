@@ -8,11 +8,12 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
-from addax.core.sizes import shared
-from addax.interpreters.values import SCALARS, broadcast_to
+from addax.core.sizes import is_symbolic, shared
+from addax.interpreters.values import SCALARS, broadcast_to, convert
 from addax.numpy.base import canonical_shape, check_array_like
 from addax.numpy.creation import asarray
 from addax.ops import random_bits as _prims
+from addax.transforms.flat import jax_array
 
 
 def float_dtype(name: str, dtype) -> Any:
@@ -59,7 +60,7 @@ def split_key(k, num: int = 2) -> Any:
 
 def const(value, dtype) -> Any:
     """A scalar constant."""
-    return np.asarray(value, dtype)[()]
+    return convert(jax_array(value), dtype) if is_symbolic(value) else np.asarray(value, dtype)[()]
 
 
 def param(x, dtype, shape, name: str) -> Any:

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from addax.core.sizes import is_symbolic
 from addax.interpreters.values import broadcast_to, convert
 from addax.lax import linalg as lax_linalg
 from addax.numpy.choosing import where
-from addax.numpy.creation import zeros_like
+from addax.numpy.creation import arange, zeros_like
 from addax.numpy.linalg.arguments import adjoint, inexact_one, is_complex, square
 from addax.numpy.linalg.systems import solve
 from addax.numpy.products import diagonal, trace
@@ -46,7 +47,7 @@ def det(a):
     if n == 3:
         (x, y, z), (p, q, r), (u, v, w) = ([a[..., i, j] for j in range(3)] for i in range(3))
         return x * q * w + y * r * u + z * p * v - z * q * u - x * r * v - y * p * w
-    if n < 2:
+    if not is_symbolic(n) and n < 2:
         return prod(diagonal(a, 0, -2, -1), axis=-1)
     return _eager_det(a)
 
@@ -84,7 +85,7 @@ def _det_jvp(primals, tangents):
 
 def _swap_sign(pivots, dtype):
     """-1 for an odd number of row swaps, else 1."""
-    swapped = pivots != np.arange(pivots.shape[-1], dtype=np.int32)
+    swapped = pivots != arange(pivots.shape[-1], dtype=np.int32)
     return convert(1 - 2 * (sum_(swapped, axis=-1) % 2), dtype)
 
 
