@@ -203,24 +203,31 @@ def subjaxprs(params: dict[str, Any]) -> Iterable[Jaxpr]:
 
 
 def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence, *args) -> list:
-    """Apply a jaxpr equation by equation, under whatever trace is current.
+    """Apply a jaxpr equation by equation, under whatever trace is current."""
+    return interpret(jaxpr, consts, args, bind_equation)
+
+
+def bind_equation(eqn: Eqn, operands: Sequence) -> Sequence:
+    """The results of an equation, under whatever trace is current."""
+    out = eqn.primitive.bind(*operands, **eqn.params)
+    return out if eqn.primitive.multiple_results else [out]
+
+
+def interpret(jaxpr: Jaxpr, consts: Sequence, args: Sequence, rule: Callable[[Eqn, list], Sequence]) -> list:
+    """Run a jaxpr with another meaning: ``rule(equation, operands) -> results``. What is bound keeps the equation's line.
 
     Values are dropped after their last use, so that running a program eagerly needs no more memory than it must.
     """
     if len(args) != len(jaxpr.invars):
-        raise TypeError(f"eval_jaxpr: this jaxpr takes {len(jaxpr.invars)} arguments, got {len(args)}")
+        raise TypeError(f"this jaxpr takes {len(jaxpr.invars)} arguments, got {len(args)}")
     env: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))
     last = last_uses(jaxpr)
     with replaying() as replay:
         for i, eqn in enumerate(jaxpr.eqns):
             replay.at(eqn.source)
-            vals = [x.val if type(x) is Literal else env[x] for x in eqn.invars]
-            out = eqn.primitive.bind(*vals, **eqn.params)
-            if eqn.primitive.multiple_results:
-                env.update(zip(eqn.outvars, out, strict=True))
-            else:
-                env[eqn.outvars[0]] = out
+            operands = [x.val if type(x) is Literal else env[x] for x in eqn.invars]
+            env.update(zip(eqn.outvars, rule(eqn, operands), strict=True))
             for v in last.get(i, ()):
                 env.pop(v, None)
     return [x.val if type(x) is Literal else env[x] for x in jaxpr.outvars]
@@ -262,5 +269,5 @@ def dce_jaxpr(jaxpr: Jaxpr, used_outputs: Sequence[bool], keep_inputs: bool = Tr
 
 __all__ = [
     "Atom", "ClosedJaxpr", "DebugInfo", "DropVar", "Eqn", "Jaxpr", "JaxprEqn", "Literal", "Var",
-    "dce_jaxpr", "eval_jaxpr", "get_aval", "join_effects", "last_uses", "subjaxprs",
+    "bind_equation", "dce_jaxpr", "eval_jaxpr", "get_aval", "interpret", "join_effects", "last_uses", "subjaxprs",
 ]  # fmt: skip

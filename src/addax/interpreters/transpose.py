@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Literal
+from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Literal, bind_equation
 from addax.core.source_info import naming, replaying
 from addax.interpreters.values import UndefinedPrimal, Zero, add_tangents, instantiate, is_linear
 
@@ -48,8 +48,7 @@ def backward_pass(jaxpr: Jaxpr, consts: Sequence, args: Sequence, cotangents: Se
                 backward.append(eqn)
             else:  # a part that does not depend on the linear inputs runs forward
                 replay.at(eqn.source)
-                out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.params)
-                values.update(zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True))
+                values.update(zip(eqn.outvars, bind_equation(eqn, [read(x) for x in eqn.invars]), strict=True))
 
         for v, ct in zip(jaxpr.outvars, cotangents, strict=True):
             accumulate(v, ct)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from addax.core.avals import ShapedArray
 from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr, Eqn, Literal
+from addax.core.jaxpr import ClosedJaxpr, Eqn, bind_equation, interpret
 from addax.core.primitive import registry
-from addax.core.source_info import replaying
 from addax.interpreters.values import broadcast_in_dim, shape_of, zeros
 from addax.ops.callback import Effect, HostFunction
 
@@ -35,17 +32,11 @@ def _guarded(closed: ClosedJaxpr) -> ClosedJaxpr:
     jaxpr = closed.jaxpr
 
     def program(active, *args):
-        env: dict[Any, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *args], strict=True))
-        with replaying() as replay:
-            for eqn in jaxpr.eqns:
-                replay.at(eqn.source)
-                operands = [x.val if type(x) is Literal else env[x] for x in eqn.invars]
-                if any(isinstance(e, Effect) for e in eqn.effects):
-                    out = _equation(eqn, active, operands)
-                else:
-                    out = eqn.primitive.bind(*operands, **eqn.params)
-                env.update(zip(eqn.outvars, out if eqn.primitive.multiple_results else [out], strict=True))
-        return [x.val if type(x) is Literal else env[x] for x in jaxpr.outvars]
+        def equation(eqn, operands):
+            acts = any(isinstance(e, Effect) for e in eqn.effects)
+            return _equation(eqn, active, operands) if acts else bind_equation(eqn, operands)
+
+        return interpret(jaxpr, closed.consts, args, equation)
 
     return ClosedJaxpr(*trace_to_jaxpr(program, [ACTIVE, *closed.in_avals], jaxpr.debug_info))
 

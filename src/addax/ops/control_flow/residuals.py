@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from addax.core.jaxpr import Atom, Eqn, Literal, Var
+from addax.core.jaxpr import Atom, ClosedJaxpr, Eqn, Literal, Var
 from addax.interpreters.linearize import SplitJaxpr
 from addax.ops.control_flow.common import build, choose, rearrange, run, without_dead_code
 
@@ -58,12 +58,10 @@ def fewer_residuals(cut: SplitJaxpr, known_outs: int, free: Collection[int]) -> 
     extra = [v for v in inputs if v in read_first and v not in kept]
     given = [*choose(kept, stay), *extra]
 
+    recompute = ClosedJaxpr(known.replace(constvars=[], invars=given, outvars=kept, eqns=recomputed))
+
     def later(*values):
-        env = dict(zip(given, values, strict=False))
-        read = lambda x: x.val if type(x) is Literal else env[x]  # noqa: E731
-        for e in recomputed:
-            env[e.outvars[0]] = e.primitive.bind(*map(read, e.invars), **e.params)
-        return run(cut.unknown, *map(read, kept), *values[len(given) :])
+        return run(cut.unknown, *run(recompute, *values[: len(given)]), *values[len(given) :])
 
     dropped = [i for (_, i), s in zip(cut.residuals, stay, strict=True) if not s]
     outputs = [i for i in range(len(known.outvars)) if i not in dropped]
