@@ -156,6 +156,20 @@ int raise_unhashable(PyObject* value) {
   return -1;
 }
 
+// The error at looking a value up, of its own hash rather than of the key it is part of. -1.
+int say_of_value(PyObject* value) {
+  PyObject *type, *error, *traceback;
+  PyErr_Fetch(&type, &error, &traceback);
+  if (PyObject_Hash(value) == -1) {
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+  } else {
+    PyErr_Restore(type, error, traceback);
+  }
+  return -1;
+}
+
 // A number for a hashable value, the same for values of the same type that are equal.
 int push_numbered(Call& c, PyObject* value) {
   StaticTable& t = *c.statics;
@@ -165,7 +179,7 @@ int push_numbered(Call& c, PyObject* value) {
   Ref ids = Ref::borrow(t.ids);  // hashing and comparing run Python code, which may clear the table
   PyObject* id = PyDict_GetItemWithError(ids.get(), key.get());
   if (id == nullptr) {
-    if (PyErr_Occurred()) return -1;
+    if (PyErr_Occurred()) return say_of_value(value);
     uint64_t number = t.next++;
     Ref next(PyLong_FromUnsignedLongLong(number));
     if (!next || PyDict_SetItem(ids.get(), key.get(), next.get()) < 0) return -1;

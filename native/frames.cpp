@@ -105,10 +105,10 @@ inline bool is_complete(InterpreterFrame* f) {
 inline int frame_lasti(InterpreterFrame* f) {
   return static_cast<int>((f->prev_instr - code_start(f->code)) * static_cast<int>(sizeof(_Py_CODEUNIT)));
 }
-#elif PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+#elif PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030F0000
 #define ADDAX_FAST_FRAMES 1
-struct InterpreterFrame {  // 3.12, 3.13: the head of _PyInterpreterFrame
-  PyObject* executable;
+struct InterpreterFrame {  // 3.12 to 3.14: the head of _PyInterpreterFrame
+  uintptr_t executable;    // PyObject*; from 3.14 on with tags in the low bits
   InterpreterFrame* previous;
 };
 inline InterpreterFrame* top_frame(PyThreadState* ts) {
@@ -120,7 +120,8 @@ inline InterpreterFrame* top_frame(PyThreadState* ts) {
 }
 inline PyCodeObject* frame_code(InterpreterFrame* f) {
   // Frames of C entry points have no code, or None.
-  return f->executable != nullptr && PyCode_Check(f->executable) ? reinterpret_cast<PyCodeObject*>(f->executable) : nullptr;
+  auto* executable = reinterpret_cast<PyObject*>(f->executable & ~uintptr_t{3});
+  return executable != nullptr && PyCode_Check(executable) ? reinterpret_cast<PyCodeObject*>(executable) : nullptr;
 }
 inline bool is_complete(InterpreterFrame* f) {
   // The trampoline frame of a C call into the interpreter has a code object without a file of its own.
@@ -144,7 +145,11 @@ bool find_fast(Place* out) {
 #endif
 
 enum class Walk { kUndecided, kFast, kPublic };
+#ifdef ADDAX_FAST_FRAMES
 Walk g_walk = Walk::kUndecided;
+#else
+Walk g_walk = Walk::kPublic;
+#endif
 
 bool find(Place* out) {
 #ifdef ADDAX_FAST_FRAMES
