@@ -12,7 +12,7 @@ from typing import Any
 
 from addax.core.config import config, num_cpu_devices, platforms
 from addax.core.context import current_context
-from addax.core.execution import CompileOptions, meshes_in
+from addax.core.execution import CompileOptions, meshes_in, shardings_of
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.mesh import Mesh
 from addax.engines.cpu import cpu_engine
@@ -121,8 +121,11 @@ def is_native(device: Any) -> bool:
 
 
 def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
-    """Compile with the engine of the devices that the program's arguments, results or meshes are on."""
-    placed = [s for s in (*(options.in_shardings or ()), *(options.out_shardings or ())) if s is not None]
+    """Compile with the engine of the devices that the program's arguments, results or meshes are on, or the arrays that
+    it captures."""
+    captured = (s for s in shardings_of(closed.consts) if s is not None and not all(map(is_native, s.device_list)))
+    placed = [*(options.in_shardings or ()), *(options.out_shardings or ()), *captured]
+    placed = [s for s in placed if s is not None]
     meshes = [m for m in meshes_in(closed) if isinstance(m, Mesh)]
     if placed or meshes:
         native = all(is_native(d) for s in placed for d in s.device_list)

@@ -381,14 +381,20 @@ def warn_of_constants(fun, closed: ClosedJaxpr) -> None:
 
 
 def hoist_tracers(closed: ClosedJaxpr, args: list) -> tuple[ClosedJaxpr, list]:
-    """Make captured tracers of enclosing transformations arguments of the call."""
-    captured = [isinstance(c, Tracer) for c in closed.consts]
+    """Make captured tracers of enclosing transformations arguments of the call, and arrays that were put somewhere: there
+    the outer program takes them from."""
+    captured = [isinstance(c, Tracer) or is_placed(c) for c in closed.consts]
     if not any(captured):
         return closed, args
     pairs = list(zip(closed.jaxpr.constvars, closed.consts, captured, strict=True))
     moved = [v for v, _, t in pairs if t]
     jaxpr = closed.jaxpr.replace(constvars=[v for v, _, t in pairs if not t], invars=[*moved, *closed.jaxpr.invars])
     return ClosedJaxpr(jaxpr, [c for _, c, t in pairs if not t]), [*(c for _, c, t in pairs if t), *args]
+
+
+def is_placed(x) -> bool:
+    """Whether an array was put on a device of another engine."""
+    return type(x) is _native.Array and x._committed and x._buffer is not None
 
 
 def drop_unused(closed: ClosedJaxpr) -> tuple[tuple[int, ...] | None, ClosedJaxpr]:

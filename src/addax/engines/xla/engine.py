@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from addax._native import array_external
-from addax.core.execution import CompileOptions, meshes_in
+from addax.core.execution import CompileOptions, meshes_in, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from addax.core.mesh import Mesh
 from addax.core.primitive import Primitive
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 from addax.engines.costs import cost_of, has_loops
+from addax.engines.devices import CpuDevice
 from addax.engines.memory_use import MemoryAnalysis, of_xla
 from addax.engines.xla import compat, processes
 from addax.engines.xla.arrays import Aval, buffer_at, put_host, wait
@@ -62,8 +64,11 @@ _in_flight = _InFlight()
 class XlaCompiled:
     """A compiled program. ``executable`` is what the call path runs: a function of a list of Arrays."""
 
-    def __init__(self, closed: ClosedJaxpr, options: CompileOptions, devices: Sequence[Any], meshes: Sequence[Mesh]):
-        self._closed = closed
+    def __init__(
+        self, closed: ClosedJaxpr, options: CompileOptions, devices: Sequence[Any], meshes: Sequence[Mesh],
+        bound: Sequence[Any] = (),
+    ):  # fmt: skip
+        self._closed, self._bound = closed, tuple(bound)
         self.devices = tuple(devices)
         default: Sharding = SingleDeviceSharding(devices[0])
         if len(devices) > 1:
@@ -109,8 +114,11 @@ class XlaCompiled:
         if self._others or self._waits or self._captured or self._program.ordered or self._program.callbacks:
             run = self._run_with_care
         one = (avals[0], placed[0], committed) if len(avals) == 1 else None
+        bound_arrays = self._bound
 
         def launch(arrays):
+            if bound_arrays:
+                arrays = [*arrays, *bound_arrays]
             sent = [x._buffer if x._device is s else buffer_at(x, s) for x, s in zip(arrays, wanted)]
             outs = execute(sent).consume_with_handlers(handlers) if run is None else run(sent)
             return (array_external(outs[0], *one),) if one else tuple(map(array_external, outs, avals, placed, bound))
@@ -193,11 +201,34 @@ class XlaEngine:
           ValueError: if they are on different sets of devices.
           NotImplementedError: naming a primitive that has no lowering.
         """
+        closed, options, bound = with_captured(closed, options)
         devices, meshes = plan_devices(closed, options, device)
-        return XlaCompiled(closed, options, devices, meshes)
+        return XlaCompiled(closed, options, devices, meshes, bound)
 
     def supports(self, primitive: Primitive) -> bool:
         return has_rule(primitive)
+
+
+def with_captured(closed: ClosedJaxpr, options: CompileOptions) -> tuple[ClosedJaxpr, CompileOptions, list[Any]]:
+    """The program with the arrays that it captures and that were put somewhere as its last arguments, where they are; and
+    these arrays. (Others become whole constants on every device.)
+    """
+    where = shardings_of(closed.consts)
+    if not where:
+        return closed, options, []
+    moved = [s is not None and not isinstance(s.device_list[0], CpuDevice) for s in where]
+    if not any(moved):
+        return closed, options, []
+    jaxpr, given = closed.jaxpr, options.in_shardings or (None,) * len(closed.in_avals)
+    variables = [v for v, m in zip(jaxpr.constvars, moved, strict=True) if m]
+    kept = [(v, c) for v, c, m in zip(jaxpr.constvars, closed.consts, moved, strict=True) if not m]
+    jaxpr = jaxpr.replace(constvars=[v for v, _ in kept], invars=[*jaxpr.invars, *variables])
+    options = replace(options, in_shardings=(*given, *(s for s, m in zip(where, moved, strict=True) if m)))
+    return (
+        ClosedJaxpr(jaxpr, [c for _, c in kept]),
+        options,
+        [c for c, m in zip(closed.consts, moved, strict=True) if m],
+    )
 
 
 def plan_devices(closed: ClosedJaxpr, options: CompileOptions, device: Any = None) -> tuple[list[Any], list[Mesh]]:

@@ -1,0 +1,39 @@
+"""Arrays that a program captures are read where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import addax
+from addax import lax
+from addax.sharding import NamedSharding, PartitionSpec as P
+
+W = np.arange(32, dtype=np.float32).reshape(8, 4)
+
+
+def test_captured_arrays_say_where_a_program_runs(mesh):
+    w = addax.device_put(W, NamedSharding(mesh, P("x", "y")))
+    for f in (lambda x: x + w, lambda x: addax.jit(lambda y: y + w)(x)):
+        out = addax.jit(f)(1.0)
+        assert out.sharding.is_equivalent_to(w.sharding, 2)
+        np.testing.assert_array_equal(np.asarray(out), W + 1)
+    # None of its parts is sent anywhere, nor the whole put into the program.
+    assert "f32[8,4]" not in addax.jit(lambda x: x + w).lower(1.0).compile().as_text("hlo").partition("ENTRY")[2]
+
+
+def test_captured_arrays_in_bodies_and_transformations(mesh):
+    w = addax.device_put(W, NamedSharding(mesh, P("x", "y")))
+    looped = addax.jit(lambda x: lax.scan(lambda c, _: (c + w.sum(), None), x, None, length=2)[0])(2.0)
+    mapped = addax.jit(addax.vmap(lambda x: addax.jit(lambda y: (y * w).sum())(x)))(np.ones(3, np.float32))
+    slope = addax.grad(lambda x: (x * w).sum())(2.0)
+    np.testing.assert_array_equal(np.asarray(looped), 2 + 2 * W.sum())
+    np.testing.assert_array_equal(np.asarray(mapped), [W.sum()] * 3)
+    assert float(slope) == W.sum()
+
+
+def test_captured_arrays_that_are_elsewhere(mesh, devices):
+    w = addax.device_put(W, NamedSharding(mesh, P("x", "y")))
+    v = addax.device_put(np.ones(4, np.float32), devices[3])
+    with pytest.raises(ValueError, match="Received incompatible devices"):
+        addax.jit(lambda x: x + v)(w)
