@@ -119,8 +119,8 @@ _NAMES = {
         "addax.sparse_derivatives",
     ),
 }
-# What options like debug_checks add to programs.
-_execution.set_check_rule(lambda closed: _importlib.import_module("addax.transforms.checkify").checked(closed))
+# What checks, and options like debug_checks, make of programs before they are compiled.
+_execution.set_prepare_rule(lambda module, *args: _importlib.import_module(module).prepare(*args))
 
 
 def __getattr__(name: str):

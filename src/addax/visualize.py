@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from addax.core.sharding import Sharding
+from addax.core.sharding import Sharding, SingleDeviceSharding
 from addax.core.trace import Tracer
+from addax.engines.platforms import default_device
+from addax.ops.custom import FlatRule
+from addax.ops.inspect_sharding import inspect_sharding
 from addax.placement import sharding_of
 
 
@@ -28,22 +31,34 @@ def visualize_sharding(
 
 
 def visualize_array_sharding(arr, **kwargs) -> None:
-    """Print which device holds which part of an array of one or two dimensions."""
+    """Print which device holds which part of an array of one or two dimensions; of a traced one when it is compiled."""
     inspect_array_sharding(arr, callback=lambda sharding: visualize_sharding(arr.shape, sharding, **kwargs))
 
 
 def inspect_array_sharding(value, *, callback: Callable[[Sharding], None]) -> None:
-    """Call ``callback`` with the sharding of an array.
+    """Call ``callback`` with the sharding of an array; of a traced one, with the sharding that the compiler gives it.
+
+    For a traced value that happens once, when the program is compiled (which takes twice as long then).
 
     Raises:
-      TypeError: inside a traced program, where the layout is not known yet.
+      NotImplementedError: when a program is compiled in which a value inside a loop or a branch is asked about.
+
+    >>> import addax, addax.numpy as jnp
+    >>> @addax.jit
+    ... def f(x):
+    ...     addax.debug.inspect_array_sharding(2 * x, callback=print)
+    ...     return x
+    >>> _ = f(jnp.ones(3))
+    SingleDeviceSharding(device=CpuDevice(id=0), memory_kind=device)
     """
     if isinstance(value, Tracer):
-        raise TypeError(
-            "the layout of a traced value is decided when the program is compiled; look at the result's sharding, or at "
-            "jit(f).lower(...).compile().output_shardings"
-        )
-    callback(sharding_of(value))
+        inspect_sharding.bind(value, callback=FlatRule(lambda s: callback(_here() if s is None else s), "callback"))
+    else:
+        callback(sharding_of(value))
+
+
+def _here() -> Sharding:
+    return SingleDeviceSharding(default_device())
 
 
 def draw_sharding(shape: Sequence[int], sharding: Sharding, min_width: int = 9) -> str:

@@ -128,6 +128,7 @@ PROGRAMS = [
 # Met elsewhere: effects have no laws of values, types of shards are tested under shard_map.
 ELSEWHERE = {
     "check": "an effect: tests of checkify",
+    "inspect_sharding": "tests of shardings",
     "linear_call": "a rule of the user: tests of custom derivatives",
     "custom_vmap_call": "a rule of the user: tests of custom batching",
     "debug_callback": "an effect: tests of addax.debug",

@@ -78,22 +78,26 @@ def set_compile_rule(rule) -> None:
     _compile_rule = rule
 
 
-_check_rule: Any = None
-checked_effects: set = set()  # those of equations that the rule takes care of
+_prepare_rule: Any = None
+# Effects of equations that are taken care of before a program is compiled: effect -> the module whose `prepare` does it.
+effect_rules: dict[Any, str] = {}
 
 
-def set_check_rule(rule) -> None:
-    """``rule(closed_jaxpr) -> closed_jaxpr``, which collects the checks in a program and adds those options ask for."""
-    global _check_rule
-    _check_rule = rule
+def set_prepare_rule(rule) -> None:
+    """``rule(module name, closed_jaxpr, options) -> closed_jaxpr``; modules stand above and are loaded when needed."""
+    global _prepare_rule
+    _prepare_rule = rule
 
 
 def compile_program(closed: ClosedJaxpr, options: CompileOptions):
     if _compile_rule is None:
         raise RuntimeError("no engine is loaded to compile programs; import addax, not its parts")
     check_if_enabled(closed)
+    wanted = {effect_rules[e]: None for e in closed.effects if e in effect_rules}
     c = current_context()
     behaviours = (c.error_checking_behavior_nan, c.error_checking_behavior_divide, c.error_checking_behavior_oob)
-    if c.debug_checks or "raise" in behaviours or not closed.effects.isdisjoint(checked_effects):
-        closed = _check_rule(closed)
+    if c.debug_checks or "raise" in behaviours:
+        wanted["addax.transforms.checkify"] = None
+    for module in wanted:
+        closed = _prepare_rule(module, closed, options)
     return _compile_rule(closed, options)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from addax.core.builder import trace_to_jaxpr
-from addax.core.execution import checked_effects
+from addax.core.execution import effect_rules
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import Primitive, Refusal, registry
 from addax.core.source_info import SourceInfo, user_frame
@@ -91,7 +91,7 @@ def raise_first(sites: Sequence[Site], code: np.ndarray, values: Sequence[np.nda
 
 check_effect = Effect("Check")
 _EFFECTS = frozenset({check_effect, debug_effect})  # the second is that of the callback which it becomes
-checked_effects.add(check_effect)
+effect_rules[check_effect] = "addax.transforms.checkify"
 
 check_p = Primitive("check", multiple_results=True, cache_types=False)
 

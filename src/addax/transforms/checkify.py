@@ -2,7 +2,7 @@
 
 Start at `functionalized`: it makes of a program one with more results, the *code* of the first failure (the number of its
 `Site`, or 0) and the values that the messages of the sites show. `_Checker` walks the equations; programs inside loops and
-branches are made likewise, and their loops carry the code. `checked` closes the circle: the program that raises.
+branches are made likewise, and their loops carry the code. `prepare` closes the circle: the program that raises.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.config import current_context
+from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, bind_equation, eval_jaxpr, interpret, subjaxprs
 from addax.core.primitive import registry
 from addax.interpreters.values import broadcast_in_dim, convert, expand_dims, reshape, shape_of, zeros
@@ -383,7 +384,7 @@ DIVISION: Kinds = frozenset({DivisionByZeroError})
 INDEX: Kinds = frozenset({OOBError})
 
 
-def checked(closed: ClosedJaxpr) -> ClosedJaxpr:
+def prepare(closed: ClosedJaxpr, options: CompileOptions) -> ClosedJaxpr:
     """The program that raises at its end what its checks found, and those that the options ask for."""
     context = current_context()
     kinds = set(USER | NAN | DIVISION | INDEX) if context.debug_checks else {FailedCheckError, _NotDebug}
@@ -407,4 +408,4 @@ def _raising(closed: ClosedJaxpr, kinds: Kinds) -> ClosedJaxpr:
     return ClosedJaxpr(*trace_to_jaxpr(run, closed.in_avals, closed.jaxpr.debug_info))
 
 
-__all__ = ["DIVISION", "INDEX", "NAN", "USER", "Functionalized", "Kinds", "checked", "functionalized", "value_avals"]
+__all__ = ["DIVISION", "INDEX", "NAN", "USER", "Functionalized", "Kinds", "functionalized", "prepare", "value_avals"]
