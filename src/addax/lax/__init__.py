@@ -138,6 +138,7 @@ from addax.lax.ragged import (
     ragged_dot_general as ragged_dot_general,
     scaled_dot as scaled_dot,
 )
+from addax.lax.ragged_exchange import ragged_all_to_all as ragged_all_to_all
 from addax.lax.reduce import (
     argmax as argmax,
     argmin as argmin,
