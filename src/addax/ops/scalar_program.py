@@ -13,7 +13,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import ShapedArray
-from addax.core.jaxpr import ClosedJaxpr, Literal, eval_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, Eqn, bind_equation, eval_jaxpr, interpret, subjaxprs
 from addax.interpreters.batching import batch_jaxpr
 from addax.ops.rules import Axis, Elementwise, broadcast_to, registry, reshape, shape_of
 
@@ -77,24 +77,18 @@ def map_reference(jaxpr: ClosedJaxpr, args: Sequence[np.ndarray]) -> list[np.nda
 
 def _run(closed: ClosedJaxpr, args: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Interpret a program by the NumPy definitions of its primitives."""
-    env = {v: np.asarray(c, v.aval.dtype) for v, c in zip(closed.jaxpr.constvars, closed.consts, strict=True)}
-    env.update(zip(closed.jaxpr.invars, args, strict=True))
+    outs = interpret(closed.jaxpr, closed.consts, args, _by_definition)
+    return [np.asarray(x, a.dtype) for x, a in zip(outs, closed.out_avals, strict=True)]
 
-    def read(v):
-        return np.asarray(v.val, v.aval.dtype) if type(v) is Literal else env[v]
 
-    for e in closed.eqns:
-        values = [read(v) for v in e.invars]
-        if e.primitive.name == "jit":
-            outs = _run(e.params["jaxpr"], values)
-        elif isinstance(e.primitive, Elementwise) or not any(isinstance(p, ClosedJaxpr) for p in e.params.values()):
-            outs = e.primitive.reference(*values, **e.params)
-            outs = outs if e.primitive.multiple_results else [outs]
-        else:  # control flow and custom rules: run by the engine
-            outs = e.primitive.bind(*values, **e.params)
-            outs = [np.asarray(x) for x in (outs if e.primitive.multiple_results else [outs])]
-        env.update(zip(e.outvars, outs, strict=True))
-    return [read(v) for v in closed.jaxpr.outvars]
+def _by_definition(eqn: Eqn, operands: list) -> Sequence[np.ndarray]:
+    p, values = eqn.primitive, [np.asarray(x, v.aval.dtype) for x, v in zip(operands, eqn.invars, strict=True)]
+    if p.name == "jit":
+        return _run(eqn.params["jaxpr"], values)
+    if isinstance(p, Elementwise) or not any(True for _ in subjaxprs(eqn.params)):
+        outs = p.reference(*values, **eqn.params)
+        return outs if p.multiple_results else [outs]
+    return [np.asarray(x) for x in bind_equation(eqn, values)]  # control flow and custom rules: run by the engine
 
 
 def fold(jaxpr: ClosedJaxpr, operands: Sequence, inits: Sequence) -> list:
