@@ -41,10 +41,11 @@ class Layouts:
       mesh: the mesh whose explicit axes count.
     """
 
-    def __init__(self, mesh):
+    def __init__(self, mesh, programs: dict | None = None):
         self.mesh, self.axes = mesh, frozenset(mesh.explicit_axes)
         self.known: dict[Any, Layout] = {}
         self.walked = 0
+        self.programs = {} if programs is None else programs  # results of inner programs, which may be called often
 
     def of_sharding(self, sharding, ndim: int) -> Layout:
         """What a sharding says of the explicit axes."""
@@ -62,10 +63,14 @@ class Layouts:
 
     def program(self, closed: ClosedJaxpr, arguments: Sequence[Layout]) -> list[Layout]:
         """The layouts of a program's results."""
-        inner = Layouts(self.mesh)
-        inner.begin(closed.jaxpr, arguments)
-        inner.walk(closed.jaxpr.eqns)
-        return [inner.read(x) for x in closed.jaxpr.outvars]
+        key = (id(closed.jaxpr), *arguments)
+        found = self.programs.get(key)
+        if found is None:
+            inner = Layouts(self.mesh, self.programs)
+            inner.begin(closed.jaxpr, arguments)
+            inner.walk(closed.jaxpr.eqns)
+            found = self.programs[key] = [inner.read(x) for x in closed.jaxpr.outvars]
+        return found
 
     def begin(self, jaxpr: Jaxpr, arguments: Sequence[Layout]) -> None:
         self.known.update({v: (None,) * v.aval.ndim for v in jaxpr.constvars})
