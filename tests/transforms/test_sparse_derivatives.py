@@ -285,3 +285,12 @@ def test_a_hundred_thousand_variables():
     j = addax.sparse_jacobian(f)(x)
     assert j.shape == (100_000, 100_000) and j.nse == 299_996
     np.testing.assert_allclose(j @ x, addax.jvp(f, (x,), (x,))[1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_pattern_is_found_again_when_what_the_function_captured_changes():
+    captured = {"index": np.array([0, 1])}
+    f = addax.sparse_jacobian(lambda x: x[captured["index"]] ** 2)
+    x = jnp.arange(1.0, 6.0)
+    for index in ([0, 1], [3, 4], [4, 0]):
+        captured["index"] = np.array(index)
+        np.testing.assert_allclose(f(x).todense(), addax.jacfwd(lambda x: x[captured["index"]] ** 2)(x))

@@ -36,7 +36,7 @@ def sparse_jacobian(
         `jacobian_sparsity`.
       sparsity: where entries may differ from 0: a SciPy sparse matrix or a boolean array of the shape
         (elements of the result, elements of the argument). None: found by `jacobian_sparsity`, once per type of the
-        arguments. If it is given, and outside `jit`, one more product checks it.
+        arguments. Outside `jit` one more product checks that a pattern given, or found by an earlier call, still holds.
       argnums: the argument, or arguments, that columns stand for.
       has_aux: ``fun`` returns a pair, whose second part is handed out beside the matrix.
       mode: "fwd", "rev", or "auto", which takes the one with fewer colours.
@@ -93,9 +93,6 @@ def _sparse(name: str, fun: Callable, mapping: Callable, sparsity, argnums, has_
         f = mapping(chosen)
         leaves, structure = tree.flatten((args, kwargs))
         key = (structure, *map(get_aval, leaves))
-        if key not in plans:
-            plans[key] = make_plan(detect(f, args, kwargs, chosen, has_aux) if given is None else given)
-        plan = plans[key]
 
         def of_inputs(*xs):
             full = list(args)
@@ -103,10 +100,21 @@ def _sparse(name: str, fun: Callable, mapping: Callable, sparsity, argnums, has_
                 full[i] = x
             return f(*full, **kwargs)
 
-        product = _Products(of_inputs, inputs, plan, has_aux)
-        matrix = SparseMatrix(plan.read(product(plan.seeds(product.avals), batch=plan.count)), plan.positions)
+        def compute(plan: Plan) -> tuple[SparseMatrix, _Products]:
+            product = _Products(of_inputs, inputs, plan, has_aux)
+            return SparseMatrix(
+                plan.read(product(plan.seeds(product.avals), batch=plan.count)), plan.positions
+            ), product
+
+        known = key in plans
+        if not known:
+            plans[key] = make_plan(detect(f, args, kwargs, chosen, has_aux) if given is None else given)
+        matrix, product = compute(plans[key])
         if given is not None:
-            _check(fun, matrix, product, plan)
+            _check(fun, _lacking(matrix, product, plans[key]), plans[key])
+        elif known and len(_lacking(matrix, product, plans[key])):  # what the function captured has changed since
+            plans[key] = make_plan(detect(f, args, kwargs, chosen, has_aux))
+            matrix, product = compute(plans[key])
         return (matrix, product.aux) if has_aux else matrix
 
     return sparse_derivative
@@ -139,15 +147,19 @@ class _Products:
         return concatenate(flat, axis=-1)
 
 
-def _check(fun: Callable, matrix: SparseMatrix, product: _Products, plan: Plan) -> None:
-    """The product with a vector of random numbers must be that of the matrix, which a wrong pattern gets wrong."""
+def _lacking(matrix: SparseMatrix, product: _Products, plan: Plan) -> np.ndarray:
+    """The rows (columns, in reverse mode) in which the product of the matrix with a vector of random numbers is not the
+    derivative's: its pattern lacks entries that are not 0. Under `jit` none are found, as values are not known."""
     if isinstance(matrix.data, Tracer):
-        return
+        return np.zeros(0, int)
     a = matrix.to_scipy() if plan.forward else sparse.csr_array(matrix.to_scipy().T)
     parts = split(np.random.default_rng(0).uniform(0.5, 1.5, a.shape[1]), product.avals)
     v = np.concatenate([p.reshape(-1) for p in parts]).astype(np.float64)
     got, want = np.asarray(product(parts)), a @ v
-    wrong = np.flatnonzero(abs(got - want) > 1e-3 * (abs(a) @ v + abs(got)))
+    return np.flatnonzero(abs(got - want) > 1e-3 * (abs(a) @ v + abs(got)))
+
+
+def _check(fun: Callable, wrong: np.ndarray, plan: Plan) -> None:
     if len(wrong):
         what = "row" if plan.forward else "column"
         raise ValueError(
