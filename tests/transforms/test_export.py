@@ -77,6 +77,13 @@ def test_what_it_says_of_itself():
     assert READ.vjp().fun_name == "model_vjp"
     assert READ.jaxpr.eqns[0].source_info.line == EXPORTED.jaxpr.eqns[0].source_info.line
     assert READ.jaxpr.eqns[0].source_info.file == __file__
+    scoped = addax.jit(addax.grad(addax.named_call(lambda x: jnp.sin(x) ** 2, name="wave")))
+    made = export.export(scoped)(1.0)
+    stacks = [
+        [eqn.source_info.name_stack for eqn in e.jaxpr.eqns] for e in (made, export.deserialize(made.serialize()))
+    ]
+    assert stacks[0] == stacks[1]
+    assert "jvp(wave)" in stacks[1]
 
 
 def test_programs_with_control_flow_custom_rules_keys_and_constants():

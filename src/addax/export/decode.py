@@ -47,7 +47,7 @@ class Decoder:
         self.avals = [self._aval(row) for row in tables["avals"]]
         self.constant_rows = tables["constants"]
         self.constants: dict[int, Any] = {}
-        self.places = [_Place(*row) for row in tables["places"]]
+        self.places = [_source(*row) for row in tables["places"]]
         self.primitives = [find_primitive(name) for name in tables["primitives"]]
         self.programs: list[Any] = []
         for row in tables["programs"]:
@@ -103,7 +103,7 @@ class Decoder:
                 derived = type(usual) is Derived
                 params[name] = usual.rule([x.aval for x in invars], [v.aval for v in outvars]) if derived else usual
         effects = frozenset() if primitive.effects is None else primitive.effects(*(x.aval for x in invars), **params)
-        return Eqn(primitive, invars, outvars, params, effects, None if place is None else (self.places[place], 0))
+        return Eqn(primitive, invars, outvars, params, effects, None if place is None else self.places[place])
 
     # -- parameters
 
@@ -202,6 +202,13 @@ class _Place:
 
     def co_positions(self):
         yield self._position
+
+
+def _source(file: str, function: str, line: int | None, column: int | None, names: Sequence[Any] = ()) -> tuple:
+    """The source of an equation, as source_info.py has it: with the named scopes and transformations around, if any."""
+    place = _Place(file, function, line, column)
+    scopes = tuple(n if isinstance(n, str) else tuple(map(str, n)) for n in names)
+    return (place, 0, scopes) if scopes else (place, 0)
 
 
 def find_primitive(name: str) -> Primitive:

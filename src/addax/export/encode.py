@@ -41,6 +41,9 @@ class Encoder:
         self.numbers: dict[int, int] = {}  # id of a program -> its number
         self.alive: list[Any] = []  # keeps those ids unique
         self.places: dict[tuple, int] = {}
+        self.place_numbers: dict[
+            tuple, int
+        ] = {}  # by the identity of the code, which programs keep alive, and the offset
         self.primitives: dict[str, int] = {}
         self.constants: list[np.ndarray] = []
         self.constant_types: list[Any] = []
@@ -135,8 +138,13 @@ class Encoder:
     def place(self, source) -> int | None:
         if source is None:
             return None
-        info = SourceInfo(source)
-        return self.places.setdefault((info.file, info.function, *info.position), len(self.places))
+        key = (id(source[0]), *source[1:])
+        number = self.place_numbers.get(key)
+        if number is None:
+            info = SourceInfo(source)
+            place = (info.file, info.function, *info.position, *source[2:])
+            number = self.place_numbers[key] = self.places.setdefault(place, len(self.places))
+        return number
 
     # -- parameters
 

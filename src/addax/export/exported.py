@@ -79,7 +79,7 @@ class Exported:
       in_avals, out_avals: the types of their leaves, maybe with symbolic sizes.
       platforms: where it may be called: of "cpu", "cuda", "tpu".
       nr_devices: for how many devices it is. Its meshes have axes but no devices: those are chosen when it is called.
-      ordered_effects, unordered_effects: the side effects of the program. None that a file can hold; kept for JAX's readers.
+      ordered_effects, unordered_effects: the side effects of the program.
       disabled_safety_checks: as given to `export`.
       calling_convention_version: 1, the version of the format.
       module_kept_var_idx: the numbers of the arguments that the program reads.
@@ -98,7 +98,7 @@ class Exported:
         # Cotangents of integers, of type float0, are results that the program does not have.
         self.out_avals = tuple(jaxpr.out_avals if out_avals is None else out_avals)
         self.platforms, self.disabled_safety_checks = platforms, disabled_checks
-        self.ordered_effects = tuple(e for e in jaxpr.effects if "ordered" in str(e).lower())
+        self.ordered_effects = tuple(e for e in jaxpr.effects if getattr(e, "ordered", False))
         self.unordered_effects = tuple(e for e in jaxpr.effects if e not in self.ordered_effects)
         self._get_vjp, self._vjp = get_vjp, None
         self._linear_from: int | None = None  # where the cotangents begin, in which a derivative is linear
