@@ -13,6 +13,7 @@ import addax
 import addax.numpy as jnp
 from addax import lax, nn
 from addax.engines.costs import UNKNOWN_LOOPS, cost_of
+from addax.engines.xla.client import cpu_client
 
 X = jnp.ones((8, 16))
 V = jnp.ones(64)
@@ -124,6 +125,28 @@ def test_memory_analysis():
     assert (m.alias_size_in_bytes, m.peak_memory_in_bytes) == (n, n)
     table = np.ones((256, 256), np.float32)
     assert plan(lambda x: x @ table).constant_size_in_bytes == n
+
+
+def test_the_xla_engine_counts_alike():
+    """Its own count for straight programs, ours for loops, of which it counts the body once; and its memory plan."""
+    x = addax.device_put(jnp.ones((64, 64)), cpu_client(8).devices()[1])
+
+    def both(f, **options):
+        return [addax.jit(f, **options).lower(v).compile() for v in (x, jnp.ones((64, 64)))]
+
+    keys = ("flops", "transcendentals", "bytes accessed")
+    for f in (
+        lambda x: jnp.sin(x @ x) @ x,
+        lambda x: lax.scan(lambda c, _: (jnp.sin(c @ x), None), x, None, length=9)[0],
+    ):
+        xla, cpu = (c.cost_analysis() for c in both(f))
+        assert {k: xla[k] for k in keys} == {k: cpu[k] for k in keys}
+    n = 64 * 64 * 4
+    for f, options, peak in ((lambda x: jnp.sin(x @ x) @ x, {}, 3 * n), (lambda x: x + 1, {"donate_argnums": 0}, n)):
+        for compiled in both(f, **options):
+            m = compiled.memory_analysis()
+            assert m.peak_memory_in_bytes == peak
+            assert (m.argument_size_in_bytes, m.output_size_in_bytes) == (n, n)
 
 
 _MEASURE = """

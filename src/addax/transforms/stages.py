@@ -72,6 +72,8 @@ class ShapeDtypeStruct:
         """The description of an array."""
         aval = aval_of_spec(x)
         sharding = getattr(x, "sharding", None)
+        if isinstance(sharding, NamedSharding) and sharding.mesh.empty:
+            sharding = None
         return cls(aval.shape, aval.dtype, sharding=sharding, weak_type=aval.weak_type, vma=aval.vma)
 
     ndim = property(lambda self: len(self.shape))
