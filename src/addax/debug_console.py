@@ -18,10 +18,13 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from addax import _native
 from addax.core import dtypes, tree
 from addax.core.trace import Tracer, current_trace
 from addax.interpreters.jvp import JVPTracer
+from addax.ops.random_bits import prng_impl, random_wrap
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -85,9 +88,12 @@ def capture(frame: FrameType | None, num_frames: int | None, filter_frames: bool
 
 
 def as_values(arrays: Sequence[Any], avals: Sequence[Any]) -> list[Any]:
-    """What a callback gets, as the arrays that the program works with."""
+    """What a callback gets, as the arrays that the program works with; of PRNG keys it gets the words."""
     return [
-        x if dtypes.is_extended(a.dtype) else _native.array_from_numpy(x, a) for x, a in zip(arrays, avals, strict=True)
+        random_wrap.bind(np.asarray(x), impl=prng_impl(a.dtype))
+        if dtypes.is_extended(a.dtype)
+        else _native.array_from_numpy(x, a)
+        for x, a in zip(arrays, avals, strict=True)
     ]
 
 

@@ -263,6 +263,18 @@ class TestBreakpoint:
         assert float(addax.jit(addax.grad(g))(np.float32(2.0))) == 5.0
         assert "(addax) Array(6., dtype=float32)" in out.getvalue()
 
+    def test_keys_are_keys(self):
+        out = io.StringIO()
+
+        @addax.jit
+        def f(key):
+            k1, _ = addax.random.split(key)
+            addax.debug.breakpoint(stdin=io.StringIO("p k1.dtype\np addax.random.bits(k1)\nc\n"), stdout=out)
+            return addax.random.bits(k1)
+
+        drawn = f(addax.random.key(0))
+        assert f"(addax) key<fry>\n(addax) {drawn!r}\n" in out.getvalue()
+
     @pytest.mark.parametrize("commands", ["q\n", ""])
     def test_quit(self, commands):
         with pytest.raises(bdb.BdbQuit):
