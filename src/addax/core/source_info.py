@@ -106,7 +106,7 @@ class replaying:
     def __enter__(self) -> replaying:
         self.frame, self.previous = user_frame(), _thread.replay
         self.names, self.recorded = _thread.names, _thread.recorded
-        self.around = self.source = current_source()
+        self.around = self.source = current_source(self.frame)
         _thread.replay = self
         return self
 
@@ -121,12 +121,15 @@ class replaying:
         _thread.replay = self.previous
 
 
-def current_source():
+def current_source(frame: tuple[CodeType, int] | None = None):
     """The line that an equation written now comes from, or None if nobody knows.
 
-    ``(code, instruction offset)``; inside a `named_scope` ``(code, instruction offset, names)``.
+    ``(code, instruction offset)``; inside a `named_scope` ``(code, instruction offset, names)``. ``frame`` is that of
+    `user_frame`, if it is known.
     """
-    frame, replay = user_frame(), _thread.replay
+    if frame is None:
+        frame = user_frame()
+    replay = _thread.replay
     if replay is None or frame != replay.frame:
         recorded = _thread.recorded
         return frame if recorded is None else (*(frame or (None, -1)), recorded)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
-from addax.core.primitive import Primitive, Refusal
+from addax.core.primitive import Refusal
 from addax.core.source_info import SourceInfo
 from addax.interpreters.values import Zero, move_axis, to_front
 from addax.ops.random_bits import random_unwrap
+from addax.ops.rules import program_primitive
 
 
 class Effect:
@@ -65,10 +66,6 @@ class HostFunction:
 # ---------------------------------------------------------------------------------------------------------------------
 # debug_callback: no results; it sees primal values, and each example of a batch on its own.
 
-debug_callback = Primitive("debug_callback", multiple_results=True, cache_types=False)
-debug_callback.abstract_eval = lambda *_, **__: []
-debug_callback.effects = lambda *_, ordered, **__: frozenset({ordered_debug_effect if ordered else debug_effect})
-
 
 def _debug_jvp(primals, tangents, **params):
     return debug_callback.bind(*primals, **params), []
@@ -92,20 +89,15 @@ def _debug_reference(*arrays, callback, **_):
     return []
 
 
-debug_callback.jvp = _debug_jvp
-debug_callback.batch = _debug_batch
-debug_callback.reference = _debug_reference
-debug_callback.transpose = Refusal("debug_callback sees values, and a linear program has none yet")
+debug_callback = program_primitive(
+    "debug_callback", lambda *_, **__: [], jvp=_debug_jvp,
+    transpose=Refusal("debug_callback sees values, and a linear program has none yet"), batch=_debug_batch,
+    reference=_debug_reference,
+    effects=lambda *_, ordered, **__: frozenset({ordered_debug_effect if ordered else debug_effect}),
+)  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------------------------------
 # pure_callback: results of declared types; may be called any number of times, or never.
-
-pure_callback = Primitive("pure_callback", multiple_results=True, cache_types=False)
-pure_callback.abstract_eval = lambda *_, result_avals, **__: list(result_avals)
-pure_callback.jvp = Refusal(
-    "Pure callbacks do not support JVP. Please use `addax.custom_jvp` to use callbacks while taking gradients.",
-    ValueError,
-)
 
 
 def _call_host(callback, arrays, result_avals):
@@ -119,8 +111,22 @@ def _call_host(callback, arrays, result_avals):
     return [np.asarray(o, a.dtype) for o, a in zip(outs, result_avals, strict=True)]
 
 
+def _declared_types(*_, result_avals, **__):
+    return list(result_avals)
+
+
 def _callback_reference(*arrays, callback, result_avals, **_):
     return _call_host(callback, arrays, result_avals)
+
+
+def _for_each(callback: HostFunction, batched: Sequence[bool], size: int, n_results: int) -> HostFunction:
+    """Called with batches, the function calls back for each example and stacks the results."""
+
+    def host(*arrays):
+        rows = [callback(*(a[i] if b else a for a, b in zip(arrays, batched, strict=True))) for i in range(size)]
+        return [np.stack([np.asarray(r[k]) for r in rows]) for k in range(n_results)]
+
+    return HostFunction(host, f"vmap({callback})")
 
 
 def _pure_batch(axis, args, dims, *, callback, result_avals, vmap_method):
@@ -133,14 +139,7 @@ def _pure_batch(axis, args, dims, *, callback, result_avals, vmap_method):
             "'expand_dims' and 'broadcast_all' call once with the whole batch."
         )
     if vmap_method in ("sequential", "sequential_unrolled"):
-
-        def host(*arrays):
-            rows = [
-                callback(*(a[i] if b else a for a, b in zip(arrays, batched, strict=True))) for i in range(axis.size)
-            ]
-            return [np.stack([np.asarray(r[k]) for r in rows]) for k in range(len(result_avals))]
-
-        function = HostFunction(host, f"vmap({callback})")
+        function = _for_each(callback, batched, axis.size, len(result_avals))
     elif vmap_method in ("expand_dims", "broadcast_all", "legacy_vectorized"):
         if vmap_method == "broadcast_all":
             moved = [x if b else to_front(x, None, axis.size) for x, b in zip(moved, batched, strict=True)]
@@ -156,16 +155,17 @@ def _pure_batch(axis, args, dims, *, callback, result_avals, vmap_method):
     return outs, [0] * len(outs)
 
 
-pure_callback.reference = _callback_reference
-pure_callback.batch = _pure_batch
+pure_callback = program_primitive(
+    "pure_callback", _declared_types,
+    jvp=Refusal(
+        "Pure callbacks do not support JVP. Please use `addax.custom_jvp` to use callbacks while taking gradients.",
+        ValueError,
+    ),
+    batch=_pure_batch, reference=_callback_reference,
+)  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------------------------------
 # io_callback: like pure_callback, but called exactly once per execution.
-
-io_callback = Primitive("io_callback", multiple_results=True, cache_types=False)
-io_callback.abstract_eval = lambda *_, result_avals, **__: list(result_avals)
-io_callback.effects = lambda *_, ordered, **__: frozenset({ordered_io_effect if ordered else io_effect})
-io_callback.reference = _callback_reference
 
 
 def _io_jvp(primals, tangents, **params):
@@ -182,15 +182,12 @@ def _io_batch(axis, args, dims, *, callback, result_avals, ordered):
     moved = [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
     avals = tuple(a.update(shape=(axis.size, *a.shape)) for a in result_avals)
 
-    def host(*arrays):
-        rows = [callback(*(a[i] if b else a for a, b in zip(arrays, batched, strict=True))) for i in range(axis.size)]
-        return [np.stack([np.asarray(r[k]) for r in rows]) for k in range(len(result_avals))]
-
-    outs = io_callback.bind(
-        *moved, callback=HostFunction(host, f"vmap({callback})"), result_avals=avals, ordered=ordered
-    )
+    function = _for_each(callback, batched, axis.size, len(result_avals))
+    outs = io_callback.bind(*moved, callback=function, result_avals=avals, ordered=ordered)
     return outs, [0] * len(outs)
 
 
-io_callback.jvp = _io_jvp
-io_callback.batch = _io_batch
+io_callback = program_primitive(
+    "io_callback", _declared_types, jvp=_io_jvp, batch=_io_batch, reference=_callback_reference,
+    effects=lambda *_, ordered, **__: frozenset({ordered_io_effect if ordered else io_effect}),
+)  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from addax.core import tree
 from addax.core.axis_env import extend_axis_env
 from addax.ops.explicit import type_of
-from addax.transforms.flat import LazyDebugInfo, check_leaves
+from addax.transforms.flat import LazyDebugInfo, check_leaves, hold_arguments
 from addax.transforms.jit import _Jitted, trace_to_closed
 from addax.transforms.stages import ShapeDtypeStruct, aval_of_spec
 
@@ -37,14 +37,8 @@ def make_jaxpr(
 
     @functools.wraps(fun)
     def make_jaxpr_f(*args, **kwargs):
-        fixed = {i + len(args) if i < 0 else i: args[i] for i in static}
-        dynamic = tuple(a for i, a in enumerate(args) if i not in fixed)
-
-        def call(*xs, **kw):
-            rest = iter(xs)
-            return fun(*(fixed[i] if i in fixed else next(rest) for i in range(len(args))), **kw)
-
-        functools.update_wrapper(call, fun)
+        held = {i + len(args) if i < 0 else i for i in static}
+        call, dynamic = hold_arguments(fun, args, held)
         leaves, in_tree = tree.flatten((dynamic, kwargs))
         with contextlib.ExitStack() as scope:
             for name, size in axis_env or ():
