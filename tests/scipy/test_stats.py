@@ -177,3 +177,9 @@ def test_distributions_import_like_the_modules_that_they_are_in_jax():
     from addax.scipy.stats.norm import logpdf
 
     assert multinomial is addax.scipy.stats.multinomial and logpdf == addax.scipy.stats.norm.logpdf
+
+
+def test_weak_types():
+    x = anp.arange(3)
+    assert not any(d.logpdf(x, *args).weak_type for d, *args in ((ours.norm, 0.5, 2.0), (ours.vonmises, 2.0)))
+    assert ours.norm.logpdf(1.5).weak_type and not ours.norm.logpdf(anp.float32(1.5)).weak_type

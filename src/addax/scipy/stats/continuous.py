@@ -7,8 +7,6 @@ import math
 import numpy as np
 
 from addax import numpy as jnp
-from addax.numpy.base import inexact_dtype, operands
-from addax.numpy.creation import asarray
 from addax.scipy.special import (
     betainc,
     betaln,
@@ -24,7 +22,7 @@ from addax.scipy.special import (
     xlog1py,
     xlogy,
 )
-from addax.scipy.stats.distribution import Continuous
+from addax.scipy.stats.distribution import Continuous, Family
 
 LOG_2, LOG_PI, LOG_SQRT_2PI = math.log(2), math.log(math.pi), math.log(2 * math.pi) / 2
 POSITIVE = (0, np.inf)
@@ -152,29 +150,20 @@ truncnorm = Continuous(
 )  # fmt: skip
 
 
-class _Circular:
+class _Circular(Family):
     """A distribution of angles, without location and scale."""
 
     def __init__(self, name: str, doc: str, shape: str, logpdf):
-        self.name, self.shape, self._logpdf = name, shape, logpdf
-        self.__doc__ = doc
+        super().__init__(name, doc, (shape,), {})
+        self._logpdf = logpdf
 
-    def __repr__(self) -> str:
-        return f"<distribution {self.name}({self.shape})>"
-
-    def _call(self, x, *args, **kwargs):
-        if kwargs and set(kwargs) != {self.shape}:
-            raise TypeError(f"{self.name}.logpdf takes x, {self.shape}; got {sorted(kwargs)}.")
-        values = operands(f"{self.name}.logpdf", inexact_dtype, x, *args, *kwargs.values())
-        return self._logpdf(*(asarray(v) for v in values))
-
-    def logpdf(self, x, *args, **kwargs):
+    def logpdf(self, *args, **kwargs):
         """The logarithm of the density at x."""
-        return self._call(x, *args, **kwargs)
+        return self._logpdf(*self.arguments("logpdf", "x", args, kwargs))
 
-    def pdf(self, x, *args, **kwargs):
+    def pdf(self, *args, **kwargs):
         """The density at x."""
-        return jnp.exp(self._call(x, *args, **kwargs))
+        return jnp.exp(self.logpdf(*args, **kwargs))
 
 
 vonmises = _Circular(

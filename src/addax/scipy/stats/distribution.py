@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from addax import numpy as jnp
-from addax.numpy.base import inexact_dtype, operands
+from addax.numpy.base import inexact_dtype, is_weak, operands
 from addax.numpy.creation import asarray
 
 Formula = Callable[..., Any]
 
 
-class _Family:
+class Family:
     """Named parameters, given by position or by name."""
 
     def __init__(self, name: str, doc: str, shapes: tuple[str, ...], defaults: dict[str, float]):
@@ -40,10 +40,12 @@ class _Family:
         if missing:
             raise TypeError(f"{name} takes {', '.join(names)}; {', '.join(missing)} missing.")
         values = [given.get(n, self.defaults.get(n)) for n in names]
-        return [asarray(x) for x in operands(name, inexact_dtype, *values)]
+        # Strongly typed as soon as one is: an int32 array and the scale 2.0 promote to a weakly typed float32.
+        weak = is_weak(*values)
+        return [asarray(x, None if weak else x.dtype) for x in map(asarray, operands(name, inexact_dtype, *values))]
 
 
-class Continuous(_Family):
+class Continuous(Family):
     """A continuous distribution with the density ``exp(logpdf((x - loc) / scale, *shapes)) / scale``.
 
     Args:
@@ -135,7 +137,7 @@ def _log(f: Formula | None) -> Formula | None:
     return None if f is None else lambda *a: jnp.log(f(*a))
 
 
-class Discrete(_Family):
+class Discrete(Family):
     """A distribution over whole numbers k.
 
     Args:
