@@ -43,6 +43,10 @@ LEFT = {
         ["convert_element_type"],
     ),
     "narrowing is kept": (lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), ["convert_element_type"] * 2),
+    "outer product": (
+        lambda x: lax.dot_general(x, x, (((), ()), ((), ()))),
+        ["broadcast_in_dim", "broadcast_in_dim", "mul"],
+    ),
     "transposed product": (lambda x: (x @ x.T * 1.0).T, ["transpose", "dot_general"]),
     "where with equal cases": (lambda x: lax.select(x > 0, x, x), []),
 }

@@ -297,6 +297,21 @@ def _transposed_dot(s, ops, params, aval):
     return s.emit("dot_general", [b, a], aval, dot, **(dot.params | {"dimension_numbers": dims}))
 
 
+@rule("dot_general")  # a dot b without a sum -> the products, which fuse with what adds them up (gradients of weights)
+def _outer_product(s, ops, params, aval):
+    a, b = ops
+    if params["dimension_numbers"] != (((), ()), ((), ())) or not a.aval.dtype == b.aval.dtype == aval.dtype:
+        return None
+    first = len(a.aval.shape)
+    spread = [
+        x if x.aval.shape == aval.shape
+        else s.emit("broadcast_in_dim", [x], ShapedArray(aval.shape, aval.dtype), shape=aval.shape,
+                    broadcast_dimensions=tuple(range(at, at + len(x.aval.shape))), sharding=None)
+        for x, at in ((a, 0), (b, first))
+    ]  # fmt: skip
+    return s.emit("mul", spread, aval)
+
+
 # ---- control flow
 
 
