@@ -10,6 +10,7 @@ import pytest
 
 import addax
 import addax.numpy as jnp
+from addax import lax
 from addax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P, reshard
 
 KINDS = (AxisType.Explicit, AxisType.Explicit)
@@ -134,6 +135,18 @@ def test_types_of_traced_values(grid):
         ["float32[8@y,4]", "float32[8@y,4]", "float32[4,8@y]", "float32[8@y]", "float32[8,4@x]",
          "float32[4]", "float32[8@y,4]"],
     ]  # fmt: skip
+
+
+def test_shard_map_takes_its_specs_from_types(grid):
+    def part(v):
+        assert v.shape == (2, 2)
+        return v - lax.pmean(v, ("x", "y"))
+
+    with addax.set_mesh(grid):
+        centred = addax.jit(lambda a: addax.shard_map(part, out_specs=P("x", "y"))(a + 1))
+        got = centred(addax.device_put(X, P("x", "y")))
+    blocks = X.reshape(4, 2, 2, 2) - X.reshape(4, 2, 2, 2).mean((0, 2), keepdims=True)
+    np.testing.assert_allclose(np.asarray(got), blocks.reshape(8, 4), atol=1e-6)
 
 
 def test_explicit_axes_within_auto(devices):

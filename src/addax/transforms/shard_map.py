@@ -17,6 +17,7 @@ from addax.core.sharding import NamedSharding, PartitionSpec
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.core.tree_prefix import broadcast_prefix, raise_mismatch
 from addax.core.varying import INVARIANT
+from addax.ops import explicit
 from addax.ops.collective import pvary
 from addax.ops.shard_map import bind_body, cuts, inside, local_aval
 from addax.transforms.flat import LazyDebugInfo, argument_paths, check_leaves, describe_function, function_name
@@ -120,6 +121,16 @@ def _spec_of(x) -> PartitionSpec:
     return sharding.spec
 
 
+def _spec_of_traced(x) -> PartitionSpec:
+    sharding = explicit.sharding_of(x)
+    if sharding is None:
+        raise TypeError(
+            "shard_map: in_specs are needed where the function is called inside of a transformation: where its arguments "
+            "are is known there along explicit mesh axes only."
+        )
+    return sharding.spec
+
+
 class ShardMapped:
     """A function over the parts of arrays, traced once per types of its arguments, like a jitted one."""
 
@@ -135,16 +146,14 @@ class ShardMapped:
         leaves, in_tree = tree.flatten((args, {}))
         avals = check_leaves(fun, leaves, args, {}, "shard_map")
         if self.in_specs is Infer:
-            raise TypeError(
-                "shard_map: in_specs are needed where the function is called inside of a transformation: where its "
-                "arguments are is not known there."
-            )
-        in_specs = _spread(self.in_specs, args, "shard_map in_specs")
+            in_specs = list(map(_spec_of_traced, leaves))
+        else:
+            in_specs = _spread(self.in_specs, args, "shard_map in_specs")
         _check_specs(in_specs, mesh, names, "in_specs")
         for i, (a, s) in enumerate(zip(avals, in_specs, strict=True)):
             if problem := _misfit(a, s, mesh):
                 raise ValueError(_argument_error(problem, i, a, s, fun, args, mesh))
-        key = (in_tree, tuple(avals), mesh, names, current_context().trace_key, scope_key())
+        key = (in_tree, tuple(avals), tuple(in_specs), mesh, names, current_context().trace_key, scope_key())
         found = self.traces.get(key)
         if found is None:
             found = self.traced(args, in_tree, avals, in_specs, mesh, names)
