@@ -15,7 +15,6 @@ _ABSENT = {
     "dce_sink": "a value that nothing reads is not computed: return it",
     "precv": "use lax.ppermute, which sends and receives",
     "psend": "use lax.ppermute, which sends and receives",
-    "ragged_all_to_all": "pad to the largest piece and use lax.all_to_all",
     "rng_bit_generator": "its numbers are those of one compiler: use addax.random.bits",
     "rng_uniform": "it draws from a hidden state: use addax.random.uniform",
     "stage": "use addax.numpy.asarray",
