@@ -34,6 +34,12 @@ def test_axes_that_a_traced_function_refers_to():
     assert "psum" in str(jaxpr)
 
 
+def test_compiler_options_are_those_of_xla():
+    with pytest.raises(ValueError, match="No such compile option: 'nonsense'. The CPU engine has none"):
+        addax.jit(jnp.sin, compiler_options={"nonsense": 1})(1.0)
+    assert float(addax.jit(jnp.sin, compiler_options={"xla_cpu_enable_fast_math": True})(0.0)) == 0.0
+
+
 def test_reduce_axes_are_refused():
     for name, call in [
         ("grad", lambda: addax.grad(jnp.sin, reduce_axes=("i",))),

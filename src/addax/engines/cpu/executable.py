@@ -110,7 +110,13 @@ class CpuEngine:
 
         Raises:
           NotImplementedError: naming a primitive that has neither a lowering nor a NumPy definition.
+          ValueError: for compiler options that are none of XLA's, which mean nothing here; this engine has none.
         """
+        for name, _ in options.compiler_options:
+            if not name.startswith("xla_"):
+                raise ValueError(
+                    f"No such compile option: {name!r}. The CPU engine has none; XLA's (xla_...) act where XLA compiles."
+                )
         return CpuExecutable(closed, assemble(closed, options))
 
     def supports(self, primitive: Primitive) -> bool:
