@@ -1,5 +1,7 @@
 """JAX's two tutorials about its inside, run with other imports; the tables of rules; jaxprs as users read them."""
 
+import pathlib
+import re
 from functools import wraps
 
 import numpy as np
@@ -303,3 +305,12 @@ def test_compile_time_eval():
     assert g(jnp.zeros((2, 3))).tolist() == [6.0] * 6
     assert isinstance(addax.typeof(1.0), addax.core.AbstractValue)
     assert addax.core.max_dim(3, 4) == 4
+
+
+@pytest.mark.parametrize("page", ["extend", "export"])
+def test_the_programs_of_the_docs_run(page):
+    text = (pathlib.Path(__file__).parents[2] / "docs" / f"{page}.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, {})

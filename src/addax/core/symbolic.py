@@ -97,6 +97,8 @@ class Scope:
         lead = left if isinstance(left, Dim) else right
         if isinstance(lead, Dim) and len(lead.terms) == 1:
             ((monomial, coefficient),) = lead.terms.items()
+            if _mentions(right if lead is left else left, monomial):  # a == 2*a - 4: no end of rewriting
+                return
             self.rewrites.append((monomial, coefficient, _terms_of(right if lead is left else left)))
             factor = monomial[0][0]
             if (
@@ -379,6 +381,12 @@ def _common_scope(*sizes: Any) -> Scope:
 
 def _only_term(x: Any) -> tuple[Monomial, int] | None:
     return next(iter(x.terms.items())) if isinstance(x, Dim) and len(x.terms) == 1 else None
+
+
+def _mentions(x: Any, monomial: Monomial) -> bool:
+    """Whether all variables of a monomial stand in a size."""
+    own = set(_variables({monomial: 1}))
+    return isinstance(x, Dim) and own <= x.variables()
 
 
 def _variables(terms: Terms) -> Iterator[str]:
