@@ -9,6 +9,7 @@ import addax.numpy as jnp
 from addax import lax
 from addax.engines.xla.lower import lower
 from addax.engines.xla.module import Target
+from addax.extend.core import primitives
 
 
 def chosen(x):
@@ -56,6 +57,14 @@ def test_what_is_not_there_says_what_to_write():
         with pytest.raises(AttributeError, match=f"'addax.lax' has no attribute '{name}': .*{text}"):
             getattr(lax, name)
     assert not hasattr(lax, "after_all")
+
+
+def test_primitives_have_the_names_of_jax():
+    for module in (primitives, lax.linalg):
+        assert module.householder_product_p.name == "householder_product" and module.cholesky_p.name == "cholesky"
+    assert primitives.remat_p.name == "checkpoint" and lax.linear_solve_p.name == "custom_linear_solve"
+    with pytest.raises(AttributeError, match=r"'addax\.lax\.linalg' has no attribute 'nothing_p'"):
+        lax.linalg.nothing_p
 
 
 def test_dtype():

@@ -15,6 +15,7 @@ import numpy as np
 from addax.core.avals import get_aval
 from addax.core.notation import register_param_type
 from addax.lax.arguments import integer, operand as _operand
+from addax.lax.primitives import primitive_named
 from addax.ops import householder as _householder, linalg as _linalg, matrix as mx, spectral as _spectral
 
 Array = Any
@@ -494,6 +495,10 @@ def qdwh(
     u, s, vh = svd(x, full_matrices=False)
     scaled = mx.mul(mx.as_dtype(mx.along_columns(s, vh), get_aval(vh).dtype), vh)
     return mx.matmul(u, vh), mx.matmul(mx.H(vh), scaled), 0, True
+
+
+def __getattr__(name: str):
+    return primitive_named(__name__, name)
 
 
 __all__ = [

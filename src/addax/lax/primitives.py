@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from addax.core.primitive import Primitive, registry
 
-# Where the name of the object is not that of the primitive.
-_RENAMED = {"linear_solve_p": "custom_linear_solve"}
+# Where JAX's name is not that of the primitive with ``_p``.
+_RENAMED = {
+    "add_jaxvals_p": "add_any", "call_p": "jit", "closed_call_p": "jit", "empty2_p": "empty",
+    "linear_solve_p": "custom_linear_solve", "remat_p": "checkpoint",
+}  # fmt: skip
 
 # What `jax.lax` has besides, and what to write instead.
 _ABSENT = {
