@@ -169,6 +169,15 @@ def lstsq(a, b, rcond: float | None = None, *, numpy_resid: bool = False):
     if b.shape[0] != a.shape[0]:
         raise ValueError(f"Leading dimensions of input arrays must match: lstsq got {a.shape} and {b.shape}.")
     m, n = a.shape
+    x, residuals, rank, s = _least_squares(a, b, rcond)
+    if numpy_resid and (m <= n or int(asarray(rank)) < n):
+        residuals = empty((0,), s.dtype)
+    return x, residuals, rank, s
+
+
+@jit
+def _least_squares(a, b, rcond):
+    m, n = a.shape
     x: Any
     columns = b[:, None] if b.ndim == 1 else b
     if 0 in (m, n):
@@ -181,10 +190,7 @@ def lstsq(a, b, rcond: float | None = None, *, numpy_resid: bool = False):
         rank = sum_(kept, dtype=np.int32)
         inverse = where(kept, 1 / where(kept, s, 1), 0)
         x = adjoint(vh) @ (convert(inverse, u.dtype)[:, None] * (adjoint(u) @ columns))
-    if numpy_resid and (m <= n or int(asarray(rank)) < n):
-        residuals = empty((0,), s.dtype)
-    else:
-        residuals = sum_(abs(columns - a @ x) ** 2, axis=0)
+    residuals = sum_(abs(columns - a @ x) ** 2, axis=0)
     return (x[:, 0] if b.ndim == 1 else x), residuals, rank, s
 
 
