@@ -146,3 +146,12 @@ def test_collectives_and_their_derivatives(name):
     got = addax.jit(lambda: check(addax.vmap(collective, axis_name="i")))()
     for x, y in zip(got, addax.jit(lambda: check(definition))(), strict=True):
         close(x, y, rtol=1e-4, atol=1e-5)
+
+
+def test_psum_of_numbers_among_arrays():
+    out = addax.vmap(lambda a: lax.psum({"a": a, "b": (2, 2.5, True)}, "i"), axis_name="i")(X)
+    assert [x.tolist() for x in addax.tree.leaves(out)] == [[3.0] * 3, [6] * 3, [7.5] * 3, [3] * 3]
+    assert [x.weak_type for x in addax.tree.leaves(out)] == [False, True, True, False]
+    assert addax.vmap(lambda a: a * lax.psum(1, "i"), axis_name="i")(X).tolist() == [0.0, 3.0, 6.0]
+    with pytest.raises(NameError, match="unbound axis name: j"):
+        addax.vmap(lambda a: lax.psum(1, "j"), axis_name="i")(X)

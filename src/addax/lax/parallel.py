@@ -16,9 +16,8 @@ from addax.core import tree
 from addax.core.avals import get_aval
 from addax.core.axis_env import axis_size_of, tracked_axes
 from addax.core.primitive import registry
-from addax.core.trace import Tracer
 from addax.core.varying import vma_of
-from addax.interpreters.values import move_axis, reshape, zeros
+from addax.interpreters.values import SCALARS, move_axis, reshape, zeros
 from addax.ops import collective
 from addax.ops.convert import convert_element_type
 
@@ -80,11 +79,15 @@ def psum(x, axis_name, *, axis_index_groups: Groups = None):
     >>> addax.vmap(lambda x: x / addax.lax.psum(x, "i"), axis_name="i")(jnp.arange(1.0, 4.0)).tolist()
     [0.1666666716337204, 0.3333333432674408, 0.5]
     """
-    leaves = tree.leaves(x)
-    if axis_index_groups is None and leaves and not any(isinstance(v, Tracer) or hasattr(v, "shape") for v in leaves):
-        size = axis_size(axis_name)
-        return tree.map(lambda v: v * size, x)
-    return _reduce(collective.psum, x, axis_name, axis_index_groups)
+    leaves, treedef = tree.flatten(x)
+    if axis_index_groups is not None or not any(type(v) in SCALARS for v in leaves):
+        return _reduce(collective.psum, x, axis_name, axis_index_groups)
+    size = axis_size(axis_name)  # numbers are the same for every member
+    arrays = [v for v in leaves if type(v) not in SCALARS]
+    summed = iter(_reduce(collective.psum, arrays, axis_name, None) if arrays else ())
+    return treedef.unflatten(
+        next(summed) if type(v) not in SCALARS else np.int32(size * v) if type(v) is bool else v * size for v in leaves
+    )
 
 
 def pmax(x, axis_name, *, axis_index_groups: Groups = None):
