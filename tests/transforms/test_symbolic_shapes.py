@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+from symbolic_functions import FUNCTIONS
 
 import addax
 import addax.numpy as jnp
@@ -233,9 +234,18 @@ SIZES = [{"a": 3, "b": 4, "c": 5}, {"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 5, "c
 
 @pytest.mark.parametrize("name", CASES)
 def test_traced_once_run_for_each_size(name):
-    f, texts, *rest = CASES[name]
-    kinds = rest[0] if rest else [np.float32] * len(texts)
-    scope = export.SymbolicScope()
+    run_for_each_size(*CASES[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_many_functions(name):
+    run_for_each_size(*FUNCTIONS[name])
+
+
+def run_for_each_size(f, texts, kinds=None, constraints=()):
+    kinds = kinds or [np.float32] * len(texts)
+    scope = export.SymbolicScope(constraints)
     shapes = [export.symbolic_shape(t, scope=scope) for t in texts]
     specs = [addax.ShapeDtypeStruct(s, k) for s, k in zip(shapes, kinds, strict=True)]
     closed = addax.make_jaxpr(f)(*specs)
