@@ -111,6 +111,33 @@ def test_programs_that_leak_nothing_pass():
         assert float(f(2.0)) == 1.0
 
 
+# --- disable_jit ---
+
+
+def test_without_jit_functions_run_as_python():
+    seen = []
+
+    @addax.jit
+    def f(x):
+        seen.append(float(x))
+        return x * 2 if x > 0 else -x
+
+    with addax.disable_jit():
+        assert float(f(3.0)) == 6.0 and float(f(-3.0)) == 3.0 and float(f(3.0)) == 6.0
+        assert seen == [3.0, -3.0, 3.0]
+        turns = []
+        carry, ys = addax.lax.scan(
+            lambda c, x: (c + (x if x > 0 else 0.0), turns.append(float(c)) or c), 0.0, jnp.arange(3.0)
+        )
+        assert turns == [0.0, 0.0, 1.0] and float(carry) == 3.0 and ys.tolist() == [0.0, 0.0, 1.0]
+        assert float(addax.lax.while_loop(lambda x: x < 5, lambda x: turns.append(float(x)) or x + 2, 0.0)) == 6.0
+        assert turns[3:] == [0.0, 2.0, 4.0]
+        assert addax.lax.cond(True, lambda: "text", lambda: 1) == "text"
+        assert float(addax.grad(addax.jit(lambda x: x**2))(3.0)) == 6.0
+    with pytest.raises(addax.errors.ConcretizationTypeError):
+        f(3.0)
+
+
 # --- logs ---
 
 

@@ -35,7 +35,7 @@ def test_axes_that_a_traced_function_refers_to():
 
 
 def test_compiler_options_are_those_of_xla():
-    with pytest.raises(ValueError, match="No such compile option: 'nonsense'. The CPU engine has none"):
+    with pytest.raises(ValueError, match=r"No such compile option: 'nonsense'\. The CPU engine has none"):
         addax.jit(jnp.sin, compiler_options={"nonsense": 1})(1.0)
     assert float(addax.jit(jnp.sin, compiler_options={"xla_cpu_enable_fast_math": True})(0.0)) == 0.0
 

@@ -268,6 +268,8 @@ class _Jitted:
 
     def compile(self, args: tuple, kwargs: dict):
         """Called by the C++ call path for a new signature: trace and compile, give back its cache entry."""
+        if current_context().disable_jit:
+            return _native.Entry(None)  # such calls go to `call_traced`, which calls the function
         leaves, _, avals, closed, out_tree = self.traced(args, kwargs)
         donated = self.donated_leaves(args, kwargs)
         kept, program = (None, closed) if self.keep_unused else drop_unused(closed)
