@@ -320,4 +320,6 @@ FUNCTIONS = {
     "stand": (lambda x: nn.standardize(x), ["a,b"]),
     "cosh": (lambda x: addax.checkpoint(jnp.cosh)(x), ["a"]),
     "ragged": (lambda x, g: lax.ragged_dot(x, jnp.ones((2, 4, 3)), g), ["a+2,4", "2"], [np.float32, np.int32]),
+    "linspace of a size": (lambda x: jnp.linspace(0.0, 1.0, x.shape[0]), ["a"]),
+    "fill_diagonal": (lambda x: jnp.fill_diagonal(x, 0.0, inplace=False), ["a,a"]),
 }

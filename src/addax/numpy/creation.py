@@ -17,7 +17,7 @@ from addax.core import dtypes, tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.errors import ConcretizationTypeError
 from addax.core.sharding import is_nowhere
-from addax.core.sizes import as_size, is_symbolic_shape, range_size
+from addax.core.sizes import as_size, is_symbolic, is_symbolic_shape, larger, range_size
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims
 from addax.lax import arithmetic as lax_arithmetic, shape as lax_shape
@@ -459,10 +459,12 @@ def linspace(
     a, b = asarray(a, working), asarray(b, working)
     div = num - 1 if endpoint else num
     shape = np.broadcast_shapes(a.shape, b.shape)
-    fraction = (np.arange(num) / max(div, 1)).astype(working).reshape(num, *(1,) * len(shape))
-    fraction = from_numpy(fraction)
+    if is_symbolic(num):
+        fraction = lax_shape.iota(working, num).reshape(num, *(1,) * len(shape)) / asarray(larger(div, 1), working)
+    else:
+        fraction = from_numpy((np.arange(num) / max(div, 1)).astype(working).reshape(num, *(1,) * len(shape)))
     # a (1 - t) + b t keeps both ends exact.
-    out = a * (1 - fraction) + b * fraction if num > 1 else a + fraction * 0
+    out = a * (1 - fraction) + b * fraction if is_symbolic(num) or num > 1 else a + fraction * 0
     out = broadcast_to(out, (num, *shape))  # a single point has the shape of `start` so far
     if dtypes.issubdtype(out_dtype, np.integer) and not dtypes.issubdtype(working, np.integer):
         out = lax_arithmetic.floor(out)

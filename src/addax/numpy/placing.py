@@ -6,13 +6,15 @@ nothing.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
+from addax.core.sizes import smaller
 from addax.numpy.base import as_array, check_array_like
 from addax.numpy.choosing import where
-from addax.numpy.creation import asarray
+from addax.numpy.creation import arange, asarray
 from addax.numpy.cumulative import cumsum
 from addax.numpy.editing import resize
 from addax.numpy.shapes import broadcast_to, ravel, reshape
@@ -132,8 +134,8 @@ def fill_diagonal(a, val, wrap: bool = False, *, inplace: bool = True) -> Any:
         raise ValueError(f"fill_diagonal: array must be at least 2-d, got shape {a.shape}")
     if a.ndim > 2 and len(set(a.shape)) > 1:
         raise ValueError(f"fill_diagonal: all dimensions of input must be of equal length, got shape {a.shape}")
-    n = min(a.shape)
-    line = np.arange(n, dtype=np.int32)
+    n = functools.reduce(smaller, a.shape)
+    line = arange(n, dtype=np.int32)
     values = asarray(val, a.dtype)
     values = resize(values, n) if values.ndim else values
     return a.at[(line,) * a.ndim].set(values)

@@ -27,6 +27,7 @@ from addax.numpy.base import (
     promote_inexact,
     shape_of,
 )
+from addax.numpy.creation import eye
 from addax.numpy.masked import Selection, reduced
 from addax.numpy.reductions import Axis, axis_argument, dtype_argument, mask_of, reduced_axes, restore_dims
 from addax.transforms.flat import jax_array
@@ -404,8 +405,7 @@ def corrcoef(x, y=None, rowvar: bool = True, dtype=None) -> Any:
     if c.ndim == 0:
         return t.div(c, c)
     n = c.shape[0]
-    on_diagonal = np.eye(n, dtype=bool)
-    diagonal = _sum(t.select(as_array(on_diagonal), c, t.const(c, 0)), (1,), False)
+    diagonal = _sum(t.select(eye(n, dtype=bool), c, t.const(c, 0)), (1,), False)
     spread = t.sqrt(t.real(diagonal) if t.is_complex(diagonal) else diagonal)
     spread = t.to_dtype(spread, c.dtype)
     c = t.div(c, broadcast_to(reshape(spread, (n, 1)), c.shape))
