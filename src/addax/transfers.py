@@ -97,12 +97,12 @@ def make_array_from_callback(shape, sharding: Sharding, data_callback: Callable[
     """
     shape = tuple(int(n) for n in shape)
     index = sharding.addressable_devices_indices_map(shape)
-    known: dict[Any, np.ndarray] = {}
+    known: dict[Any, Any] = {}
     parts = []
     for ix in index.values():
         key = tuple((s.start, s.stop) for s in ix)
         if key not in known:
-            known[key] = np.asarray(data_callback(ix), dtype)
+            known[key] = _part(data_callback(ix), dtype)
         parts.append(known[key])
     return _assemble(shape, sharding, parts, list(index))
 
@@ -117,7 +117,7 @@ def make_array_from_single_device_arrays(shape, sharding: Sharding, arrays: Sequ
         raise ValueError(
             f"make_array_from_single_device_arrays: the sharding puts parts on {list(index)}, got arrays on {list(by_device)}"
         )
-    return _assemble(shape, sharding, [np.asarray(by_device[d]) for d in index], list(index))
+    return _assemble(shape, sharding, [_part(by_device[d]) for d in index], list(index))
 
 
 def make_array_from_process_local_data(sharding: Sharding, local_data, global_shape=None) -> Any:
@@ -149,7 +149,12 @@ def make_array_from_process_local_data(sharding: Sharding, local_data, global_sh
     return make_array_from_callback(shape, sharding, piece)
 
 
-def _assemble(shape, sharding: Sharding, parts: list[np.ndarray], where: list[Any]) -> Any:
+def _part(x: Any, dtype=None) -> Any:
+    """A part as an ndarray; of PRNG keys, for which NumPy has no dtype, as it is."""
+    return x if dtypes.is_extended(getattr(x, "dtype", None)) else np.asarray(x, dtype)
+
+
+def _assemble(shape, sharding: Sharding, parts: list[Any], where: list[Any]) -> Any:
     part = sharding.shard_shape(shape)
     for value, d in zip(parts, where, strict=True):
         if value.shape != part or value.dtype != parts[0].dtype:
@@ -157,9 +162,11 @@ def _assemble(shape, sharding: Sharding, parts: list[np.ndarray], where: list[An
                 f"the part on {d} of an array of shape {shape} must have shape {part} and dtype {parts[0].dtype}; it has "
                 f"{value.shape} and {value.dtype}"
             )
-    aval = ShapedArray(shape, dtypes.canonicalize_dtype(parts[0].dtype))
+    keys = dtypes.is_extended(parts[0].dtype)
+    aval = ShapedArray(shape, parts[0].dtype if keys else dtypes.canonicalize_dtype(parts[0].dtype))
     if is_native(where[0]):
         return device_put(parts[0], sharding)
     from addax.engines.xla.arrays import put_parts, wrap
 
-    return wrap(put_parts([p.astype(aval.dtype, copy=False) for p in parts], aval, sharding, where), aval, sharding)
+    words = [p._value if keys else p.astype(aval.dtype, copy=False) for p in parts]
+    return wrap(put_parts(words, aval, sharding, where), aval, sharding)

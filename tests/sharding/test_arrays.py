@@ -47,6 +47,22 @@ def test_layouts_are_those_of_jax(spec, mesh, jax_mesh):
     np.testing.assert_array_equal(addax.make_array_from_process_local_data(ours, X), X)
 
 
+def test_arrays_of_keys(mesh):
+    keys = addax.random.split(addax.random.key(0), X.shape[0])
+    sharding = NamedSharding(mesh, P("x"))
+    moved = addax.device_put(keys, sharding)
+    parts = [s.data for s in moved.addressable_shards]
+    for again in (
+        moved,
+        addax.make_array_from_callback(keys.shape, sharding, lambda ix: keys[ix]),
+        addax.make_array_from_single_device_arrays(keys.shape, sharding, parts),
+    ):
+        assert again.sharding is sharding and again.dtype == keys.dtype
+        np.testing.assert_array_equal(addax.random.key_data(again), addax.random.key_data(keys))
+        with pytest.raises(TypeError, match=r"numpy\.asarray: key<fry>\[\d+\] is an array of PRNG keys"):
+            np.asarray(again)
+
+
 def programs(m):
     return [
         lambda x: m.sin(x) * 2, lambda x: x.sum(0), lambda x: x.sum(), lambda x: x.T, lambda x: x @ x.T, lambda x: x.reshape(-1),
