@@ -8,14 +8,12 @@ from typing import Any
 
 from addax.core import tree
 from addax.core.avals import get_aval
-from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr
 from addax.core.trace import base_trace, current_trace
 from addax.lax.control_flow import map as loop_map
 from addax.ops.custom import FlatRule
 from addax.ops.custom_batching import custom_vmap_call
 from addax.transforms.custom import positional
-from addax.transforms.flat import FlatFunction, LazyDebugInfo, function_name, jax_array
+from addax.transforms.flat import LazyDebugInfo, function_name, jax_array, trace_captured
 
 
 class custom_vmap:
@@ -63,14 +61,13 @@ class custom_vmap:
         args = positional(self.fun, args, kwargs)
         leaves, in_tree = tree.flatten((args, {}))
         leaves = [jax_array(x) for x in leaves]
-        flat = FlatFunction(self.fun, in_tree)
-        jaxpr, consts = trace_to_jaxpr(flat, [get_aval(x) for x in leaves], LazyDebugInfo(self.fun, args))
-        call = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
+        avals = [get_aval(x) for x in leaves]
+        call, consts, out_tree = trace_captured(self.fun, in_tree, avals, LazyDebugInfo(self.fun, args))
         outs = custom_vmap_call.bind(
-            *consts, *leaves, call=call, rule=_flat_rule(rule, name, in_tree, flat.out_tree), num_consts=len(consts),
+            *consts, *leaves, call=call, rule=_flat_rule(rule, name, in_tree, out_tree), num_consts=len(consts),
             name=name,
         )  # fmt: skip
-        return flat.out_tree.unflatten(outs)
+        return out_tree.unflatten(outs)
 
 
 def _flat_rule(rule: Callable, name: str, in_tree, out_tree) -> FlatRule:

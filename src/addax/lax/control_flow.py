@@ -13,7 +13,6 @@ import numpy as np
 
 from addax.core import dtypes, tree
 from addax.core.avals import get_aval, is_valid_type
-from addax.core.builder import trace_to_jaxpr
 from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.sizes import is_symbolic, larger
@@ -21,7 +20,7 @@ from addax.core.trace import Tracer
 from addax.core.tree_prefix import equality_errors
 from addax.interpreters.values import convert, expand_dims, move_axis, reshape
 from addax.ops.control_flow import cond_p, scan_p, while_p
-from addax.transforms.flat import FlatFunction, LazyDebugInfo, describe_function, jax_array
+from addax.transforms.flat import describe_function, jax_array, trace_captured
 
 
 def _flatten(value) -> tuple[list, Any]:
@@ -31,14 +30,6 @@ def _flatten(value) -> tuple[list, Any]:
         if not is_valid_type(x):
             get_aval(x)  # raises, naming the value
     return leaves, treedef
-
-
-def _trace(fun: Callable, in_tree, avals) -> tuple[ClosedJaxpr, list, Any]:
-    """Trace ``fun(*args)``: the program with captured values as leading arguments, those values, and the result tree."""
-    flat = FlatFunction(fun, in_tree)
-    jaxpr, consts = trace_to_jaxpr(flat, avals, LazyDebugInfo(fun))
-    closed = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
-    return closed, consts, flat.out_tree
 
 
 def _args_tree(*args):
@@ -140,7 +131,7 @@ def switch(index, branches: Sequence[Callable], *operands, operand: Any = None):
 def _branches(what, index, functions, operands, labels):
     leaves, ops_tree = _flatten((operands, {}))
     avals = [get_aval(x) for x in leaves]
-    traced = [_trace(f, ops_tree, avals) for f in functions]
+    traced = [trace_captured(f, ops_tree, avals) for f in functions]
     out_tree = traced[0][2]
     first = traced[-1] if what == "cond" else traced[0]
     if any(t != out_tree for _, _, t in traced):
@@ -313,9 +304,9 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val, *, checkpoints:
     leaves, in_tree = _flatten(init_val)
     args_tree = _args_tree(init_val)
     (body, body_consts, _), leaves = _promote_carry(
-        "while_loop body", body_fun, lambda avals: _trace(body_fun, args_tree, avals), leaves, in_tree
+        "while_loop body", body_fun, lambda avals: trace_captured(body_fun, args_tree, avals), leaves, in_tree
     )
-    condition, cond_consts, cond_tree = _trace(cond_fun, args_tree, [get_aval(x) for x in leaves])
+    condition, cond_consts, cond_tree = trace_captured(cond_fun, args_tree, [get_aval(x) for x in leaves])
     if cond_tree.num_leaves != 1 or cond_tree != tree.structure(0):
         raise TypeError(f"cond_fun must return a boolean scalar, but got pytree {cond_tree}.")
     (pred,) = condition.out_avals
@@ -487,7 +478,7 @@ def scan(
     args_tree = tree.structure(((in_tree.unflatten(leaves), xs_tree.unflatten(x_leaves)), {}))
 
     def trace(avals):
-        closed, consts, out_tree = _trace(f, args_tree, [*avals, *x_avals])
+        closed, consts, out_tree = trace_captured(f, args_tree, [*avals, *x_avals])
         children = out_tree.children()
         if len(children) != 2 or not _is_pair(out_tree):
             raise TypeError(f"scan body output must be a pair, but {describe_function(f)} returned {out_tree}.")

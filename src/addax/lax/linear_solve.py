@@ -7,8 +7,7 @@ from typing import Any
 
 from addax.core import tree
 from addax.core.avals import get_aval
-from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.jaxpr import eval_jaxpr
 from addax.core.varying import join, vary
 from addax.interpreters.transpose import transpose_instantiated
 from addax.interpreters.values import convert
@@ -16,14 +15,7 @@ from addax.lax.convert import stop_gradient
 from addax.ops.control_flow import linear_solve_p
 from addax.transforms.autodiff import jvp
 from addax.transforms.custom import custom_jvp
-from addax.transforms.flat import FlatFunction, LazyDebugInfo, jax_array
-
-
-def _trace(fun: Callable, in_tree, avals) -> tuple[ClosedJaxpr, list, Any]:
-    """``fun(*args)`` as a program that takes the values it captures first, those values, and the result tree."""
-    flat = FlatFunction(fun, in_tree)
-    jaxpr, consts = trace_to_jaxpr(flat, avals, LazyDebugInfo(fun))
-    return ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars])), consts, flat.out_tree
+from addax.transforms.flat import jax_array, trace_captured
 
 
 def _check_same(what: str, got_tree, got, want_tree, want, like: str = "b") -> None:
@@ -71,18 +63,18 @@ def custom_linear_solve(
     leaves = [convert(x, a.dtype) for x, a in zip(leaves, avals, strict=True)]
     args_tree = tree.structure(((b,), {}))
 
-    forward, forward_consts, out_tree = _trace(matvec, args_tree, avals)
+    forward, forward_consts, out_tree = trace_captured(matvec, args_tree, avals)
     varies = join([a.vma for a in (*forward.out_avals, *avals)])
     if any(a.vma != varies for a in avals):
         # A shared right-hand side of a system that varies over devices is solved as a varying one: the transpose of the
         # system must not add up over devices.
         leaves = [vary(x, varies) for x in leaves]
         avals = [a.update(vma=varies) for a in avals]
-        forward, forward_consts, out_tree = _trace(matvec, args_tree, avals)
+        forward, forward_consts, out_tree = trace_captured(matvec, args_tree, avals)
     _check_same("custom_linear_solve: matvec", out_tree, forward.out_avals, b_tree, avals)
 
     def solver(name: str, fun: Callable, product: Callable):
-        program, consts, out_tree = _trace(lambda b: fun(product, b), args_tree, avals)
+        program, consts, out_tree = trace_captured(lambda b: fun(product, b), args_tree, avals)
         out_avals, x_tree = program.out_avals, out_tree
         if has_aux:
             result = out_tree.unflatten(out_avals)
@@ -144,9 +136,9 @@ def custom_root(f: Callable, initial_guess: Any, solve: Callable, tangent_solve:
     avals = [get_aval(x).strip_weak_type() for x in leaves]
     leaves = [convert(x, a.dtype) for x, a in zip(leaves, avals, strict=True)]
     args_tree = tree.structure(((initial_guess,), {}))
-    program, consts, out_tree = _trace(f, args_tree, avals)
+    program, consts, out_tree = trace_captured(f, args_tree, avals)
     _check_same("custom_root: f", out_tree, program.out_avals, x_tree, avals, "initial_guess")
-    solver, captured, out_tree = _trace(lambda guess: solve(f, guess), args_tree, avals)
+    solver, captured, out_tree = trace_captured(lambda guess: solve(f, guess), args_tree, avals)
     found: Any = out_tree.unflatten(
         eval_jaxpr(solver.jaxpr, solver.consts, *(stop_gradient(x) for x in (*captured, *leaves)))
     )

@@ -12,7 +12,7 @@ import numpy as np
 from addax.core import dtypes, tree
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
+from addax.core.jaxpr import eval_jaxpr
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import Zero, convert, instantiate
 from addax.ops.custom import FlatRule, custom_jvp_call, custom_vjp_call
@@ -23,6 +23,7 @@ from addax.transforms.flat import (
     function_name,
     hold_arguments,
     jax_array,
+    trace_captured,
 )
 from addax.transforms.linear_maps import as_array
 
@@ -167,31 +168,24 @@ class custom_jvp(_Custom):
         of_free, free, fixed = self.split(args, kwargs)
         leaves, in_tree = tree.flatten((free, {}))
         leaves = [jax_array(x) for x in leaves]
-        flat = FlatFunction(of_free(self.fun), in_tree)
-        jaxpr, consts = trace_to_jaxpr(flat, [get_aval(x) for x in leaves])
-        closed = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
-        out_tree, rule, name = flat.out_tree, self.rule, function_name(self.fun)
-        symbolic, out_avals = self.symbolic_zeros, closed.out_avals
+        closed, consts, out_tree = trace_captured(of_free(self.fun), in_tree, [get_aval(x) for x in leaves])
+        rule, name, symbolic = self.rule, function_name(self.fun), self.symbolic_zeros
+        described = f"Custom JVP rule {function_name(rule)} for function {name}"
 
         def flat_jvp(primals, tangents):
             if symbolic:
                 tangents = [SymbolicZero(t.aval) if type(t) is Zero else t for t in tangents]
             ps, _ = in_tree.unflatten(map(as_array, primals))
             ts, _ = in_tree.unflatten(map(as_array, tangents))
-            result = rule(*fixed, ps, ts)
-            if not isinstance(result, (tuple, list)) or len(result) != 2:
-                raise TypeError(
-                    f"Custom JVP rule {function_name(rule)} for function {name} must produce a pair (list or tuple of "
-                    f"length two) representing primal and tangent outputs, but got {result!r:.200}."
-                )
+            result = _pair(described, rule(*fixed, ps, ts), "representing primal and tangent outputs")
             outs, out_t = tree.flatten(result[0])
             touts, tout_t = tree.flatten(result[1])
             if out_t != out_tree or tout_t != out_tree:
                 raise TypeError(
-                    f"Custom JVP rule {function_name(rule)} for function {name} must produce primal and tangent outputs "
-                    f"with the tree structure of the function's result {out_tree}, but got {out_t} and {tout_t}."
+                    f"{described} must produce primal and tangent outputs with the tree structure of the function's "
+                    f"result {out_tree}, but got {out_t} and {tout_t}."
                 )
-            _check_primals(f"Custom JVP rule {function_name(rule)} for function {name}", outs, out_avals)
+            _check_primals(described, outs, closed.out_avals)
             return outs, [_match_tangent(t, p, rule, name) for t, p in zip(touts, outs, strict=True)]
 
         outs = custom_jvp_call.bind(
@@ -199,6 +193,12 @@ class custom_jvp(_Custom):
             symbolic_zeros=symbolic, name=name,
         )  # fmt: skip
         return out_tree.unflatten(outs)
+
+
+def _pair(rule: str, result: Any, meaning: str) -> Any:
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise TypeError(f"{rule} must produce a pair (list or tuple of length two) {meaning}, but got {result!r:.200}.")
+    return result
 
 
 def _check_primals(rule: str, outs: Sequence, avals: Sequence) -> None:
@@ -266,11 +266,10 @@ class custom_vjp(_Custom):
         fwd_fun, symbolic = of_free(self.fwd), self.symbolic_zeros
         leaves, in_tree = tree.flatten((free, {}))
         leaves = [jax_array(x) for x in leaves]
-        flat = FlatFunction(of_free(self.fun), in_tree)
-        jaxpr, consts = trace_to_jaxpr(flat, [get_aval(x) for x in leaves])
-        closed = ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
-        out_tree, name, bwd = flat.out_tree, function_name(self.fun), self.bwd
-        in_avals, out_avals = [get_aval(x) for x in leaves], closed.out_avals
+        in_avals = [get_aval(x) for x in leaves]
+        closed, consts, out_tree = trace_captured(of_free(self.fun), in_tree, in_avals)
+        name, bwd = function_name(self.fun), self.bwd
+        described = f"Custom VJP fwd rule {function_name(self.fwd)} for function {name}"
         free_tree = tree.structure(free)
         residual_tree: list = []
 
@@ -279,20 +278,15 @@ class custom_vjp(_Custom):
             if symbolic:
                 primals = map(CustomVJPPrimal, primals, perturbed)
             ps, _ = in_tree.unflatten(primals)
-            result = fwd_fun(*ps)
-            if not isinstance(result, (tuple, list)) or len(result) != 2:
-                raise TypeError(
-                    f"Custom VJP fwd rule {function_name(self.fwd)} for function {name} must produce a pair (list or "
-                    f"tuple of length two) where the first element represents the primal output and the second element "
-                    f"represents residuals, but got {result!r:.200}."
-                )
+            meaning = "where the first element represents the primal output and the second element represents residuals"
+            result = _pair(described, fwd_fun(*ps), meaning)
             outs, out_t = tree.flatten(result[0])
             if out_t != out_tree:
                 raise TypeError(
-                    f"Custom VJP fwd rule {function_name(self.fwd)} for function {name} must produce a primal output "
-                    f"with the structure of the function's result {out_tree}, but got {out_t}."
+                    f"{described} must produce a primal output with the structure of the function's result {out_tree}, "
+                    f"but got {out_t}."
                 )
-            _check_primals(f"Custom VJP fwd rule {function_name(self.fwd)} for function {name}", outs, out_avals)
+            _check_primals(described, outs, closed.out_avals)
             residuals, res_t = tree.flatten(result[1])
             residual_tree[:] = [res_t]
             return residuals, outs

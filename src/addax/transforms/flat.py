@@ -9,7 +9,8 @@ from typing import Any
 
 from addax.core import tree
 from addax.core.avals import get_aval, is_valid_type
-from addax.core.jaxpr import DebugInfo
+from addax.core.builder import trace_to_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, DebugInfo
 
 
 class FlatFunction:
@@ -114,6 +115,18 @@ class LazyDebugInfo(DebugInfo):
 def _skeleton(value):
     leaves, treedef = tree.flatten(value)
     return treedef.unflatten([0] * len(leaves))
+
+
+def trace_captured(fun: Callable, in_tree, avals: Sequence, debug_info: DebugInfo | None = None):
+    """Trace a function of pytrees into a program whose first arguments are the values that the function captures.
+
+    Returns:
+      ``(program, captured values, structure of the result)``
+    """
+    flat = FlatFunction(fun, in_tree)
+    jaxpr, consts = trace_to_jaxpr(flat, avals, debug_info or LazyDebugInfo(fun))
+    program = jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars])
+    return ClosedJaxpr(program), consts, flat.out_tree
 
 
 def check_leaves(fun, leaves: Sequence, args: tuple, kwargs: dict, transform: str) -> list:
