@@ -68,6 +68,21 @@ def test_stacks(transformed, x, want):
     assert stacks(addax.make_jaxpr(transformed)(x).jaxpr) == want
 
 
+def test_rules_stand_in_the_scope_of_the_call():
+    @addax.custom_vjp
+    def g(x):
+        return jnp.sin(x)
+
+    def bwd(residual, ct):
+        with addax.named_scope("bwd"):
+            return (residual * ct,)
+
+    g.defvjp(lambda x: (jnp.sin(x), jnp.cos(x)), bwd)
+    scoped = addax.named_scope("a")(g)
+    assert stacks(addax.make_jaxpr(addax.grad(scoped))(1.0).jaxpr)[-1] == "mul transpose(jvp(a))/bwd"
+    assert stacks(addax.make_jaxpr(addax.grad(addax.jit(scoped)))(1.0).jaxpr)[-1] == "mul transpose(jvp(a))/bwd"
+
+
 def test_printed():
     text = addax.make_jaxpr(f)(1.0).pretty_print(name_stack=True)
     assert "# [a]" in text and "# [a/b]" in text

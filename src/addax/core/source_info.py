@@ -101,24 +101,32 @@ class replaying:
     function of the user (of `custom_jvp`, say): what is bound in there comes from the line in that function.
     """
 
-    __slots__ = ("around", "frame", "names", "previous", "recorded", "source")
+    __slots__ = ("around", "frame", "moved", "names", "previous", "recorded", "source")
 
     def __enter__(self) -> replaying:
         self.frame, self.previous = user_frame(), _thread.replay
-        self.names, self.recorded = _thread.names, _thread.recorded
+        self.names, self.recorded, self.moved = _thread.names, _thread.recorded, False
         self.around = self.source = current_source(self.frame)
         _thread.replay = self
         return self
 
     def at(self, source) -> None:
+        inner = ()
         if source is None:
             source = self.around
-        elif self.names and (self.recorded is not None or len(source) == 3):
-            source = (*source[:2], self.names + (source[2] if len(source) == 3 else ()))
+        elif len(source) == 3 or (self.names and self.recorded is not None):
+            inner = source[2] if len(source) == 3 else ()
+            source = (*source[:2], self.names + inner)
+        if inner or self.moved:  # functions of the user that a rule calls stand in the scopes of the equation
+            self.moved = bool(inner)
+            _thread.names = names = self.names + inner
+            _thread.recorded = names if inner or self.recorded is not None else None
         self.source = source
 
     def __exit__(self, *_) -> None:
         _thread.replay = self.previous
+        if self.moved:
+            _thread.names, _thread.recorded = self.names, self.recorded
 
 
 def current_source(frame: tuple[CodeType, int] | None = None):
