@@ -4,6 +4,7 @@ Work is counted in calls of functions, which does not depend on the machine; twi
 twice the calls.
 """
 
+import gc
 import sys
 
 import pytest
@@ -134,3 +135,19 @@ def test_deep_trees(name):
     small, large = deep_tree(1000), deep_tree(2000)
     TREE_FUNCTIONS[name](deep_tree(30))
     assert calls(lambda: TREE_FUNCTIONS[name](large)) < 2.3 * calls(lambda: TREE_FUNCTIONS[name](small)) + 50
+
+
+def test_tracing_leaves_the_garbage_collector_as_it_was():
+    def f(x):
+        assert not gc.isenabled()
+        return addax.jit(lambda y: y + 1)(x)
+
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            addax.make_jaxpr(f)(X)
+            with pytest.raises(ZeroDivisionError):
+                addax.make_jaxpr(lambda x: 1 // 0)(X)
+            assert gc.isenabled() == enabled
+        finally:
+            gc.enable()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from comparison import ADDAX, JAX, difference, results
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
-from transform_programs import Nest
+from transform_programs import REVERSE, Nest
 
 SLOW = int(os.environ.get("ADDAX_RANDOM_PROGRAMS", "1000"))
 
@@ -20,6 +20,8 @@ SLOW = int(os.environ.get("ADDAX_RANDOM_PROGRAMS", "1000"))
 # Where JAX refuses one mode (reverse mode of loops of unknown length, forward mode of functions with a custom_vjp), the
 # other one gives the same derivatives.
 MODES = [JAX, dataclasses.replace(JAX, mode="forward"), dataclasses.replace(JAX, mode="reverse")]
+# What addax refuses on purpose, and JAX does: callbacks of branches that are not taken, ...
+OURS = ("cond whose branches have effects", "random_gamma_grad, itself a derivative")
 REFUSALS = ("Reverse-mode differentiation does not work", "can't apply forward-mode differentiation")
 
 
@@ -59,12 +61,16 @@ def check(seed: int, depth: int = 4) -> str:
     if found is None:
         return "JAX has no result"
     lib, want = found
+    # Sums of cotangents of weak and strong type, in another order, lose weak types elsewhere.
+    weak = "ignored" if sum(name in REVERSE for name in nest.names) > 1 else "may stay"
     narrow = any("float16" in step for step in nest.body.trail)  # what they round shows in wider results
     for jit in (False, True):
         about = f"Nest({seed}, {depth}) {nest.names} {nest.body.trail} jit={jit}"
         try:
-            message = difference(run(nest, ADDAX, jit), want, 30.0 if narrow else 1.0, exact=False)
+            message = difference(run(nest, ADDAX, jit), want, 30.0 if narrow else 1.0, weak)
         except Exception as error:
+            if any(text in str(error) for text in OURS):
+                return "refused"
             raise AssertionError(f"{about}: {type(error).__name__}: {error}") from error
         if message is not None and "JAX [" in message and not has_a_value(nest, lib, want):
             return "no value"

@@ -27,6 +27,7 @@ __all__ = ["Lib", "Nest", "random_functions", "random_inner", "random_steps"]
 
 
 LAYERS = "jit jit vmap vmap scan checkpoint grad jvp vjp linearize jacfwd jacrev".split()
+REVERSE = {"grad", "vjp", "linearize", "jacrev"}
 
 
 class Nest:
@@ -40,8 +41,7 @@ class Nest:
     def __init__(self, seed: int, depth: int = 4, dropped: frozenset = frozenset(), length: int | None = None):
         d = Draw(seed, zlib.crc32(b"nest"))
         self.names = [d.of(LAYERS) for _ in range(d.below(depth + 1))]
-        reverse = {"grad", "vjp", "linearize", "jacrev"}
-        rules = Rules(bool(reverse & set(self.names)), 2, length or 3 + d.below(5), dropped)
+        rules = Rules(bool(REVERSE & set(self.names)), 2, length or 3 + d.below(5), dropped)
         self.body = Body(d.seed(), rules)
         self.args: list = [self.argument(d) for _ in range(1 + d.below(3))]
         if not any(type(x) is not int and is_float(np.asarray(x)) for x in self.args):
