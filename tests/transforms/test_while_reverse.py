@@ -138,6 +138,13 @@ def test_branches_not_taken_do_not_spoil_the_gradient():
         same(got, [np.array([float(a) for a, _ in each]), sum(float(b) for _, b in each)])
 
 
+def test_batches_of_nothing():
+    for f in (growing, rooted, lambda x, w: lax.cond(x > 0, lambda x: x * w, jnp.sin, x)):
+        mapped = addax.vmap(f, (0, None))
+        assert mapped(jnp.zeros(0), 2.0).shape == (0,)
+        assert float(addax.grad(lambda w, m=mapped: m(jnp.zeros(0), w).sum())(2.0)) == 0.0
+
+
 def test_loops_in_loops():
     def nested(loop):
         def f(x, n, m):

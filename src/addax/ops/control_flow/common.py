@@ -101,6 +101,8 @@ def guard(mask, values: Sequence, batched: Sequence[bool]) -> list:
     Args:
       mask: bool[size]. At dimension 0 of a value stand the examples.
     """
+    if not shape_of(mask)[0]:
+        return list(values)
     inexact = [dtypes.issubdtype(get_aval(x).dtype, np.inexact) for x in values]
     shared = any(f and not b for f, b in zip(inexact, batched, strict=True))
     out = []
