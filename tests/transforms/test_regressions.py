@@ -143,3 +143,8 @@ def test_rules_run_where_the_axes_of_their_batch_are_named():
         for n in (3, 4):
             total = lambda x, f=f: addax.vmap(f, axis_name="i")(x).sum()  # noqa: E731
             np.testing.assert_array_equal(addax.grad(total)(np.ones(n, np.float32)), np.full(n, n))
+
+
+def test_jacobians_keep_no_matrix_of_constants():
+    program = addax.make_jaxpr(addax.jacrev(lambda x: x**2))(V)
+    assert not program.consts

@@ -14,7 +14,10 @@ from addax.core.avals import get_aval
 from addax.core.trace import current_trace
 from addax.interpreters.jvp import JVPTracer, jvp_flat
 from addax.interpreters.linearize import linearize_flat
-from addax.interpreters.values import Zero, convert, full_like, instantiate, zeros
+from addax.interpreters.values import Zero, convert, full_like, instantiate, reshape, zeros
+from addax.ops.arithmetic import add
+from addax.ops.comparison import eq
+from addax.ops.shape import iota
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, describe_function
 from addax.transforms.jit import jit
 from addax.transforms.linear_maps import VJP, LinearizedFunction, as_array, refuse_reduce_axes
@@ -220,11 +223,14 @@ def linearize(fun: Callable, *primals, has_aux: bool = False) -> Any:
 
 def _std_basis(avals):
     """One cotangent (or tangent) tree of leaves per input scalar: rows of the identity, stacked."""
-    total = sum(a.size for a in avals)
-    eye = np.eye(total, dtype=np.float32)
-    columns = np.split(eye, np.cumsum([a.size for a in avals])[:-1], axis=1)
-    blocks = [c.reshape(total, *a.shape).astype(a.dtype) for c, a in zip(columns, avals, strict=True)]
-    return [convert(b, a.dtype, a.weak_type) for b, a in zip(blocks, avals, strict=True)]
+    total, start, blocks = sum(a.size for a in avals), 0, []
+    for a in avals:
+        shape = total, a.size
+        rows, columns = (iota.bind(dtype=dtypes.int32, shape=shape, dimension=d, sharding=None) for d in (0, 1))
+        here = convert(eq(rows, add(columns, start)), a.dtype, a.weak_type)
+        blocks.append(reshape(here, (total, *a.shape)))
+        start += a.size
+    return blocks
 
 
 def jacfwd(fun: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False):
