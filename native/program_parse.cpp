@@ -318,7 +318,7 @@ class Parser {
     auto& slots = body_.arg_lists.emplace_back(slot_list(args, "kernel argument slots"));
     step.args = slots.data(), step.n_args = static_cast<uint32_t>(slots.size());
     auto& copy = body_.tables.emplace_back(PyBytes_GET_SIZE(table) / 8);
-    std::memcpy(copy.data(), PyBytes_AS_STRING(table), PyBytes_GET_SIZE(table));
+    if (!copy.empty()) std::memcpy(copy.data(), PyBytes_AS_STRING(table), PyBytes_GET_SIZE(table));
     step.table = copy.data();
     step.extent = extent;
     step.estimated_ns = ns * static_cast<double>(extent);
