@@ -24,7 +24,7 @@ struct Call {
   SmallVector<uintptr_t, 96> words;
   SmallVector<PyObject*, 32> leaves;
   SmallVector<PyObject*, 48> objects;
-  SmallVector<PyObject*, 4> owned;  // released at the end of the call
+  SmallVector<PyObject*, 16> owned;  // released at the end of the call
   StaticTable* statics;
   PyObject* context;
 
