@@ -8,11 +8,10 @@ from typing import Any
 
 from addax.core import tree
 from addax.core.avals import get_aval
-from addax.core.trace import base_trace, current_trace
 from addax.lax.control_flow import map as loop_map
 from addax.ops.custom import FlatRule
 from addax.ops.custom_batching import custom_vmap_call
-from addax.transforms.custom import positional
+from addax.transforms.custom import positional, runs_now
 from addax.transforms.flat import LazyDebugInfo, function_name, jax_array, trace_captured
 
 
@@ -56,7 +55,7 @@ class custom_vmap:
         rule, name = self.vmap_rule, function_name(self.fun)
         if rule is None:
             raise AttributeError(f"No batching rule defined for custom_vmap function {name} using def_vmap.")
-        if current_trace() is base_trace:
+        if runs_now(args, kwargs):
             return self.fun(*args, **kwargs)
         args = positional(self.fun, args, kwargs)
         leaves, in_tree = tree.flatten((args, {}))

@@ -14,7 +14,7 @@ from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.notation import Notation
-from addax.core.trace import current_trace
+from addax.core.trace import base_trace, current_trace
 from addax.core.varying import INVARIANT, vma_of
 from addax.interpreters.batching import batch_flat, batch_jaxpr
 from addax.interpreters.jvp import jvp_flat
@@ -130,8 +130,11 @@ def _custom_vjp_jvp(primals, tangents, *, call_jaxpr, fwd, bwd, num_consts, symb
     residuals, outs = fwd(primals, [type(t) is not Zero for t in tangents])
     live = [instantiate(t) for t in tangents]
     out_avals = tuple(get_aval(x).to_tangent() for x in outs)
+    operands = [*residuals, *live]
+    if current_trace() is base_trace:  # run it here: a compiled program of it would be of use once
+        return outs, _lin_forward(operands, len(residuals), bwd, out_avals)
     out_tangents = custom_lin.bind(
-        *residuals, *live, num_residuals=len(residuals), bwd=bwd, out_avals=out_avals, symbolic_zeros=symbolic_zeros
+        *operands, num_residuals=len(residuals), bwd=bwd, out_avals=out_avals, symbolic_zeros=symbolic_zeros
     )
     return outs, out_tangents
 

@@ -14,6 +14,7 @@ from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import eval_jaxpr
 from addax.core.trace import Tracer, base_trace, current_trace
+from addax.interpreters.linearize import SplitTrace
 from addax.interpreters.values import Zero, convert, instantiate
 from addax.ops.custom import FlatRule, custom_jvp_call, custom_vjp_call
 from addax.transforms.flat import (
@@ -96,6 +97,16 @@ def _positions(fun, names) -> list[int]:
     return [parameters.index(n) for n in names]
 
 
+def runs_now(args: tuple, kwargs: dict) -> bool:
+    """Whether a call can simply be made: nobody records, maps or differentiates it."""
+    trace = current_trace()
+    if trace is base_trace:
+        return True
+    while type(trace) is SplitTrace:  # inside a rule that is linearized, the primal part runs now
+        trace = trace.now
+    return trace is base_trace and not any(isinstance(x, Tracer) for x in tree.leaves((args, kwargs)))
+
+
 def positional(fun, args, kwargs) -> tuple:
     """The call's arguments in order, defaults filled in, as custom rules get them.
 
@@ -163,7 +174,7 @@ class custom_jvp(_Custom):
     def __call__(self, *args, **kwargs):
         if self.rule is None:
             raise AttributeError(f"No JVP defined for custom_jvp function {function_name(self.fun)} using defjvp.")
-        if current_trace() is base_trace:
+        if runs_now(args, kwargs):
             return self.fun(*args, **kwargs)
         of_free, free, fixed = self.split(args, kwargs)
         leaves, in_tree = tree.flatten((free, {}))
@@ -260,7 +271,7 @@ class custom_vjp(_Custom):
     def __call__(self, *args, **kwargs):
         if self.fwd is None or self.bwd is None:
             raise AttributeError(f"No VJP defined for custom_vjp function {function_name(self.fun)} using defvjp.")
-        if current_trace() is base_trace:
+        if runs_now(args, kwargs):
             return self.fun(*args, **kwargs)
         of_free, free, fixed = self.split(args, kwargs)
         fwd_fun, symbolic = of_free(self.fwd), self.symbolic_zeros
