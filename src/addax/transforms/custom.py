@@ -113,6 +113,9 @@ def positional(fun, args, kwargs) -> tuple:
     Raises:
       TypeError: if some cannot be passed by position.
     """
+    code = getattr(fun, "__code__", None)
+    if not kwargs and code is not None and len(args) == code.co_argcount and not code.co_kwonlyargcount:
+        return args  # all there are: no need for the slow look at the signature
     if not kwargs:
         try:
             parameters = inspect.signature(fun).parameters.values()
