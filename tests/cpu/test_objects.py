@@ -16,14 +16,14 @@ from nest_tools import elementwise, run
 from addax.engines.cpu import elf, llvm, objects
 from addax.engines.cpu.loops import Affine, Nest, Store
 from addax.engines.cpu.loops_check import NestError
-from addax.engines.disk_cache import default_directory
+from addax.engines.disk_cache import DiskCache, default_directory
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """A cache of our own, and no memory of earlier kernels."""
-    disk = objects.DiskCache(str(tmp_path / "kernels"))
-    monkeypatch.setattr(objects, "disk", disk)
+    disk = DiskCache(str(tmp_path / "kernels"))
+    monkeypatch.setattr(objects, "opened", lambda kind: disk)
     monkeypatch.setattr(objects, "_addresses", {})
     monkeypatch.setattr(objects, "statistics", objects.Statistics())
     return disk
@@ -67,7 +67,8 @@ import sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 from nest_tools import elementwise
 from addax.engines.cpu import objects
-objects.disk = objects.DiskCache({cache.directory!r})
+from addax.engines.disk_cache import DiskCache
+objects.opened = lambda kind: DiskCache({cache.directory!r})
 objects.compile_nests([elementwise("integer_pow", ["float32"], "float32", y=2)])
 assert objects.statistics.disk_hits == 1
 from addax.engines.cpu import llvm
@@ -109,7 +110,7 @@ def test_a_directory_that_others_may_write_to_is_not_used(cache):
 
 @pytest.mark.parametrize("directory", ["/proc/nowhere/kernels", "/dev/null/kernels", None])
 def test_without_a_usable_directory_everything_still_works(cache, monkeypatch, directory):
-    monkeypatch.setattr(objects, "disk", objects.DiskCache(directory))
+    monkeypatch.setattr(objects, "opened", lambda kind: DiskCache(directory))
     check(nest())
     forget()
     check(nest())
@@ -194,7 +195,8 @@ def test_parent_and_forked_child_do_not_write_over_each_other(cache):
 import os, sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 from test_objects import check, nest, objects
-objects.disk = objects.DiskCache(None)
+from addax.engines.disk_cache import DiskCache
+objects.opened = lambda kind: DiskCache(None)
 check(nest(2))
 child = os.fork()
 powers = range(3, 9) if child == 0 else range(9, 15)
@@ -256,3 +258,23 @@ def test_objects_for_arm64_link(target):
             arity = 2 if op == "pow" else 1
             text = emit_module([("k", elementwise(op, [dtype] * arity, dtype))], target)
             assert elf.link(llvm.emit_object(text, target))["k"].code
+
+
+def test_options_say_where_and_how_much_is_kept(tmp_path):
+    from addax.core import config as options
+    from addax.engines.disk_cache import opened
+
+    assert opened("kernels").directory == default_directory("kernels")
+    with options.compilation_cache_dir(str(tmp_path)), options.compilation_cache_max_size(1000):
+        assert (opened("kernels").directory, opened("kernels").max_bytes) == (str(tmp_path / "kernels"), 1000)
+        with options.enable_compilation_cache(False):
+            assert opened("kernels").directory is None
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    with options.compilation_cache_dir(str(taken)):
+        assert not opened("kernels").usable()
+        with (
+            options.raise_persistent_cache_errors(True),
+            pytest.raises(OSError, match=r"the compilation cache .* cannot be"),
+        ):
+            opened("kernels")

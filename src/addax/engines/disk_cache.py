@@ -3,19 +3,28 @@
 In ``$ADDAX_CACHE_DIR``, else ``$XDG_CACHE_HOME/addax``, else ``~/.cache/addax``; ``ADDAX_CACHE_DIR=off`` turns it off. The
 files hold code that will run, so a directory that belongs to somebody else, or that others may write to, is not used.
 Entries are written to a temporary file and renamed; truncated or altered ones are ignored and written again; the least
-recently used go when the total exceeds ``$ADDAX_CACHE_SIZE`` bytes (1 GB). Trouble with the disk is never an error: the
-cache does without.
+recently used go when the total exceeds ``$ADDAX_CACHE_SIZE`` bytes (1 GB). The options ``enable_compilation_cache``,
+``compilation_cache_dir`` and ``compilation_cache_max_size`` say the same from within a program. Trouble with the disk is no
+error, the cache does without, unless ``raise_persistent_cache_errors`` makes it one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import stat
 import threading
 import time
 from collections.abc import Callable
+
+from addax.core.config import (
+    compilation_cache_dir,
+    compilation_cache_max_size,
+    enable_compilation_cache,
+    raise_persistent_cache_errors,
+)
 
 MAGIC = b"ADDAXC1\n"
 DEFAULT_SIZE = 1 << 30
@@ -73,6 +82,8 @@ class DiskCache:
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+            if raise_persistent_cache_errors.value:
+                raise
             return
         self._grow(len(data))
 
@@ -124,6 +135,23 @@ def _private(directory: str) -> bool:
     if not hasattr(os, "getuid"):  # Windows: the profile directory is the user's own
         return True
     return info.st_uid == os.getuid() and not stat.S_IMODE(info.st_mode) & 0o022 and os.access(directory, os.W_OK)
+
+
+def opened(kind: str) -> DiskCache:
+    """The cache for entries of a kind that the options of now name; one without a directory if it is off."""
+    if not enable_compilation_cache.value:
+        return _cache(None, 0)
+    chosen, size = compilation_cache_dir.value, compilation_cache_max_size.value
+    directory = default_directory(kind) if chosen is None else os.path.join(chosen, kind)
+    found = _cache(directory, default_size() if size < 0 else size)
+    if raise_persistent_cache_errors.value and directory is not None and not found.usable():
+        raise OSError(f"the compilation cache {directory} cannot be used: it must be ours, and closed to other writers")
+    return found
+
+
+@functools.cache
+def _cache(directory: str | None, size: int) -> DiskCache:
+    return DiskCache(directory, size)
 
 
 def default_directory(kind: str, environ: Callable[[str], str | None] = os.environ.get) -> str | None:

@@ -21,7 +21,7 @@ from addax.engines.cpu.elf import Image, link
 from addax.engines.cpu.llvm import Target
 from addax.engines.cpu.loops import Nest, print_nest
 from addax.engines.cpu.loops_check import validate
-from addax.engines.disk_cache import DiskCache, default_directory, default_size
+from addax.engines.disk_cache import opened
 
 HEADER = struct.Struct("<IIQ")  # alignment, size of the imports, entry
 MOST_THREADS = 8
@@ -225,11 +225,9 @@ def _environment() -> str:
 
 # ---- disk ----
 
-disk = DiskCache(default_directory("kernels"), default_size())
-
 
 def _read(name: str) -> Image | None:
-    data = disk.read(name)
+    data = opened("kernels").read(name)
     if data is None:
         return None
     align, size, entry = HEADER.unpack_from(data)
@@ -241,4 +239,4 @@ def _read(name: str) -> Image | None:
 
 def _write(name: str, image: Image) -> None:
     imports = "\n".join([f"{offset} {name}" for offset, name in image.imports]).encode()
-    disk.write(name, HEADER.pack(image.align, len(imports), image.entry) + imports + image.code)
+    opened("kernels").write(name, HEADER.pack(image.align, len(imports), image.entry) + imports + image.code)

@@ -8,34 +8,19 @@ part in.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from typing import Any
 
 from addax.core.config import (
-    compilation_cache_dir,
-    enable_compilation_cache,
     persistent_cache_min_compile_time_secs,
     persistent_cache_min_entry_size_bytes,
 )
 from addax.engines.devices import cpu_description
-from addax.engines.disk_cache import DiskCache, default_directory, default_size
+from addax.engines.disk_cache import opened
 from addax.engines.xla import compat
 from addax.engines.xla.compat import xla_client
 from addax.engines.xla.inspect import without_locations
-
-
-@functools.cache
-def _cache(directory: str | None) -> DiskCache:
-    return DiskCache(directory, default_size())
-
-
-def cache() -> DiskCache:
-    """The cache that the configuration names; one without a directory if it is off."""
-    if not enable_compilation_cache.value:
-        return _cache(None)
-    return _cache(compilation_cache_dir.value or default_directory("xla"))
 
 
 def key(text: str, options: Any, devices: Any) -> str:
@@ -55,7 +40,7 @@ def key(text: str, options: Any, devices: Any) -> str:
 
 def read(name: str, options: Any, devices: Any) -> Any:
     """The executable of an entry, or None."""
-    blob = cache().read(name)
+    blob = opened("xla").read(name)
     if blob is None:
         return None
     try:
@@ -67,11 +52,11 @@ def read(name: str, options: Any, devices: Any) -> Any:
 
 def write(name: str, loaded: Any, seconds: float) -> None:
     """Keep an executable that took ``seconds`` to compile, if that is worth it."""
-    if seconds < persistent_cache_min_compile_time_secs.value or not cache().usable():
+    if seconds < persistent_cache_min_compile_time_secs.value or not opened("xla").usable():
         return
     try:
         blob = loaded.serialize()
     except compat.XlaRuntimeError:
         return  # not every platform can
     if len(blob) >= persistent_cache_min_entry_size_bytes.value:
-        cache().write(name, blob)
+        opened("xla").write(name, blob)
