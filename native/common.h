@@ -31,6 +31,8 @@ int init_pytree(PyObject* module);
 int init_dispatch(PyObject* module);
 int init_context(PyObject* module);
 int init_frames(PyObject* module);
+// Takes addax's own frames out of the traceback of the error that is set.
+void keep_users_frames();
 int init_pool(PyObject* module);
 int init_program(PyObject* module);
 

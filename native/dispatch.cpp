@@ -108,7 +108,7 @@ Record* compile_entry(FnObject* fn, const Call& c, uint64_t hash, PyObject* cons
   return r != nullptr ? r : insert(fn, c, hash, entry.get());
 }
 
-PyObject* fn_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
+PyObject* call_or_trace(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   FnObject* fn = fn_of(self);
   if (ADDAX_UNLIKELY(!under_base_trace())) return PyObject_Vectorcall(fn->trace_call, args, nargsf, kwnames);
   Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
@@ -129,6 +129,12 @@ PyObject* fn_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
   auto* e = reinterpret_cast<EntryObject*>(entry.get());
   if (ADDAX_UNLIKELY(e->executable == Py_None)) return PyObject_Vectorcall(fn->trace_call, args, nargsf, kwnames);
   return entry_run(e, call);
+}
+
+PyObject* fn_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
+  PyObject* result = call_or_trace(self, args, nargsf, kwnames);
+  if (ADDAX_UNLIKELY(result == nullptr)) keep_users_frames();
+  return result;
 }
 
 // ---- the type

@@ -182,6 +182,40 @@ PyObject* register_internal_path(PyObject*, PyObject* path) {
   Py_RETURN_NONE;
 }
 
+// ---- tracebacks
+
+bool g_hide_own_frames = true;
+
+// The chain without the entries of our own code; null if nothing is left. Steals nothing, gives a new reference.
+PyObject* users_part(PyObject* traceback) {
+  std::vector<PyTracebackObject*> kept;
+  bool all = true;
+  for (auto* t = reinterpret_cast<PyTracebackObject*>(traceback); t != nullptr; t = t->tb_next) {
+    Ref code(reinterpret_cast<PyObject*>(PyFrame_GetCode(t->tb_frame)));
+    if (is_internal(reinterpret_cast<PyCodeObject*>(code.get()))) all = false;
+    else kept.push_back(t);
+  }
+  if (all) return Py_NewRef(traceback);
+  Ref next;
+  for (size_t i = kept.size(); i-- > 0;) {
+    Ref line(PyObject_GetAttrString(reinterpret_cast<PyObject*>(kept[i]), "tb_lineno"));
+    if (!line) return nullptr;
+    PyObject* entry = PyObject_CallFunction(reinterpret_cast<PyObject*>(&PyTraceBack_Type), "OOiO",
+                                            next ? next.get() : Py_None, reinterpret_cast<PyObject*>(kept[i]->tb_frame),
+                                            kept[i]->tb_lasti, line.get());
+    if (entry == nullptr) return nullptr;
+    next = Ref(entry);
+  }
+  return next.release();
+}
+
+PyObject* hide_own_frames(PyObject*, PyObject* flag) {
+  int on = PyObject_IsTrue(flag);
+  if (on < 0) return nullptr;
+  g_hide_own_frames = on != 0;
+  Py_RETURN_NONE;
+}
+
 PyObject* frame_walk(PyObject*, PyObject*) {
   return PyUnicode_FromString(g_walk == Walk::kFast ? "fast" : g_walk == Walk::kPublic ? "public" : "undecided");
 }
@@ -191,11 +225,37 @@ PyMethodDef functions[] = {
      "user_frame(): (code, lasti) of the innermost frame outside the registered paths, or None; lasti counts bytes."},
     {"register_internal_path", register_internal_path, METH_O,
      "register_internal_path(prefix): user_frame() passes over code whose file name starts with prefix."},
+    {"hide_own_frames", hide_own_frames, METH_O,
+     "hide_own_frames(flag): whether errors that leave a jitted function or an operation show the user's frames only."},
     {"frame_walk", frame_walk, METH_NOARGS, "frame_walk(): how user_frame() reads the stack, 'fast' or 'public'."},
     {nullptr, nullptr, 0, nullptr},
 };
 
 }  // namespace
+
+void keep_users_frames() {
+  if (!g_hide_own_frames) return;
+#if PY_VERSION_HEX >= 0x030C0000
+  PyObject* error = PyErr_GetRaisedException();
+#else
+  PyObject *type, *error, *traceback_;
+  PyErr_Fetch(&type, &error, &traceback_);
+  PyErr_NormalizeException(&type, &error, &traceback_);
+  if (traceback_ != nullptr) PyException_SetTraceback(error, traceback_);
+  Py_XDECREF(traceback_);
+#endif
+  Ref traceback(PyException_GetTraceback(error));
+  if (traceback) {
+    Ref kept(users_part(traceback.get()));
+    PyErr_Clear();  // null if nothing is the user's: the caller's line comes next
+    PyException_SetTraceback(error, kept ? kept.get() : Py_None);
+  }
+#if PY_VERSION_HEX >= 0x030C0000
+  PyErr_SetRaisedException(error);
+#else
+  PyErr_Restore(type, error, PyException_GetTraceback(error));
+#endif
+}
 
 int init_frames(PyObject* m) { return PyModule_AddFunctions(m, functions); }
 

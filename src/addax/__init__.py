@@ -69,6 +69,7 @@ from addax import debug as debug, lax as lax, nn as nn, random as random
 from addax.api import (
     block_until_ready as block_until_ready,
     clear_caches as clear_caches,
+    copy_to_host_async as copy_to_host_async,
     default_backend as default_backend,
     device_count as device_count,
     devices as devices,
@@ -82,6 +83,7 @@ from addax.api import (
     named_scope as named_scope,
     process_count as process_count,
     process_index as process_index,
+    process_indices as process_indices,
     pure_callback as pure_callback,
     set_num_threads as set_num_threads,
 )
@@ -109,6 +111,7 @@ _MODULES = (
 )
 _NAMES = {
     "Device": "addax.engines.devices",
+    "Shard": "addax.placement",
     "ensure_compile_time_eval": "addax.core.trace",
     "float0": "addax.dtypes",
     "pmap": "addax.parallel_map",

@@ -54,7 +54,12 @@ def process_index(backend: str | None = None) -> int:
 
 def process_count(backend: str | None = None) -> int:
     """How many processes work together."""
-    return len({d.process_index for d in devices(backend)})
+    return len(process_indices(backend))
+
+
+def process_indices(backend: str | None = None) -> list[int]:
+    """The numbers of all processes."""
+    return sorted({d.process_index for d in devices(backend)})
 
 
 def default_backend() -> str:
@@ -77,6 +82,14 @@ def effects_barrier() -> None:
     They have: a program that calls back into Python, prints or does IO is waited for by the call that runs it.
     """
     sys.stdout.flush()
+
+
+def copy_to_host_async(x):
+    """Begin to copy the arrays of a pytree to the host, so that reading them later need not wait; returns it."""
+    for leaf in tree.leaves(x):
+        if hasattr(leaf, "copy_to_host_async"):
+            leaf.copy_to_host_async()
+    return x
 
 
 def live_arrays(platform: str | None = None) -> list:

@@ -235,3 +235,34 @@ def test_options_of_random_keys():
             addax.random.key(0), (3,), mode="high"
         ).tolist()  # fmt: skip
         assert addax.random.gumbel(addax.random.key(0), (3,)).tolist() != plain.tolist()
+
+
+# --- tracebacks ---
+
+
+def breaks(x):
+    return jnp.sin(x) + jnp.ones(3) @ jnp.ones(4)
+
+
+def files_of(call):
+    with pytest.raises(TypeError) as caught:
+        call()
+    return [entry.path for entry in caught.traceback]
+
+
+def test_errors_show_the_lines_of_the_user_only():
+    for call in (
+        lambda: addax.jit(breaks)(1.0),
+        lambda: addax.jit(lambda x: addax.grad(lambda y: addax.vmap(breaks)(y).sum())(x))(jnp.ones(2)),
+        lambda: jnp.ones(3) + jnp.ones(4),
+        lambda: jnp.sin("a"),
+    ):
+        assert {str(path) for path in files_of(call)} == {HERE}
+
+
+def test_all_frames_can_be_shown():
+    try:
+        options.config.update("addax_traceback_filtering", "off")
+        assert any("addax" in str(path) and str(path) != HERE for path in files_of(lambda: addax.jit(breaks)(1.0)))
+    finally:
+        options.config.update("addax_traceback_filtering", "auto")

@@ -196,6 +196,12 @@ def test_dlpack():
     np.testing.assert_array_equal(addax.dlpack.from_dlpack(np.arange(3.0, dtype="f4")), [0, 1, 2])
 
 
+def test_small_functions():
+    x = {"a": jnp.ones(3)}
+    assert addax.copy_to_host_async(x) is x and addax.process_indices() == [0]
+    assert isinstance(x["a"].addressable_shards[0], addax.Shard)
+
+
 def test_environment(capsys):
     addax.print_environment_info()
     text = capsys.readouterr().out

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from addax._native import hide_own_frames
 from addax.core.context import (
     Context,
     OptionManager,
@@ -254,6 +255,15 @@ explain_cache_misses = declare(
     flag("explain_cache_misses", False, "Log why a jitted function was traced again, naming the argument.", HOST)
 )
 logging_level = declare(text("logging_level", "NOTSET", "Level of the addax logger.", HOST))
+traceback_filtering = declare(
+    choice(
+        "traceback_filtering",
+        ("auto", "off", "tracebackhide", "remove_frames", "quiet_remove_frames"),
+        "auto",
+        "Whether errors that leave a jitted function or an operation show the user's frames only; `off`: all of them.",
+        HOST,
+    )
+)
 dump_ir_to = declare(text("dump_ir_to", "", "Directory every compiled program's stages are written to.", HOST))
 captured_constants_warn_bytes = declare(
     number("captured_constants_warn_bytes", int, 2_000_000_000, "Warn about captured arrays this large.", HOST)
@@ -329,7 +339,8 @@ declare_inert(
     *("transfer_guard", "transfer_guard_host_to_device", "transfer_guard_device_to_host"),
     "transfer_guard_device_to_device",
 )
-declare_inert("tracebacks are shown whole", "traceback_filtering")
 declare_inert("the CPU engine runs programs on the calling thread", "cpu_enable_async_dispatch")
 
+config.on_update("traceback_filtering", lambda value: hide_own_frames(value != "off"))
+hide_own_frames(traceback_filtering.value != "off")
 install_base_context()
