@@ -185,8 +185,12 @@ def tree_leaves(L, out):
 
 
 def jacobian(L, name, f, x):
-    """``name``: jacfwd or jacrev."""
-    return getattr(L.m, {"forward": "jacfwd", "reverse": "jacrev"}.get(L.mode, name))(f)(x)
+    """``name``: jacfwd, whose dtypes are those of the results, or jacrev, that of ``x``."""
+    if L.mode == "forward" and name == "jacrev":
+        return L.m.tree.map(lambda j: j.astype(L.np.asarray(x).dtype), L.m.jacfwd(f)(x))
+    if L.mode == "reverse" and name == "jacfwd":
+        return L.m.tree.map(lambda j, y: j.astype(L.np.asarray(y).dtype), L.m.jacrev(f)(x), f(x))
+    return getattr(L.m, name)(f)(x)
 
 
 def push_forward(L, name, f, x):
@@ -194,7 +198,7 @@ def push_forward(L, name, f, x):
     t = L.np.cos(x)  # of the dtype and the weak type of x
     if L.mode == "reverse":
         outs = f(x)
-        return outs, [L.np.tensordot(j, t, len(t.shape)).astype(y.dtype) for j, y in zip(jacobian(L, "", f, x), outs)]
+        return outs, [L.np.tensordot(j, t, len(t.shape)).astype(y.dtype) for j, y in zip(L.m.jacrev(f)(x), outs)]
     if name == "linearize" and not L.mode:
         outs, apply = L.m.linearize(f, x)
         return outs, apply(t)
@@ -205,14 +209,16 @@ def pull_back(L, f, x):
     """``(outs, (cotangent,))`` of a function that returns a list."""
     if L.mode == "forward":
         outs, total = f(x), 0.0
-        for y, j in zip(outs, jacobian(L, "", f, x)):
-            total = total + L.np.tensordot(L.np.cos(y), j, len(y.shape)).astype(j.dtype)
-        return outs, (total,)
+        for y, j in zip(outs, L.m.jacfwd(f)(x)):
+            total = total + L.np.tensordot(L.np.cos(y), j, len(y.shape))
+        return outs, (total.astype(L.np.asarray(x).dtype),)
     outs, pull = L.m.vjp(f, x)
     return outs, pull([L.np.cos(y) for y in outs])
 
 
 def value_and_grad(L, f, argnums, args):
     if L.mode == "forward":
-        return f(*args), L.m.jacfwd(f, argnums)(*args)
+        slopes = L.m.jacfwd(f, argnums)(*args)
+        wanted = tuple(args[i] for i in argnums) if isinstance(argnums, tuple) else args[argnums]
+        return f(*args), L.m.tree.map(lambda j, x: j.astype(L.np.asarray(x).dtype), slopes, wanted)
     return L.m.value_and_grad(f, argnums)(*args)

@@ -119,7 +119,7 @@ def folds(L, d, values, rules):
     return d.of([
         lambda: lax.reduce(x, np.float32(0), lambda a, b: a + b, (0,)),
         lambda: lax.reduce(x, np.float32(-1), lax.max, (0,)),
-        lambda: lax.reduce(x, np.float32(1), lambda a, b: a * b * 0.5, (x.ndim - 1,)),
+        lambda: lax.reduce(x, np.float32(0), lambda a, b: a + b + a * b, (x.ndim - 1,)),
         lambda: lax.reduce_window(x, np.inf, lax.min, dims, ones, "VALID"),
         lambda: lax.reduce_window(x, 0.0, lax.add, dims, ones, "SAME"),
         lambda: lax.reduce_window(x, 1.0, lax.mul, dims, dims, "VALID"),

@@ -113,12 +113,16 @@ def custom_jvp_with_an_integer_result(L, x):
     return L.m.hessian(lambda x: f(x)[0])(x), L.m.jacfwd(L.m.jacfwd(lambda x: f(x)[0]))(x)
 
 
+def sum_of_nothing_in_a_loop(L, x):
+    return L.lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 2 + s[1][3:].sum()), (0, x))[1]
+
+
 CASES = [
     (scan_from_what_it_reads, X), (two_carries_from_one_value, X), (while_from_what_it_reads, X),
     (third_derivative_of_softmax, V), (cond_whose_derivative_has_no_results, V),
     (unused_argument_of_unused_equations, V, X), (power_at_an_index, X), (derivative_of_sort_of_nothing, EMPTY),
     (derivative_of_writing_nothing, EMPTY), (convolution_over_no_channels, V),
-    (maximum_of_narrow_floats, V.astype("float16")), (weak_gradients, 0.5), (mantissas, V),
+    (maximum_of_narrow_floats, V.astype("float16")), (weak_gradients, 0.5), (mantissas, V), (sum_of_nothing_in_a_loop, V),
     (custom_jvp_with_an_integer_result, V), (weak_types_of_control_flow, 0.5),
     (jacobians_with_integers, V),
 ]  # fmt: skip

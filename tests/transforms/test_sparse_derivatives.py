@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from comparison import ADDAX
 from scipy import sparse
+from transform_programs import Nest
 
 import addax
 import addax.numpy as jnp
@@ -294,3 +296,41 @@ def test_a_pattern_is_found_again_when_what_the_function_captured_changes():
     for index in ([0, 1], [3, 4], [4, 0]):
         captured["index"] = np.array(index)
         np.testing.assert_allclose(f(x).todense(), addax.jacfwd(lambda x: x[captured["index"]] ** 2)(x))
+
+
+def random_function(seed: int):
+    """A random program as a function of its first float32 argument, and that argument; None if it has none."""
+    nest = Nest(seed, 1)
+    of_nest = nest.function(ADDAX)
+    at = next((i for i, x in enumerate(nest.args) if getattr(x, "dtype", None) == np.float32 and x.size), None)
+    if at is None:
+        return None
+
+    def f(x):
+        outs = addax.tree.leaves(of_nest(*nest.args[:at], x, *nest.args[at + 1 :]))
+        return [y for y in outs if y.dtype == np.float32]
+
+    return f, nest.args[at]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_patterns_of_random_programs(block):
+    """No entry of a dense Jacobian is missing, and the sparse one equals it."""
+    compared = 0
+    for seed in range(block * 50, block * 50 + 50):
+        found = random_function(seed)
+        try:
+            want = found and dense(*found)
+        except (NotImplementedError, ValueError):
+            continue  # no derivative, no results
+        if want is None or not np.isfinite(want).all():
+            continue
+        pattern = addax.jacobian_sparsity(*found).toarray()
+        assert not ((want != 0) & ~pattern).any(), seed
+        got = addax.sparse_jacobian(found[0])(found[1]).todense()
+        np.testing.assert_allclose(
+            got, want, rtol=1e-3, atol=1e-4 * (1 + np.abs(want).max(initial=0)), err_msg=str(seed)
+        )
+        compared += 1
+    assert compared > 15

@@ -206,6 +206,8 @@ class ScalarCode:
 
     def reduce(self, op: str, x: np.ndarray, axes, out) -> np.ndarray:
         dtype = self.dtype(out)
+        if not x.size:
+            raise TooLarge  # nothing to start from; loops know the neutral element
         kept = [d for d in range(x.ndim) if d not in axes]
         rows = x.transpose(*kept, *axes).reshape(*[x.shape[d] for d in kept], -1)
         result = np.empty(out.shape, object)
