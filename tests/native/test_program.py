@@ -307,7 +307,15 @@ def test_concurrent_calls():
     assert not wrong
 
 
-def test_keyboard_interrupt_ends_an_endless_loop():
+@pytest.fixture
+def interruptible():
+    """Processes that a shell started in the background ignore the signal, and would loop for ever."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_keyboard_interrupt_ends_an_endless_loop(interruptible):
     slots = [("const", 0, 1), ("out", 0, 4)]
     steps = [("fill", 1, 4), ("while", [], 0, [])]
     p = program([], [((), I4)], slots, 0, [np.array(True)], steps, [("slot", 1)])
