@@ -24,7 +24,7 @@ CALLS = {
     "relu": "relu(1.0)",
     "f": "f(1.0)",
     "pick": "pick(1)",
-    "sum_positive": "sum_positive(jnp.ones(2))",
+    "positive": "positive(jnp.ones(2))",
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from addax import _native
 from addax.core.avals import ShapedArray
+from addax.engines.xla import arrays
 
 DTYPES = [
     *"? i1 u1 i2 u2 i4 u4 i8 u8 f2 f4 f8 c8 c16".split(),
@@ -168,11 +169,14 @@ def test_external_arrays_are_fetched_once():
         return np.full(3, buffer, np.float32)
 
     _native.set_external_fetch(fetch)
-    a = _native.array_external(5, aval((3,)), None, False)
-    assert a._buffer == 5 and not fetched
-    np.testing.assert_array_equal(a._value, [5, 5, 5])
-    np.testing.assert_array_equal(np.asarray(a), [5, 5, 5])
-    assert fetched == [5]
+    try:
+        a = _native.array_external(5, aval((3,)), None, False)
+        assert a._buffer == 5 and not fetched
+        np.testing.assert_array_equal(a._value, [5, 5, 5])
+        np.testing.assert_array_equal(np.asarray(a), [5, 5, 5])
+        assert fetched == [5]
+    finally:
+        _native.set_external_fetch(arrays.fetch)
 
 
 @pytest.mark.parametrize("dtype", "? i1 u4 i8 f2 f4 f8 c8".split())
