@@ -97,7 +97,8 @@ def check_jvp(
     >>> check_jvp(addax.numpy.sin, functools.partial(addax.jvp, addax.numpy.sin), (0.5,))
     """
     args = tuple(args)
-    direction = tree.map(lambda x: _random_like(np.random.RandomState(0), x), args)
+    random = np.random.RandomState(0)
+    direction = tree.map(lambda x: _random_like(random, x), args)
     values, tangents = f_jvp(args, direction)
     prefix = f"{err_msg} " if err_msg else ""
     _assert_close(values, f(*args), atol, rtol, f"{prefix}JVP primal")
@@ -105,7 +106,7 @@ def check_jvp(
 
 
 def _step(args: Any, eps: float) -> float:
-    coarse = any(0 < _tolerance(x) < 1 and _tolerance(x) >= 2e-3 for x in tree.leaves(args))
+    coarse = any(_tolerance(x) >= _TOLERANCES["float32"] for x in tree.leaves(args))
     return max(eps, 2e-3) if coarse else eps
 
 
@@ -177,6 +178,7 @@ def check_grads(
         if mode not in ("fwd", "rev"):
             raise ValueError(f"check_grads: modes are 'fwd' and 'rev', got {mode!r}")
     step = 1e-4 if eps is None else eps
+    random = np.random.RandomState(2)
 
     def check(f: Callable, args: tuple, order: int, done: str) -> None:
         if "fwd" in modes:
@@ -185,7 +187,7 @@ def check_grads(
             if order > 1:
                 check(
                     lambda *xs: jvp(f, xs[: len(args)], xs[len(args) :]),
-                    (*args, *_float_tangents(args)),
+                    (*args, *(tree.map(lambda x: _random_like(random, x), args))),
                     order - 1,
                     name,
                 )
@@ -202,10 +204,6 @@ def check_grads(
                 check(pulled, args, order - 1, name)
 
     check(f, args, order, "")
-
-
-def _float_tangents(args: tuple) -> tuple:
-    return tree.map(lambda x: _random_like(np.random.RandomState(2), x), args)
 
 
 __all__ = ["check_grads", "check_jvp", "check_vjp"]

@@ -7,6 +7,7 @@ under other options pay nothing.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import re
@@ -34,7 +35,7 @@ def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
     context = current_context()
     wanted = [kind for kind, on in (("nan", context.debug_nans), ("inf", context.debug_infs)) if on]
     if wanted:  # the arguments are needed once more if something is found
-        kept = CompileOptions(options.device, (), options.compiler_options, options.in_shardings, options.out_shardings)
+        kept = dataclasses.replace(options, donated=())
         compiled: Any = Watched(platforms.compile_program(closed, kept), closed, wanted)
     else:
         start = time.perf_counter()

@@ -37,12 +37,10 @@ def differences(key: tuple, before: tuple, names: Sequence[str]) -> list[str]:
     if static != static0:
         found.append(f"the static arguments are {values_of(static)}, before {values_of(static0)}")
     if options is not options0:
-        changed = sorted(
-            {name for name, _, _ in options.items ^ options0.items},
-        )
+        changed = sorted({name for name, _, _ in options.items ^ options0.items})
         found.append("options differ: " + ", ".join(f"addax_{name}" for name in changed))
     if scope != scope0:
-        found.append("it is called inside another mapped axis or mesh")
+        found.append("it is called inside another mapped axis or mesh, or with arguments laid out otherwise over one")
     return found
 
 
