@@ -248,6 +248,9 @@ class named_scope(contextlib.ContextDecorator):
         self.name = name
         self._scopes: list[naming] = []
 
+    def _recreate_cm(self) -> named_scope:  # per call of a decorated function, which several threads may call at once
+        return named_scope(self.name)
+
     def __enter__(self) -> None:
         self._scopes.append(naming(self.name))
         self._scopes[-1].__enter__()

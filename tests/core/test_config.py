@@ -165,6 +165,25 @@ def test_a_with_block_holds_for_this_thread_and_block_only():
     assert current_context().enable_x64 is False
 
 
+def test_a_decorated_function_may_run_in_several_threads_at_once():
+    inside, go_on = threading.Event(), threading.Event()
+
+    @options.numpy_rank_promotion("raise")
+    def f(wait=False):
+        if wait:
+            inside.set()
+            go_on.wait(10)
+
+    thread = threading.Thread(target=f, args=(True,))
+    with options.numpy_rank_promotion("warn"):
+        thread.start()
+        inside.wait(10)
+        f()
+        go_on.set()
+        thread.join()
+        assert current_context().numpy_rank_promotion == "warn"
+
+
 def test_a_with_block_ends_on_an_exception():
     with pytest.raises(ZeroDivisionError), options.debug_nans(True):
         1 / 0

@@ -229,3 +229,13 @@ def test_shape_dtype_struct():
             make()
     assert addax.eval_shape(lambda x: {"a": x, "b": (x.sum(), None)}, s) == {"a": s, "b": (S((), np.float32), None)}
     assert addax.jit(lambda x, n: x * n, static_argnums=1).eval_shape(s, 3) == s
+
+
+def test_linear_solves_cost_what_their_solver_does():
+    def f(b):
+        x = addax.lax.custom_linear_solve(
+            lambda v: 2 * v, b, lambda matvec, v: addax.lax.fori_loop(0, 3, lambda i, c: c * v, v)
+        )
+        return x
+
+    assert cost(f, V)["flops"] == 3 * V.size + 3

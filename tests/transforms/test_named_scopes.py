@@ -1,5 +1,7 @@
 """named_scope: the names that equations carry, through transformations, as JAX writes them."""
 
+import threading
+
 import pytest
 
 import addax
@@ -115,3 +117,27 @@ def test_nothing_remains_after_an_error():
     with pytest.raises(ZeroDivisionError), addax.named_scope("broken"):
         1 / 0
     assert stacks(addax.make_jaxpr(jnp.sin)(1.0).jaxpr) == ["sin"]
+
+
+def test_a_decorated_function_may_run_in_several_threads_at_once():
+    inside, go_on = threading.Event(), threading.Event()
+
+    @addax.named_scope("layer")
+    def f(x, wait=False):
+        if wait:
+            inside.set()
+            go_on.wait(10)
+        return jnp.sin(x)
+
+    thread = threading.Thread(target=f, args=(1.0, True))
+
+    def g(x):
+        with addax.named_scope("outer"):
+            thread.start()
+            inside.wait(10)
+            x = f(x)
+            go_on.set()
+            thread.join()
+            return jnp.cos(x)
+
+    assert stacks(addax.make_jaxpr(g)(1.0).jaxpr) == ["sin outer/layer", "cos outer"]

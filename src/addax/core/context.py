@@ -213,6 +213,11 @@ class _OptionSetting(contextlib.ContextDecorator):
         self._value = value
         self._previous: list[Any] = []
 
+    def _recreate_cm(
+        self,
+    ) -> _OptionSetting:  # per call of a decorated function, which several threads may call at once
+        return _OptionSetting(self._option, self._value)
+
     def __enter__(self) -> None:
         overrides = _overrides.values
         self._previous.append(overrides.get(self._option.name, _ABSENT))

@@ -247,8 +247,6 @@ def _call(eqn: Eqn, value) -> Cost | None:
         devices = math.prod(dict(params["mesh"].shape).values())
         for program in subjaxprs(params):
             total.add(_program(program, {}), devices)
-    elif name == "custom_linear_solve":
-        total.add(_inner(params["jaxprs"].solve))
     elif eqn.primitive.expand is not None:
         total.add(_inner(eqn.primitive.expand(*(x.aval for x in eqn.invars), **params), eqn.invars, value))
     else:
