@@ -116,6 +116,9 @@ def test_sequential_vmap_is_a_loop():
     close(addax.grad(lambda x: addax.vmap(f, (0, None))(x, 2.0).sum())(X), 2 * np.cos(X))
 
 
+GROUPS = [[0, 3], [2, 1]]
+FIRST, OTHER = np.array([0, 2, 2, 0]), np.array([3, 2, 1, 0])  # of each member's group; of each member
+
 # Collectives over a mapped axis as functions of the whole batch, a 4 x 4 array.
 COLLECTIVES = {
     "psum": (lambda v: lax.psum(v, "i"), lambda a: jnp.broadcast_to(a.sum(0), (4, 4))),
@@ -128,6 +131,22 @@ COLLECTIVES = {
     "all_to_all": (lambda v: lax.all_to_all(v, "i", 0, 0), lambda a: a.T),
     "ppermute": (lambda v: lax.ppermute(v, "i", [(0, 1), (1, 2), (2, 3)]), lambda a: jnp.roll(a, 1, 0).at[0].set(0)),
     "pshuffle": (lambda v: lax.pshuffle(v, "i", [2, 0, 3, 1]), lambda a: a[jnp.array([2, 0, 3, 1])]),
+    "psum in groups": (lambda v: lax.psum(v, "i", axis_index_groups=GROUPS), lambda a: a + a[OTHER]),
+    "pmax in groups": (lambda v: lax.pmax(v, "i", axis_index_groups=GROUPS), lambda a: jnp.maximum(a, a[OTHER])),
+    "all_gather in groups": (
+        lambda v: lax.all_gather(v, "i", axis=1, axis_index_groups=GROUPS),
+        lambda a: jnp.stack([a[FIRST], a[OTHER[FIRST]]], 2),
+    ),
+    "psum_scatter in groups": (
+        lambda v: lax.psum_scatter(v, "i", axis_index_groups=GROUPS, tiled=True),
+        lambda a: jnp.where(jnp.arange(4)[:, None] == FIRST[:, None], *jnp.split(a + a[OTHER], 2, 1)),
+    ),
+    "all_to_all in groups": (
+        lambda v: lax.all_to_all(v.reshape(2, 2), "i", 0, 1, axis_index_groups=GROUPS),
+        lambda a: jnp.stack(
+            [jnp.where((jnp.arange(4) == FIRST)[:, None], *jnp.split(a[j], 2, 1)) for j in (FIRST, OTHER[FIRST])], 2
+        ),
+    ),
     "axis_index": (lambda v: v * lax.axis_index("i") * lax.axis_size("i"), lambda a: 4 * a * jnp.arange(4.0)[:, None]),
 }
 
@@ -155,3 +174,44 @@ def test_psum_of_numbers_among_arrays():
     assert addax.vmap(lambda a: a * lax.psum(1, "i"), axis_name="i")(X).tolist() == [0.0, 3.0, 6.0]
     with pytest.raises(NameError, match="unbound axis name: j"):
         addax.vmap(lambda a: lax.psum(1, "j"), axis_name="i")(X)
+
+
+def test_permutations_over_several_mapped_axes():
+    x = np.arange(12.0, dtype=np.float32).reshape(2, 3, 2)
+
+    def over_both(body):
+        return lambda x: addax.vmap(addax.vmap(body, axis_name="b"), axis_name="a")(x)
+
+    @addax.jit
+    def run(x):
+        some = over_both(lambda v: lax.ppermute(v, ("a", "b"), [(0, 4), (5, 5), (1, 2)]))
+        return (
+            some(x),
+            addax.vjp(some, x)[1](x)[0],
+            over_both(lambda v: lax.pshuffle(v, ("b", "a"), [1, 2, 3, 4, 5, 0]))(x),
+            over_both(lambda v: lax.ppermute(v > 2, ("a", "b"), [(3, 0)]))(x),
+        )
+
+    some, back, rolled, flags = run(x)
+    rows = x.reshape(6, 2)
+    want = np.zeros((3, 6, 2), np.float32)
+    want[0, [4, 5, 2]], want[1, [0, 5, 1]], want[2, 0] = rows[[0, 5, 1]], rows[[4, 5, 2]], rows[3] > 2
+    np.testing.assert_array_equal(some, want[0].reshape(2, 3, 2))
+    np.testing.assert_array_equal(back, want[1].reshape(2, 3, 2))
+    np.testing.assert_array_equal(flags, want[2].reshape(2, 3, 2) > 0)
+    turned = x.transpose(1, 0, 2).reshape(6, 2)[[1, 2, 3, 4, 5, 0]]
+    np.testing.assert_array_equal(rolled, turned.reshape(3, 2, 2).transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (lambda v: lax.ppermute(v, "i", [(0, 1), (2, 1)]), "destinations must be unique"),
+        (lambda v: lax.ppermute(v, "i", [(0, 3)]), r"in \[0, 3\), the size of axis 'i'"),
+        (lambda v: lax.psum_scatter(v[None][:, None], "i"), "size 1 must match shard count 3"),
+        (lambda v: lax.psum(v, "i", axis_index_groups=[[0, 1], [2]]), "groups of one size"),
+    ],
+)
+def test_collectives_check_their_operands(body, message):
+    with pytest.raises(ValueError, match=message):
+        addax.vmap(body, axis_name="i")(X)

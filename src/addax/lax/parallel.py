@@ -24,11 +24,11 @@ from addax.ops.convert import convert_element_type
 Groups = Sequence[Sequence[int]] | None
 
 
-def _names(axis_name) -> tuple:
+def _names(axis_name) -> tuple[Any, ...]:
     return tuple(axis_name) if isinstance(axis_name, (tuple, list)) else (axis_name,)
 
 
-def _groups(name: str, axes: tuple, groups: Groups) -> Any:
+def _groups(name: str, axes: tuple[Any, ...], groups: Groups) -> Any:
     """
     Raises:
       ValueError: if the groups are not a partition of the members into parts of one size.
@@ -40,7 +40,7 @@ def _groups(name: str, axes: tuple, groups: Groups) -> Any:
     if not found or sorted(i for g in found for i in g) != list(range(n)) or len({len(g) for g in found}) > 1:
         raise ValueError(
             f"{name}: axis_index_groups must be groups of one size that have every member 0...{n - 1} of axis "
-            f"{axes if len(axes) > 1 else axes[0]!r} once, got {groups}"
+            f"{axes[0] if len(axes) == 1 else axes!r} once, got {groups}"
         )
     return found
 
@@ -292,6 +292,12 @@ def all_to_all(
 
 def ppermute(x, axis_name, perm: Sequence[tuple[int, int]]):
     """Send ``x`` along ``perm``, pairs (source, destination); members that nobody sends to get zeros.
+
+    Members of several axes are numbered in the order in which the axes are named, as by `axis_index`. (JAX's ppermute numbers
+    them in the order of the mesh, and refuses mapped axes; it also wants a full permutation of those.)
+
+    Raises:
+      ValueError: if a member sends or receives twice, or is none.
 
     >>> import addax, addax.numpy as jnp
     >>> ring = [(0, 1), (1, 2), (2, 0)]

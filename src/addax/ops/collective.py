@@ -15,16 +15,11 @@ import numpy as np
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.axis_env import axis_size_of, tracked_axes
 from addax.core.primitive import Primitive, registry
+from addax.core.trace import current_trace
 from addax.core.varying import vary
-from addax.interpreters.values import (
-    Zero,
-    broadcast_in_dim,
-    is_linear,
-    move_axis,
-    reshape,
-    shape_of,
-    to_front,
-)
+from addax.interpreters.batching import batch_flat, unbatched_aval
+from addax.interpreters.values import Axis, Zero, is_linear, move_axis, reshape, shape_of, to_front, zeros
+from addax.ops.indexing import GatherDimensionNumbers, GatherScatterMode, gather
 
 
 class NamedAxisEffect:
@@ -46,27 +41,65 @@ class NamedAxisEffect:
 
 
 class AxisRule:
-    """How a collective batches when the batch axis is one of those it names."""
+    """How a collective batches when the batch axis is one of those it names.
 
-    def __init__(self, rule: Callable[..., Any], param: str):
-        self.rule, self.param = rule, param
+    Args:
+      rule: called as batching rules are, for all members of the axis, never with ``axis_index_groups``.
+      param: the parameter that has the names.
+    """
+
+    def __init__(self, primitive: Primitive, rule: Callable[..., Any], param: str):
+        self.primitive, self.rule, self.param = primitive, rule, param
 
     def uses(self, name, params) -> bool:
-        axes = params[self.param]
-        return name in axes if isinstance(axes, tuple) else name == axes
+        return name in _names(params[self.param])
 
     def __call__(self, axis, vals, dims, **params):
-        return self.rule(axis, vals, dims, **params)
+        avals = [get_aval(x) if d is None else unbatched_aval(get_aval(x), d) for x, d in zip(vals, dims, strict=True)]
+        self.primitive.abstract_eval(*avals, **params)  # sizes that do not fit, and destinations that are none
+        groups = params.get("axis_index_groups")
+        if groups is None:
+            return self.rule(axis, vals, dims, **params)
+
+        # The groups are a batch of smaller axes: members are brought into the order of groups, and back afterwards.
+        order, count, size = np.ravel(groups).astype(np.int32), len(groups), len(groups[0])
+        params["axis_index_groups"] = None
+        fronts = [None if d is None else 0 for d in dims]
+
+        def cut(x, d):
+            return x if d is None else reshape(take_rows(move_axis(x, d, 0), order), (count, size, *shape_of(x)[1:]))
+
+        def one_group(*xs):
+            outs, out_dims = self.rule(Axis(size, axis.name), xs, fronts, **params)
+            pairs = zip(outs, out_dims, strict=True) if self.primitive.multiple_results else [(outs, out_dims)]
+            return [to_front(x, d, size) for x, d in pairs]
+
+        grouped = [cut(x, d) for x, d in zip(vals, dims, strict=True)]
+        outs, out_dims = batch_flat(one_group, Axis(count), grouped, fronts, current_trace())
+        back = np.argsort(order).astype(np.int32)
+        outs = [to_front(x, d, count) for x, d in zip(outs, out_dims, strict=True)]
+        outs = [take_rows(reshape(x, (axis.size, *shape_of(x)[2:])), back) for x in outs]
+        return (outs, [0] * len(outs)) if self.primitive.multiple_results else (outs[0], 0)
 
 
-def _names(axes) -> tuple:
+def take_rows(x, rows: np.ndarray):
+    """The members of a batch (at dimension 0) in another order; zeros where a row is -1."""
+    shape, missing = shape_of(x), bool((rows < 0).any())
+    return gather.bind(
+        x, rows[:, None], slice_sizes=(1, *shape[1:]), unique_indices=not missing, indices_are_sorted=False,
+        dimension_numbers=GatherDimensionNumbers(tuple(range(1, len(shape))), (0,), (0,)),
+        mode=GatherScatterMode.FILL_OR_DROP if missing else GatherScatterMode.PROMISE_IN_BOUNDS,
+        fill_value=0 if missing else None,
+    )  # fmt: skip
+
+
+def _names(axes) -> tuple[Any, ...]:
     return axes if isinstance(axes, tuple) else (axes,)
 
 
 def _axis_effects(param: str):
     def effects(*_, **params):
-        axes = params[param]
-        return frozenset(NamedAxisEffect(a) for a in (axes if isinstance(axes, tuple) else (axes,)))
+        return frozenset(map(NamedAxisEffect, _names(params[param])))
 
     return effects
 
@@ -96,7 +129,7 @@ def _collective(
     p.varying = varying
     p.abstract_eval = type_rule
     p.effects = _axis_effects(param)
-    p.axis_rule = AxisRule(axis_rule, param)
+    p.axis_rule = AxisRule(p, axis_rule, param)
     return p
 
 
@@ -112,8 +145,6 @@ def _same_types(*avals, axes, **_):
 
 def _reduction(name: str, reducer: str) -> Primitive:
     def over_axis(axis, vals, dims, *, axes, axis_index_groups):
-        if axis_index_groups is not None:
-            raise NotImplementedError(f"{name} under vmap with axis_index_groups")
         rest = tuple(a for a in axes if a != axis.name)
         outs = []
         for x, d in zip(vals, dims, strict=True):
@@ -211,7 +242,7 @@ pvary.jvp = lambda primals, tangents, *, axes: (
 pvary.transpose = _pvary_transpose
 pvary.batch = lambda axis, vals, dims, *, axes: (pvary.bind(*vals, axes=axes), dims[0])
 pvary.reference = lambda x, *, axes: x
-pvary.axis_rule = AxisRule(lambda axis, vals, dims, *, axes: (vals[0], dims[0]), "axes")
+pvary.axis_rule = AxisRule(pvary, lambda axis, vals, dims, *, axes: (vals[0], dims[0]), "axes")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # axis_index
@@ -233,11 +264,6 @@ axis_index.jvp = lambda primals, tangents, **params: (out := axis_index.bind(**p
 # all_gather, psum_scatter, all_to_all, ppermute: rearrangements of one operand.
 
 
-def _no_groups(name: str, groups) -> None:
-    if groups is not None:
-        raise NotImplementedError(f"{name} under vmap with axis_index_groups")
-
-
 def _gather_type(x, *, all_gather_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
     shape = list(x.shape)
     if tiled:
@@ -248,7 +274,6 @@ def _gather_type(x, *, all_gather_dimension, axis_name, axis_size, tiled, axis_i
 
 
 def _gather_rule(axis, vals, dims, *, all_gather_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
-    _no_groups("all_gather", axis_index_groups)
     x = to_front(vals[0], dims[0], axis.size)
     if tiled:
         # (B, ..., n, ...) -> (..., B * n, ...)
@@ -321,7 +346,6 @@ def _scatter_type(x, *, scatter_dimension, axis_name, axis_size, tiled, axis_ind
 
 
 def _scatter_rule(axis, vals, dims, *, scatter_dimension, axis_name, axis_size, tiled, axis_index_groups=None):
-    _no_groups("psum_scatter", axis_index_groups)
     x = to_front(vals[0], dims[0], axis.size)
     total = registry["reduce_sum"].bind(x, axes=(0,), out_sharding=None)
     k = scatter_dimension
@@ -377,7 +401,6 @@ def _all_to_all_type(x, *, split_axis, concat_axis, axis_name, tiled, axis_index
 
 
 def _all_to_all_rule(axis, vals, dims, *, split_axis, concat_axis, axis_name, tiled, axis_index_groups=None):
-    _no_groups("all_to_all", axis_index_groups)
     x = to_front(vals[0], dims[0], axis.size)
     n = axis.size
     if not tiled:
@@ -403,28 +426,29 @@ all_to_all.transpose = lambda ct, x, *, split_axis, concat_axis, **params: [
 
 
 def _ppermute_rule(axis, vals, dims, *, axis_name, perm):
-    if len(_names(axis_name)) > 1:
-        raise NotImplementedError(f"ppermute under vmap over several axes at once, {axis_name}")
-    x = to_front(vals[0], dims[0], axis.size)
-    source = np.full(axis.size, -1, np.int32)
-    for src, dst in perm:
-        source[dst] = src
-    taken = registry["concatenate"].bind(
-        *(
-            registry["slice"].bind(
-                x, start_indices=(int(max(s, 0)),) + (0,) * (len(shape_of(x)) - 1),
-                limit_indices=(int(max(s, 0)) + 1, *shape_of(x)[1:]), strides=None,
-            )
-            for s in source
-        ),
-        dimension=0,
-    )  # fmt: skip
-    if (source < 0).any():
-        # Examples that nobody sends to receive zeros.
-        mask = broadcast_in_dim(source >= 0, shape_of(taken), (0,))
-        zero = broadcast_in_dim(np.zeros((), get_aval(taken).dtype)[()], shape_of(taken), ())
-        taken = registry["select_n"].bind(mask, zero, taken)
-    return taken, 0
+    x, names = to_front(vals[0], dims[0], axis.size), _names(axis_name)
+    sizes = [axis.size if n == axis.name else axis_size_of(n) for n in names]
+    at = names.index(axis.name)
+    rest, rest_sizes = names[:at] + names[at + 1 :], sizes[:at] + sizes[at + 1 :]
+
+    # Which rows of this axis are sent along which permutation of the other axes.
+    places = np.stack(np.unravel_index(np.reshape(perm, (-1, 2)).astype(int), sizes))  # [axes, pairs, 2]
+    others: Any = np.ravel_multi_index((*np.delete(places, at, 0), 0 * places[0]), (*rest_sizes, 1))
+    along: dict[tuple[int, int], list] = {}
+    for row, pair in zip(places[at].tolist(), others.tolist(), strict=True):
+        along.setdefault(tuple(row), []).append(tuple(pair))
+    sent: dict[tuple, np.ndarray] = {}
+    for (source, target), pairs in along.items():
+        sent.setdefault(tuple(pairs), np.full(axis.size, -1, np.int32))[target] = source
+
+    total = None
+    for pairs, rows in sent.items():
+        part = take_rows(x, rows)
+        if rest:
+            part = ppermute.bind(part, axis_name=rest[0] if len(rest) == 1 else rest, perm=pairs)
+        join = registry["or" if get_aval(x).dtype == np.bool_ else "add_any"]  # all but one are zero
+        total = part if total is None else join.bind(total, part)
+    return zeros(get_aval(x)) if total is None else total, 0
 
 
 def _ppermute_type(x, *, axis_name, perm):
