@@ -62,7 +62,7 @@ def _elementwise_cases(keep):
                 yield Case(sample.name, args, sample.params, sample=sample, id=f"{sample.id} {names} {kind}")
 
 
-def _ulp_problem(case, i, got, want):
+def ulp_problem(case, i, got, want):
     sample, eps = case.facts["sample"], EPS.get(want.dtype)
     if eps is None:
         return None if np.array_equal(got, want) else f"{got} instead of {want} at {case.args}"
@@ -77,20 +77,20 @@ def _is_quick(sample, row):
 
 def test_elementwise_primitives():
     with enable_x64(True):
-        check(list(_elementwise_cases(_is_quick)), _ulp_problem)
+        check(list(_elementwise_cases(_is_quick)), ulp_problem)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", elementwise.ALL, ids=str)
 def test_elementwise_primitives_of_every_dtype(first):
     with enable_x64(True):
-        check(list(_elementwise_cases(lambda sample, row: row[0] == first)), _ulp_problem)
+        check(list(_elementwise_cases(lambda sample, row: row[0] == first)), ulp_problem)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _cases(samples, keep):
+def table_cases(samples, keep):
     for number, sample in enumerate(samples):
         for dtype in sample.dtypes:
             if keep(number, sample, dtype):
@@ -105,7 +105,7 @@ def _exact(case, i, got, want):
     return None if same.all() else f"{got} instead of {want}"
 
 
-def _close(case, i, got, want):
+def problem_of(case, i, got, want):
     if want.dtype.kind in "biu":
         return _exact(case, i, got, want)
     tol = {"float16": 2e-3, "bfloat16": 1e-2}.get(want.dtype.name, 2e-5)
@@ -126,20 +126,20 @@ def _every_other(number, sample, dtype):
 
 
 def test_layout_and_indexing_primitives():
-    cases = list(_cases(LAYOUT_SAMPLES, _one_dtype))
-    check(cases, lambda case, *rest: (_close if case.name.startswith("scatter-") else _exact)(case, *rest))
+    cases = list(table_cases(LAYOUT_SAMPLES, _one_dtype))
+    check(cases, lambda case, *rest: (problem_of if case.name.startswith("scatter-") else _exact)(case, *rest))
 
 
 def test_reductions_products_sorts_windows_linear_algebra_and_transforms():
-    check(list(_cases(FOLD_SAMPLES, _every_other)), _close)
+    check(list(table_cases(FOLD_SAMPLES, _every_other)), problem_of)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("samples", (LAYOUT_SAMPLES, FOLD_SAMPLES), ids=("layout", "fold"))
 def test_every_sample_at_every_dtype(samples):
-    cases = list(_cases(samples, lambda number, sample, dtype: True))
+    cases = list(table_cases(samples, lambda number, sample, dtype: True))
     for i in range(0, len(cases), 80):
-        check(cases[i : i + 80], _close)
+        check(cases[i : i + 80], problem_of)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def test_linear_algebra_beyond_the_samples():
     ]
     for case in cases:
         case.facts["id"] = case.name
-    check(cases, _close)
+    check(cases, problem_of)
 
 
 def test_random_bits_are_those_of_every_engine():

@@ -250,6 +250,11 @@ class Block:
         return self.slice(x, starts, limits)
 
     def pad(self, x: Value, value: Value, config) -> Value:
+        """Negative padding is cut off afterwards: XLA's partitioner (jaxlib 0.10.2) ends the process where it meets any."""
+        if any(a < 0 or b < 0 for a, b, _ in config):
+            x = self.pad(x, value, [(max(a, 0), max(b, 0), c) for a, b, c in config])
+            starts = [max(-a, 0) for a, _, _ in config]
+            return self.slice(x, starts, [n - max(-b, 0) for n, (_, b, _) in zip(x.shape, config, strict=True)])
         low, high, interior = ([entry[i] for entry in config] for i in range(3))
         shape = tuple(a + b + n + max(n - 1, 0) * c for n, (a, b, c) in zip(x.shape, config, strict=True))
         text = (
@@ -282,6 +287,15 @@ class Block:
         names = ", ".join(v.name for v in operands)
         text = f"stablehlo.dynamic_update_slice {names} : {function_type(operands, [x.type])}"
         return self.emit(text, x.shape, x.dtype)
+
+    def whole(self, x: Value, dims: Sequence[int]) -> Value:
+        """``x`` with these dimensions whole on every device, the others as the partitioner likes."""
+        target, manual = self.module.target, self.module.manual
+        if target.num_partitions == 1 or (manual is not None and not manual.free):
+            return x
+        mesh = next(iter(target.meshes.values())) if manual is None else manual.name
+        cuts = ", ".join("{}" if d in dims else "{?}" for d in range(len(x.shape)))
+        return self.emit(f"sdy.sharding_constraint {x.name} <@{mesh}, [{cuts}]> : {x.type}", x.shape, x.dtype)
 
     # --- Operations with regions ---
 

@@ -47,7 +47,10 @@ def reduce_by(b: Block, name: str, x: Value, dims: Sequence[int]) -> Value:
         init = b.constant(np.asarray(dtypes.iinfo(dtype).max).astype(dtype))
     else:
         init = b.scalar(_identity(name, x.dtype), x.dtype)
-    if is_complex(x) and name in ("maximum", "minimum"):
+    ordered = is_complex(x) and name in ("maximum", "minimum")
+    if ordered or name == "xor" or (name in ("and", "or") and dtype != BOOL):
+        x = b.whole(x, dims)  # devices cannot fold with these what each of them has found
+    if ordered:
         (out,) = b.reduce([x], [init], dims, lambda c, p, q: [extreme(c, name, p[0], q[0])])
     else:
         out = b.reduce_simple(name, x, init, dims)
@@ -109,6 +112,8 @@ def _reduce(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
     n = len(args) // 2
     if not eqn.params["dimensions"]:
         return list(args[:n])
+    if n == 1:  # devices cannot fold so what each of them has found (but XLA gathers where there are several results)
+        args = (b.whole(args[0], eqn.params["dimensions"]), args[1])
     return b.reduce(args[:n], args[n:], eqn.params["dimensions"], scalar_program(eqn.params["jaxpr"]))
 
 
@@ -188,7 +193,9 @@ def _reduce_window(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
     n = len(args) // 2
     params = dict(eqn.params)
     combine = scalar_program(params.pop("jaxpr"))
-    return reduce_window(b, args[:n], args[n:], Windows(**params), combine)
+    # A device that holds a part would fold in the initial value, which need not be an identity, once more at its edges.
+    wide = [d for d, size in enumerate(params["window_dimensions"]) if size > 1]
+    return reduce_window(b, [b.whole(x, wide) for x in args[:n]], args[n:], Windows(**params), combine)
 
 
 @rule("select_and_gather_add")

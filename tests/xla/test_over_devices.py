@@ -1,0 +1,118 @@
+"""Every primitive and random transformed programs over eight devices, their arguments cut along a mesh: equal to the
+reference engine, which knows of no devices."""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+import pytest
+import samples as elementwise
+from batch import Case
+from samples_layout import LAYOUT_SAMPLES
+from samples_reduce import SAMPLES as FOLD_SAMPLES
+from test_primitives import problem_of, table_cases, ulp_problem
+
+import addax
+from addax.core.config import enable_x64
+from addax.engines.reference import evaluate
+from addax.engines.xla.client import cpu_client
+from addax.sharding import Mesh, NamedSharding, PartitionSpec as P
+
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+CUTS = (("x", "y"), ("y", "x"), ("x",), ("y",))
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    """4 x 2 devices."""
+    return Mesh(np.array(cpu_client(8).devices()).reshape(4, 2), ("x", "y"))
+
+
+def random_spec(rng: np.random.Generator, shape: tuple, sizes) -> P:
+    """Most dimensions that can be cut are, along axes that are drawn."""
+    free, entries = set(sizes), []
+    for n in shape:
+        fit = [c for c in CUTS if free.issuperset(c) and n and n % math.prod(sizes[a] for a in c) == 0]
+        cut = fit[rng.integers(len(fit))] if fit and rng.random() < 0.8 else ()
+        free.difference_update(cut)
+        entries.append(cut)
+    return P(*entries)
+
+
+def cut_somewhere(case: Case, sizes) -> tuple[Case, list[P]]:
+    """A case and where its arguments are; if none of them can be cut, eight such cases, one per device, by vmap."""
+    rng = np.random.default_rng(zlib.crc32(case.facts["id"].encode()))
+    for _ in range(8):
+        specs = [random_spec(rng, x.shape, sizes) for x in case.args]
+        if any(s.axes() for s in specs):
+            return case, specs
+    args = [np.stack([x] * 8) for x in case.args]
+    return Case(case.name, args, fun=addax.vmap(case.fun), **case.facts), [P(("x", "y"))] * len(args)
+
+
+def check(mesh, cases: list[Case], problem) -> None:
+    """Run cases as one program over the mesh and collect what ``problem(case, i, got, want)`` says of each result."""
+    spread = [cut_somewhere(case, mesh.shape) for case in cases]
+
+    def program(*xs):
+        rest = iter(xs)
+        return [addax.tree.leaves(case.fun(*[next(rest) for _ in case.args])) for case, _ in spread]
+
+    args = [x for case, _ in spread for x in case.args]
+    where = [NamedSharding(mesh, s) for _, specs in spread for s in specs]
+    jitted = addax.jit(program, compiler_options=QUICK)
+    found = jitted(*map(addax.device_put, args, where))
+    wanted = iter(evaluate(jitted.trace(*args).jaxpr, args))
+    problems = []
+    for (case, specs), outs in zip(spread, found, strict=True):
+        for i, out in enumerate(outs):
+            got, want = np.asarray(out._value), next(wanted)
+            if (got.dtype, got.shape) != (want.dtype, want.shape):
+                problems.append(f"{case.facts['id']}: {got.dtype}{got.shape} instead of {want.dtype}{want.shape}")
+            elif (text := problem(case, i, got, want)) is not None:
+                problems.append(f"{case.facts['id']} {specs} result {i}: {text}")
+    assert not problems, "\n".join(problems)
+
+
+def elementwise_cases(keep):
+    for number, sample in enumerate(elementwise.SAMPLES):
+        for row in sample.rows():
+            if keep(number, sample, row[0]):
+                args = sample.draw(np.random.default_rng(number), row, (8,))
+                yield Case(sample.name, args, sample.params, sample=sample, id=f"{sample.id} {row}")
+
+
+def one_dtype(number, sample, dtype):
+    """Each sample at one of its dtypes, a different one each."""
+    return dtype == sample.dtypes[number % len(sample.dtypes)]
+
+
+def some(number, sample, dtype):
+    return number % 4 == 1 and one_dtype(number // 4, sample, dtype)
+
+
+def test_elementwise_primitives(mesh):
+    with enable_x64(True):
+        check(mesh, list(elementwise_cases(some)), ulp_problem)
+
+
+def test_layout_and_indexing(mesh):
+    check(mesh, list(table_cases(LAYOUT_SAMPLES, one_dtype)), problem_of)
+
+
+def test_folds(mesh):
+    check(mesh, list(table_cases(FOLD_SAMPLES, some)), problem_of)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_every_sample_at_every_dtype(mesh, part):
+    def every(number, sample, dtype):
+        return number % 8 == part
+
+    with enable_x64(True):
+        check(mesh, list(elementwise_cases(every)), ulp_problem)
+    for samples in (LAYOUT_SAMPLES, FOLD_SAMPLES):
+        check(mesh, list(table_cases(samples, every)), problem_of)
