@@ -88,6 +88,7 @@ from addax.api import (
     set_num_threads as set_num_threads,
 )
 from addax.core import execution as _execution
+from addax.core.context import inert_manager as _inert_manager
 from addax.core.mesh import set_mesh as set_mesh
 from addax.core.sharding import NamedSharding as NamedSharding, PartitionSpec as PartitionSpec
 from addax.lax.sharding import reshard as reshard
@@ -129,10 +130,10 @@ _execution.set_prepare_rule(lambda module, *args: _importlib.import_module(modul
 def __getattr__(name: str):
     if name in _MODULES:
         return _importlib.import_module(f"addax.{name}")
-    # Options that do nothing here have context managers too, which say so.
-    module = _importlib.import_module(_NAMES.get(name, "addax.core.config"))
     try:
-        found = globals()[name] = getattr(module, name)
+        # Options that do nothing here have context managers too, which say so.
+        found = getattr(_importlib.import_module(_NAMES[name]), name) if name in _NAMES else _inert_manager(name)
     except AttributeError:
         raise AttributeError(f"module 'addax' has no attribute {name!r}") from None
+    globals()[name] = found
     return found

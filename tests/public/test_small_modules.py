@@ -211,5 +211,6 @@ def test_environment(capsys):
 def test_unknown_names():
     with pytest.raises(AttributeError, match="module 'addax' has no attribute 'nonsense'"):
         addax.nonsense
+    assert not hasattr(addax, "declare_inert")  # nor any other name of the modules where options stand
     with pytest.raises(AttributeError, match=r"module 'addax\.ops' has no attribute 'nonsense'"):
         addax.ops.nonsense

@@ -307,37 +307,24 @@ cpu_collectives_implementation = declare(
 
 declare_inert(
     "it steers a part of JAX that addax does not have",
-    *("check_proxy_envs", "compiler_enable_remat_pass", "custom_vjp3", "debug_leaked_clients_on_clear_backends"),
-    *("disable_bwd_checks", "distributed_debug", "eager_constant_folding", "enable_pgle", "enable_preemption_service"),
-    *("exec_time_optimization_effort", "include_full_tracebacks_in_locations", "memory_fitting_effort"),
-    *("memory_fitting_level", "optimization_level", "pallas_use_mosaic_gpu", "persistent_cache_enable_xla_caches"),
-    *("pgle_aggregation_percentile", "pgle_profiling_runs", "remat3", "scan3", "spmd_mode"),
-    *("array_garbage_collection_guard", "debug_log_modules", "disable_most_optimizations", "pprint_use_color"),
-    *(
-        "remove_size_one_mesh_axis_from_type",
-        "rocm_visible_devices",
-        "thread_guard",
-        "tracer_error_num_traceback_frames",
-    ),
-    *("threefry_gpu_kernel_lowering", "traceback_in_locations_limit", "use_magma", "xla_profile_version"),
+    "array_garbage_collection_guard check_proxy_envs compiler_enable_remat_pass custom_vjp3 debug_leaked_clients_on_clear_backends "
+    "debug_log_modules disable_bwd_checks disable_most_optimizations distributed_debug eager_constant_folding enable_pgle "
+    "enable_preemption_service exec_time_optimization_effort include_full_tracebacks_in_locations memory_fitting_effort "
+    "memory_fitting_level optimization_level pallas_use_mosaic_gpu persistent_cache_enable_xla_caches pgle_aggregation_percentile "
+    "pgle_profiling_runs pprint_use_color remat3 remove_size_one_mesh_axis_from_type rocm_visible_devices scan3 spmd_mode "
+    "thread_guard threefry_gpu_kernel_lowering traceback_in_locations_limit tracer_error_num_traceback_frames use_magma "
+    "xla_profile_version",
 )
 declare_inert(
     "addax always works this way",
-    *(
-        "auto_pcast",
-        "softmax_custom_jvp",
-        "include_debug_info_in_dumps",
-        "mutable_array_checks",
-        "use_direct_linearize",
-    ),
-    *("use_shardy_partitioner", "use_simplified_jaxpr_constants"),
+    "auto_pcast include_debug_info_in_dumps mutable_array_checks softmax_custom_jvp use_direct_linearize use_shardy_partitioner "
+    "use_simplified_jaxpr_constants",
 )
 declare_inert("float16 is summed in float32", "allow_f16_reductions")
 declare_inert("print(addax.ad_checkpoint.print_saved_residuals(f, x)) shows them", "log_checkpoint_residuals")
 declare_inert(
     "arrays of the embedded CPU engine share the host's memory, so there are no transfers to watch",
-    *("transfer_guard", "transfer_guard_host_to_device", "transfer_guard_device_to_host"),
-    "transfer_guard_device_to_device",
+    "transfer_guard transfer_guard_device_to_device transfer_guard_device_to_host transfer_guard_host_to_device",
 )
 declare_inert("the CPU engine runs programs on the calling thread", "cpu_enable_async_dispatch")
 

@@ -213,9 +213,8 @@ class _OptionSetting(contextlib.ContextDecorator):
         self._value = value
         self._previous: list[Any] = []
 
-    def _recreate_cm(
-        self,
-    ) -> _OptionSetting:  # per call of a decorated function, which several threads may call at once
+    def _recreate_cm(self) -> _OptionSetting:
+        """One for each call of a decorated function, which several threads may call at once."""
         return _OptionSetting(self._option, self._value)
 
     def __enter__(self) -> None:
@@ -246,10 +245,9 @@ def _read(name: str) -> Any:
 _inert: dict[str, str] = {}
 
 
-def declare_inert(reason: str, *names: str) -> None:
+def declare_inert(reason: str, names: str) -> None:
     """Accept these names, in `config.update` and as context managers, with a warning of why they do nothing."""
-    for name in names:
-        _inert[name] = reason
+    _inert.update(dict.fromkeys(names.split(), reason))
 
 
 def _warn_inert(name: str, short: str) -> None:

@@ -288,7 +288,9 @@ def mesh_of(*axes: tuple[Any, int], axis_types: Sequence[AxisType] = ()) -> Mesh
     names, sizes, types = tuple(n for n, _ in axes), tuple(s for _, s in axes), tuple(axis_types)
     wanted = AbstractMesh(sizes, names, types)
     scope = current_mesh()
-    known = [m for m in ([scope] if isinstance(scope, Mesh) else Mesh._interned.values()) if m.abstract_mesh == wanted]
+    # As a list at once: another thread may make a mesh meanwhile.
+    meshes = [scope] if isinstance(scope, Mesh) else list(Mesh._interned.values())
+    known = [m for m in meshes if m.abstract_mesh == wanted]
     return known[0] if len(known) == 1 else wanted
 
 
