@@ -15,6 +15,9 @@ _PUBLIC = {
     **{name: getattr(lax, name) for name in _WITH_ACCURACY},
     "add_any": jax_primitives.add_jaxvals_p.bind,
     "random_gamma_grad": lax.random_gamma_grad,
+    "random_gamma_grad_a": jax.jit(
+        lambda a, x: jax.jvp(lambda a: lax.random_gamma_grad(a, x), (a,), (jax.numpy.ones_like(a),))[1]
+    ),
     "reduce_precision": lax.reduce_precision,
     "mulhi": getattr(lax, "mulhi", None),
     "clamp": lax.clamp,

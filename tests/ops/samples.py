@@ -186,6 +186,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("igamma_grad_a", 2, (F32,), low=0.2, high=6.0, ulps=2000, special=False),
     Sample("igamma_grad_a", 2, (F64,), low=0.2, high=6.0, ulps=1e7, special=False),
     Sample("random_gamma_grad", 2, (F32,), low=0.2, high=6.0, ulps=2000, special=False),
+    Sample("random_gamma_grad_a", 2, (F32,), low=0.2, high=6.0, ulps=5000, special=False),
     Sample("random_gamma_grad", 2, (F64,), low=0.2, high=6.0, ulps=1e7, special=False),
     Sample(
         "regularized_incomplete_beta", 3, FLOATS, low=(0.5, 0.5, 0.05), high=(5.0, 5.0, 0.95), order=1, ulps=4096,

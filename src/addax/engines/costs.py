@@ -28,8 +28,8 @@ UNKNOWN_LOOPS = "loops of unknown length"
 
 _TRANSCENDENTAL = frozenset(
     "acos acosh asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cos cosh digamma erf erf_inv erfc exp exp2 expm1 "
-    "igamma igamma_grad_a igammac lgamma log log1p polygamma pow random_gamma_grad regularized_incomplete_beta rsqrt sin "
-    "sinh sqrt tan tanh zeta".split()
+    "igamma igamma_grad_a igammac lgamma log log1p polygamma pow random_gamma_grad random_gamma_grad_a "
+    "regularized_incomplete_beta rsqrt sin sinh sqrt tan tanh zeta".split()
 )
 _ARITHMETIC = frozenset(
     "abs add add_any and ceil clamp clz complex conj convert_element_type div eq eq_to floor ge gt imag is_finite le le_to lt "

@@ -415,6 +415,9 @@ _logaddexp, _logaddexp2 = _logaddexp_of_unit("logaddexp", 1.0), _logaddexp_of_un
 def logaddexp(x, y, /):
     """log(e^x + e^y), without overflow.
 
+    The derivative in x is e^(x - out); where x is out, the limit 1, also for infinite x: ``logaddexp(x, -inf)`` is x. (JAX has
+    NaN where both are -inf, which spoils the gradients of sums over paths that do not exist.)
+
     >>> import addax.numpy as jnp
     >>> jnp.logaddexp(1000.0, 1000.0)
     Array(1000.6932, dtype=float32, weak_type=True)

@@ -52,6 +52,7 @@ from addax.ops.special import (
     lgamma,
     polygamma,
     random_gamma_grad,
+    random_gamma_grad_a,
     regularized_incomplete_beta,
     zeta,
 )

@@ -7,9 +7,14 @@ import math
 import numpy as np
 
 from addax.core import dtypes
-from addax.ops.arithmetic import abs_, add, integer_pow, mul, neg, sign, square, sub
-from addax.ops.comparison import gt, select_n
-from addax.ops.incomplete_gamma import gamma_sample_derivative, regularized_gamma_derivative
+from addax.ops.arithmetic import abs_, add, div, integer_pow, mul, neg, sign, square, sub
+from addax.ops.bits import and_
+from addax.ops.comparison import gt, lt, select_n
+from addax.ops.incomplete_gamma import (
+    gamma_sample_derivative,
+    gamma_sample_second_derivative,
+    regularized_gamma_derivative,
+)
 from addax.ops.reference_tools import formula, odd, scipy_special
 from addax.ops.rules import FLOATING, Refusal, dtype_of, elementwise, full_like
 from addax.ops.transcendental import exp, log, log1p
@@ -104,12 +109,31 @@ igammac.derivative(
 igammac.lower(reference=formula(scipy_special("gammaincc")))
 
 igamma_grad_a = elementwise("igamma_grad_a", REAL_FLOATS, 2, numpy_name=None)
-igamma_grad_a.jvp = Refusal("igamma_grad_a, itself a derivative, has no differentiation rule")
+igamma_grad_a.derivative(
+    lambda t, out, a, x: mul(t, _second_derivative(out, a, x)),
+    lambda t, out, a, x: mul(t, mul(_gamma_density(a, x), sub(log(x), digamma(a)))),
+)
 igamma_grad_a.lower(reference=formula(regularized_gamma_derivative))
 
+# dx/da of a sample x, -(dP/da) / p for the density p = dP/dx, and what follows from dp/da = p (log x - digamma(a)).
 random_gamma_grad = elementwise("random_gamma_grad", REAL_FLOATS, 2, numpy_name=None)
-random_gamma_grad.jvp = Refusal("random_gamma_grad, itself a derivative, has no differentiation rule")
+random_gamma_grad.derivative(
+    lambda t, out, a, x: mul(t, random_gamma_grad_a(a, x)),
+    lambda t, out, a, x: mul(t, sub(sub(digamma(a), log(x)), mul(out, sub(div(sub(a, 1), x), 1)))),
+)
 random_gamma_grad.lower(reference=formula(gamma_sample_derivative))
+
+random_gamma_grad_a = elementwise("random_gamma_grad_a", REAL_FLOATS, 2, numpy_name=None)
+random_gamma_grad_a.jvp = Refusal("random_gamma_grad_a, itself a derivative, has no differentiation rule")
+random_gamma_grad_a.lower(reference=formula(gamma_sample_second_derivative))
+
+
+def _second_derivative(slope, a, x):
+    """d/da of ``slope``, dP/da; it is 0, too, where P is 0 or 1 for all a."""
+    inside = and_(gt(x, 0), lt(x, math.inf))
+    x = select_n(inside, full_like(x, 1), x)
+    curve = sub(mul(slope, sub(log(x), digamma(a))), mul(random_gamma_grad_a(a, x), _gamma_density(a, x)))
+    return select_n(inside, full_like(x, 0), curve)
 
 
 def _beta_density(t, out, a, b, x):

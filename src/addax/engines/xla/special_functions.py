@@ -24,6 +24,9 @@ from addax.core.builder import trace_to_jaxpr
 from addax.core.config import enable_x64
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import registry
+from addax.core.trace import current_trace
+from addax.interpreters.jvp import jvp_flat
+from addax.interpreters.values import Zero
 from addax.ops.control_flow import while_p
 from addax.ops.elementwise import (
     abs_,
@@ -224,6 +227,14 @@ def random_gamma_grad(a, x):
     return where(low, below, where(high, above, where(at_zero, 0.0, math.nan, a)))
 
 
+def random_gamma_grad_a(a, x):
+    """d/da of `random_gamma_grad`."""
+    _, (slope,) = jvp_flat(
+        lambda *xs: [random_gamma_grad(*xs)], [a, x], [ones_like(a), Zero(get_aval(x))], current_trace()
+    )
+    return slope
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Incomplete beta function
 
@@ -305,6 +316,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "igamma_grad_a": igamma_grad_a,
     "igammac": igammac,
     "random_gamma_grad": random_gamma_grad,
+    "random_gamma_grad_a": random_gamma_grad_a,
     "regularized_incomplete_beta": regularized_incomplete_beta,
 }
 
