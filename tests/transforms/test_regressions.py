@@ -152,3 +152,18 @@ def test_rules_run_where_the_axes_of_their_batch_are_named():
 def test_jacobians_keep_no_matrix_of_constants():
     program = addax.make_jaxpr(addax.jacrev(lambda x: x**2))(V)
     assert not program.consts
+
+
+def test_values_that_hold_nothing_are_moved_about():
+    """Tangents of integers are float0: no bytes per element, for which there is no kernel."""
+    nothing = np.zeros((3,), addax.dtypes.float0)
+
+    @addax.jit
+    def run(x):
+        gradient = addax.grad(lambda n, y: y * n, (0, 1), allow_int=True)
+        stacked = lax.map(lambda n: gradient(n, 2.0), jnp.arange(3))
+        return lax.broadcast(x, (2,)), x[1:], lax.concatenate([x, x], 0), *stacked
+
+    *moved, slopes = run(nothing)
+    assert [x.shape for x in moved] == [(2, 3), (2,), (6,), (3,)]
+    assert all(x.dtype == addax.dtypes.float0 for x in moved) and slopes.tolist() == [0.0, 1.0, 2.0]

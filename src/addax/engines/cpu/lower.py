@@ -147,8 +147,8 @@ class Block:
                 self.group(node)
                 continue
             eqn = node.eqn
-            if eqn.outvars and not eqn.effects and not any(getattr(v.aval, "size", 1) for v in eqn.outvars):
-                for v in eqn.outvars:  # no elements, nothing to compute
+            if eqn.outvars and not eqn.effects and not any(nbytes(v.aval) for v in eqn.outvars):
+                for v in eqn.outvars:  # no elements, or such as hold nothing (float0): nothing to compute
                     self.destination(v)
                 continue
             name = eqn.primitive.name
@@ -231,7 +231,7 @@ class Block:
         self.copy_strided(src, start + r.offset, r.strides, dst, offset, strides, r.shape, r.base.aval.dtype.itemsize)
 
     def copy_strided(self, src, src_offset, src_strides, dst, dst_offset, dst_strides, shape, itemsize) -> None:
-        if any(n == 0 for n in shape):
+        if not itemsize or any(n == 0 for n in shape):
             return
         size = math.prod(shape)
         dense = views.is_contiguous(tuple(shape), tuple(src_strides)) and views.is_contiguous(
