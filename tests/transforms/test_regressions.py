@@ -5,8 +5,7 @@ import pytest
 from comparison import ADDAX, JAX, assert_agree, results
 
 import addax
-from addax import lax
-from addax import numpy as jnp
+from addax import lax, numpy as jnp
 
 X = np.arange(9, dtype="float32").reshape(3, 3) / 4
 V = np.float32([0.3, -1.2, 0.8])
