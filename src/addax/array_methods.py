@@ -188,6 +188,11 @@ def flatten(self, order: str = "C", *, out_sharding=None):
     return shapes.ravel(self, order=order, out_sharding=out_sharding)
 
 
+def compress(self, condition, axis: int | None = None, *, out=None, size: int | None = None, fill_value=0):
+    """The slices along ``axis`` where the vector ``condition`` holds."""
+    return taking.compress(condition, self, axis, size=size, fill_value=fill_value, out=out)
+
+
 def copy_array(self):
     """An array with the same values and memory of its own."""
     return copy.bind(self)
@@ -313,7 +318,7 @@ METHODS: dict[str, Callable] = {
     "reshape": reshape, "ravel": shapes.ravel, "flatten": flatten, "transpose": transpose, "squeeze": shapes.squeeze,
     "swapaxes": shapes.swapaxes, "repeat": joining.repeat, "diagonal": products.diagonal, "trace": products.trace,
     # choosing
-    "take": taking.take, "choose": taking.choose, "compress": taking.compress, "nonzero": taking.nonzero,
+    "take": taking.take, "choose": taking.choose, "compress": compress, "nonzero": taking.nonzero,
     "searchsorted": sorting.searchsorted, "sort": sorting.sort, "argsort": sorting.argsort,
     "argpartition": sorting.argpartition,
     # values
@@ -367,6 +372,8 @@ def _addressable_data(self, index: int):
 
 def _to_device(self, device, *, stream=None):
     """The array on another device, or under another sharding."""
+    if stream is not None:
+        raise NotImplementedError("to_device: there are no streams to choose from; leave the argument `stream` out.")
     return move(self, as_sharding(device, "to_device"))
 
 

@@ -11,6 +11,7 @@ from addax import numpy as jnp
 from addax.core import dtypes, tree
 from addax.core.avals import get_aval
 from addax.core.errors import array_summary
+from addax.interpreters.values import convert
 
 
 def ravel_pytree(pytree: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -55,7 +56,7 @@ def ravel_pytree(pytree: Any) -> tuple[Any, Callable[[Any], Any]]:
             )
         parts = jnp.split(jnp.asarray(vector), ends[:-1].tolist())
         shaped = [jnp.reshape(part, a.shape) for part, a in zip(parts, avals, strict=True)]
-        return treedef.unflatten([x.astype(a.dtype) if mixed else x for x, a in zip(shaped, avals, strict=True)])
+        return treedef.unflatten([convert(x, a.dtype) for x, a in zip(shaped, avals, strict=True)])
 
     return vector, unravel
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from addax import lax, numpy as jnp
 from addax.core import dtypes
+from addax.numpy.base import canonical_shape
+from addax.numpy.creation import inexact_arrays
 
 
 class ResizeMethod(enum.Enum):
@@ -78,8 +80,7 @@ _KERNELS: dict[ResizeMethod, Callable[[Any], Any]] = {
 
 def _weights(size: int, wanted: int, scale, translation, method: ResizeMethod, antialias: bool):
     """``[size, wanted]``: how much of each sample goes into each result. Sample ``i`` stands at ``i + 1/2``."""
-    scale, translation = jnp.asarray(scale), jnp.asarray(translation)
-    dtype = jnp.result_type(scale, translation)
+    dtype = scale.dtype
     inverse = 1 / scale
     # Minification averages over what falls into one result, if antialiasing is wanted.
     width = jnp.maximum(inverse, 1) if antialias else 1
@@ -149,7 +150,7 @@ def scale_and_translate(
             raise ValueError(
                 f"dimension {d} changes from {have} to {want} but is not among spatial_dims {spatial_dims}"
             )
-    scale, translation = jnp.asarray(scale), jnp.asarray(translation)
+    scale, translation = inexact_arrays("scale_and_translate", jnp.asarray(scale), jnp.asarray(translation))
     if not dtypes.issubdtype(image.dtype, jnp.inexact):
         image = image.astype(jnp.float32)
     dtype = image.dtype
@@ -183,7 +184,7 @@ def resize(
     [[0.0, 0.5, 1.5, 2.0]]
     """
     image = jnp.asarray(image)
-    shape = tuple(int(n) for n in shape)
+    shape = canonical_shape(shape)
     if len(shape) != image.ndim:
         raise ValueError(f"shape must have length equal to the number of dimensions of x; {shape} vs {image.shape}")
     method = ResizeMethod.from_string(method) if isinstance(method, str) else method

@@ -89,6 +89,8 @@ METHODS = [
     ("repeat", (2,), {"axis": 1}), ("diagonal", (), {}), ("trace", (), {}), ("block_until_ready", (), {}),
     ("squeeze", (), {}), ("item", (3,), {}), ("item", (1, 2), {}), ("item", (), {}), ("tolist", (), {}), ("tobytes", (), {}),
     ("take", (np.array([0, 2]),), {}), ("sort", (), {}), ("argsort", (), {}), ("nonzero", (), {}),
+    ("compress", (np.array([True, False, True]), 0), {}),
+    ("compress", (np.array([False, True]), 1), {"size": 1}), ("compress", (np.array([False, True] * 6),), {"size": 6}),
 ]  # fmt: skip
 
 

@@ -164,6 +164,29 @@ def test_corners(check):
 
 
 @batched
+def test_running_sums_of_narrow_dtypes(check):
+    for name in ("cumsum", "cumprod", "nancumsum", "cumulative_sum", "cumulative_prod"):
+        for x in (
+            np.asarray([100, 100, 0, 2], np.int8),
+            np.asarray([200, 0, 100], np.uint8),
+            np.asarray([True, False, True]),
+        ):
+            check(name, x)
+            check(name, x, dtype=bool)
+            check(name, x, dtype="int16")
+    check("cumulative_sum", np.asarray([200, 200], np.uint8), include_initial=True)
+    check("cumulative_sum", np.asarray([0, 2, 0, nan], F16), dtype=bool)
+
+
+def test_geometric_sequences_of_integers():
+    """Truncation of what rounding left below a whole number is 3 for 4."""
+    for a, b, n in ((1, 256, 9), (2, 32, 5), (1, 10**6, 7), (-1, -8, 4), (512, 1, 10), (3, 3000, 4)):
+        for dtype in ("int32", "int16" if abs(b) < 10**4 else "int32"):
+            assert jnp.geomspace(a, b, n, dtype=dtype).tolist() == np.geomspace(a, b, n).round().tolist()
+    assert jnp.geomspace(1, 100, 4, dtype=int).tolist() == [1, 4, 21, 100]
+
+
+@batched
 def test_einsum_keeps_narrow_dtypes(check):
     x = np.asarray([[100, 27], [3, -4]], np.int8)
     for a in (x, x > 0, x.astype(F16)):

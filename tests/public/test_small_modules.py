@@ -46,6 +46,11 @@ def test_ravel_pytree_there_and_back():
     assert addax.grad(lambda v: (back(v)["w"] ** 2).sum())(ours).shape == ours.shape
 
 
+def test_ravel_pytree_of_real_and_complex_numbers():
+    vector, back = addax.flatten_util.ravel_pytree({"a": 1j, "b": np.float32(2)})  # no ComplexWarning
+    assert vector.dtype == np.complex64 and back(vector)["b"].dtype == np.float32 and back(vector)["b"] == 2
+
+
 def test_ravel_pytree_mistakes():
     _, back = addax.flatten_util.ravel_pytree([1.0, 2])
     with pytest.raises(
@@ -126,6 +131,10 @@ def test_resize_of_integers():
     image = R.randint(0, 99, (4, 6))
     close(addax.image.resize(image, (7, 3), "linear"), jax.image.resize(image, (7, 3), "linear"), 1e-4)
     close(addax.image.resize(image, (7, 3), "nearest"), jax.image.resize(image, (7, 3), "nearest"))
+    moved = [
+        m.image.scale_and_translate(image, (4, 6), (0,), np.array([2]), np.array([1]), "linear") for m in (addax, jax)
+    ]
+    close(*moved)
 
 
 def test_scale_and_translate_and_its_gradient():

@@ -110,7 +110,7 @@ FUNCTIONS = {
     "any": (lambda x: (x > 0.5).any(), ["a"]),
     "norm": (lambda x: jnp.linalg.norm(x), ["a,b"]),
     "trace": (lambda x: jnp.trace(x), ["a,a"]),
-    "diag": (lambda x: jnp.diag(x), ["a"]),
+    "diag": (lambda x: (jnp.diag(x), jnp.diag(x, 1), jnp.diag(x, -2)), ["a"]),
     "diagonal": (lambda x: jnp.diagonal(x), ["a,a"]),
     "kron": (lambda x, y: jnp.kron(x, y), ["a,b", "c,2"]),
     "cross": (jnp.cross, ["a,3", "a,3"]),

@@ -151,16 +151,16 @@ def _narrow_explicit(dtype: np.dtype, fun_name: str | None, behaviour: str) -> n
 # --- Questions about dtypes ---
 
 
-def issubdtype(a: Any, b: Any) -> bool:
-    """Whether dtype `a` is `b` or a subtype of it, as `numpy.issubdtype`, for small and extended dtypes too.
+def issubdtype(arg1: Any, arg2: Any) -> bool:
+    """Whether dtype `arg1` is `arg2` or a subtype of it, as `numpy.issubdtype`, for small and extended dtypes too.
 
     >>> issubdtype(bfloat16, np.floating), issubdtype(key_fry, prng_key), issubdtype(key_fry, np.number)
     (True, True, False)
     """
     try:
-        return _issubdtype(a, b)
+        return _issubdtype(arg1, arg2)
     except TypeError:  # unhashable spelling
-        return _issubdtype.__wrapped__(a, b)
+        return _issubdtype.__wrapped__(arg1, arg2)
 
 
 # ml_dtypes scalars do not subclass np.floating or np.integer, so their place in NumPy's type tree is written down.

@@ -67,7 +67,7 @@ def mul(x: ArrayLike, y: ArrayLike, *, out_dtype=None):
     return apply(ops.mul, x, y)
 
 
-def mulhi(x: ArrayLike, y: ArrayLike):
+def mulhi(x: ArrayLike, y: ArrayLike, /):
     """The upper half of the product of two integers: the bits that ``mul`` drops.
 
     >>> from addax import lax

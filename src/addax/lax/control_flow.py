@@ -44,7 +44,19 @@ def _concrete(x):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def cond(pred, true_fun: Callable, false_fun: Callable, *operands, operand: Any = None, linear=None):
+_ABSENT = object()
+
+
+def _operands(name: str, operands: tuple, operand: Any) -> tuple:
+    """The one operand, which may be None, or those given by position."""
+    if operand is _ABSENT:
+        return operands
+    if operands:
+        raise TypeError(f"lax.{name}: if 'operand' keyword is passed then no positional operands can be passed")
+    return (operand,)
+
+
+def cond(pred, true_fun: Callable, false_fun: Callable, *operands, operand: Any = _ABSENT):
     """``true_fun(*operands)`` if ``pred`` else ``false_fun(*operands)``; only one of them runs.
 
     Both functions are traced, and must return the same structure, shapes and dtypes. Under `vmap` with a batched
@@ -53,6 +65,9 @@ def cond(pred, true_fun: Callable, false_fun: Callable, *operands, operand: Any 
     Args:
       pred: a boolean scalar (numbers count as ``pred != 0``).
       operands: pytrees of arrays passed to either function.
+      operand: the only one of them, instead; None is one too.
+
+    The older form with an operand for each function, ``cond(pred, x, true_fun, y, false_fun)``, is understood too.
 
     Raises:
       TypeError: if ``pred`` is not a scalar, or the results of the functions differ in type.
@@ -62,15 +77,16 @@ def cond(pred, true_fun: Callable, false_fun: Callable, *operands, operand: Any 
     >>> float(f(-3.0))
     3.0
     """
+    if callable(false_fun) and not callable(true_fun) and len(operands) == 2 and callable(operands[1]):
+        # An operand for each function: cond(pred, true_operand, true_fun, false_operand, false_fun).
+        x, f, (y, g) = true_fun, false_fun, operands
+        return cond(pred, lambda x, y: f(x), lambda x, y: g(y), x, y)
     if not (callable(true_fun) and callable(false_fun)):
         raise TypeError(
             "lax.cond: true_fun and false_fun arguments should be callable: cond(pred, true_fun, false_fun, *operands), "
             f"got {type(true_fun).__name__} and {type(false_fun).__name__}."
         )
-    if operand is not None:
-        if operands:
-            raise TypeError("lax.cond: if 'operand' keyword is passed then no positional operands can be passed")
-        operands = (operand,)
+    operands = _operands("cond", operands, operand)
     if pred is None:
         raise TypeError("cond predicate is None")
     pred_aval = get_aval(jax_array(pred))
@@ -97,7 +113,7 @@ def _ne_zero(x):
     return ne(x, np.zeros((), get_aval(x).dtype)[()])
 
 
-def switch(index, branches: Sequence[Callable], *operands, operand: Any = None):
+def switch(index, branches: Sequence[Callable], *operands, operand: Any = _ABSENT):
     """``branches[clip(index, 0, len(branches) - 1)](*operands)``; only that branch runs.
 
     >>> import addax
@@ -106,8 +122,7 @@ def switch(index, branches: Sequence[Callable], *operands, operand: Any = None):
     """
     if not all(callable(b) for b in branches):
         raise TypeError("lax.switch: branches argument should be a sequence of callables.")
-    if operand is not None:
-        operands = (operand,)
+    operands = _operands("switch", operands, operand)
     aval = get_aval(jax_array(index))
     if aval.shape != ():
         raise TypeError(f"Branch index must be scalar, got {index} of shape {aval.shape}.")

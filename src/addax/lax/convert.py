@@ -105,7 +105,7 @@ def stop_gradient(x: Any):
     return tree_map(_stop, x)
 
 
-def optimization_barrier(operand: Any):
+def optimization_barrier(operand: Any, /):
     """The identity, which compilers do not move computations across: nothing before it is merged with anything after it.
 
     Args:

@@ -88,10 +88,7 @@ def select(condlist: Sequence, choicelist: Sequence, default=0) -> Any:
     return out
 
 
-_NOT_GIVEN: Any = object()
-
-
-def clip(arr=_NOT_GIVEN, /, min=None, max=None) -> Any:
+def clip(arr=None, /, min=None, max=None) -> Any:
     """``arr`` with what is below ``min`` raised to it, and what is above ``max`` lowered to it.
 
     Where min > max the result is max. nan stays nan. A bound of None does nothing.
@@ -100,7 +97,7 @@ def clip(arr=_NOT_GIVEN, /, min=None, max=None) -> Any:
     >>> jnp.clip(jnp.arange(6), 1, 4)
     Array([1, 1, 2, 3, 4, 4], dtype=int32)
     """
-    if arr is _NOT_GIVEN or arr is None:
+    if arr is None:
         raise ValueError("No input was provided to the clip function.")
     bounds = {name: x for name, x in (("lower", min), ("upper", max)) if x is not None}
     return _clip(arr, **bounds)

@@ -57,6 +57,11 @@ def placed(fun: Callable) -> Callable:
 
     @functools.wraps(fun)
     def make(*args, device=None, out_sharding=None, **kwargs):
+        if not (device is None or out_sharding is None):
+            raise ValueError(
+                f"{fun.__name__}: give either `device` or `out_sharding`, got device={device} and "
+                f"out_sharding={out_sharding}."
+            )
         out = fun(*args, **kwargs)
         where = out_sharding if device is None else device
         return out if where is None or is_nowhere(where) else place(out, where)

@@ -15,14 +15,15 @@ from addax.lax.shape import concatenate
 from addax.lax.slicing import slice_in_dim
 from addax.numpy import terms as t, ufuncs
 from addax.numpy.base import as_array, canonical_axis, check_array_like, fused, no_out
-from addax.numpy.reductions import dtype_argument
+from addax.numpy.reductions import accumulator, dtype_argument
+
+# Of booleans, where that dtype is asked for: the running "or" and "and", as in `reductions`.
+_TRUTH = {"cumsum": "cummax", "cumprod": "cummin"}
 
 
 def _cumulative(name: str, primitive: str, nan_value: int | None = None):
-    running = registry[primitive]
-
-    @fused(static=("axis", "dtype", "promote_integers"))
-    def fun(a, *, axis, dtype, promote_integers=False):
+    @fused(static=("axis", "dtype"))
+    def fun(a, *, axis, dtype):
         check_array_like(name, a)
         a = as_array(a)
         if axis is None or a.ndim == 0:
@@ -34,7 +35,10 @@ def _cumulative(name: str, primitive: str, nan_value: int | None = None):
         if nan_value is not None and dtypes.issubdtype(a.dtype, np.inexact):
             a = t.select(t.ne(a, a), t.const(a, nan_value), a)
         result = dtypes.to_numeric_dtype(a.dtype) if dtype is None else dtype
-        return running.bind(t.to_dtype(a, result), axis=dim, reverse=False)
+        if result == np.bool_:
+            bits = t.to_dtype(t.truth(a), np.dtype(np.uint8))
+            return t.to_dtype(registry[_TRUTH[primitive]].bind(bits, axis=dim, reverse=False), result)
+        return registry[primitive].bind(t.to_dtype(a, result), axis=dim, reverse=False)
 
     fun.__name__ = name
     return fun
@@ -107,6 +111,8 @@ def _array_api(name: str, fun, start: int, x, axis, dtype, include_initial: bool
             )
         axis = 0
     dim = canonical_axis(axis, x.ndim)
+    if dtype is None and fun is cumsum:  # products are not, as in JAX
+        x = t.to_dtype(x, accumulator(x.dtype))
     out = fun(x, axis=dim, dtype=dtype)
     if include_initial:
         shape = tuple(1 if d == dim else n for d, n in enumerate(x.shape))
@@ -115,7 +121,7 @@ def _array_api(name: str, fun, start: int, x, axis, dtype, include_initial: bool
 
 
 def cumulative_sum(x, /, *, axis: int | None = None, dtype=None, include_initial: bool = False) -> Any:
-    """`cumsum` as the Array API defines it: ``axis`` may be left out only for vectors.
+    """`cumsum` as the Array API defines it: ``axis`` may be left out only for vectors, small integers are widened.
 
     Args:
       include_initial: put a 0 in front, so the result is one longer.

@@ -8,8 +8,10 @@ import numpy as np
 
 from addax import _native
 from addax.core import dtypes
+from addax.core.avals import ShapedArray
 from addax.core.errors import TracerArrayConversionError
 from addax.core.trace import Tracer
+from addax.lax.sharding import place
 from addax.numpy.creation import array, asarray
 
 
@@ -62,6 +64,16 @@ def fromstring(string: str, dtype: Any = float, count: int = -1, *, sep: str) ->
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
     """An array of another library (an object with ``__dlpack__``), in the memory of the CPU.
 
+    The memory is shared, so that array must not be written to any more, unless it has strides or a dtype to be converted.
+
+    Args:
+      device: where the array shall be.
+      copy: True: always copy; False: never.
+
+    Raises:
+      ValueError: for ``copy=False`` where the memory cannot be shared.
+      BufferError: if the array is in the memory of an accelerator.
+
     >>> import addax.numpy as jnp
     >>> import numpy as np
     >>> jnp.from_dlpack(np.arange(3.0, dtype=np.float32)).tolist()
@@ -71,7 +83,12 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
         raise TypeError(f"from_dlpack: expected an object with a method __dlpack__, got {type(x)}")
     if isinstance(x, _native.Array):
         return array(x, copy=bool(copy), device=device)
-    return array(np.from_dlpack(x), copy=True, device=device)
+    out = _native.from_dlpack(x, _aval, copy)
+    return out if device is None else place(out, device)
+
+
+def _aval(shape: tuple[int, ...], dtype: np.dtype) -> ShapedArray:
+    return ShapedArray(shape, dtypes.canonicalize_dtype(dtype))
 
 
 def load(file: Any, *args: Any, **kwargs: Any) -> Any:

@@ -111,7 +111,7 @@ class IndexUpdateRef:
 
         if has_traced_mask(self.index):
             mask, rest, at = split_index(len(self.array.shape), self.index)
-            return IndexUpdateRef(self.array, rest).set(applied(func, getitem(self.array, rest), mask, at))
+            return IndexUpdateRef(self.array, rest).set(applied(func, getitem(self.array, rest), mask, at), **options)
 
         def scatter(operand, indices, updates, numbers, **kw):
             return lax_indexing.scatter_apply(operand, indices, func, numbers, update_shape=updates.shape, **kw)

@@ -89,7 +89,7 @@ def restore_dims(x, axes, keepdims: bool):
 # The family
 
 
-def _accumulator(dtype) -> Any:
+def accumulator(dtype) -> Any:
     """The dtype sums and products of integers are made in: at least the default width, which booleans count in."""
     if dtype == np.bool_:
         return dtypes.default_int_dtype()
@@ -137,7 +137,7 @@ def _reduction(
         in_dtype = a.dtype
         result = in_dtype if dtype is None else dtype
         if dtype is None and promote_integers:
-            result = _accumulator(in_dtype)
+            result = accumulator(in_dtype)
         # Floats of 16 bits and less are summed in float32 and rounded once.
         narrow = upcast and dtypes.issubdtype(result, np.floating) and dtypes.itemsize_bits(result) < 32
         compute = np.dtype(np.float32) if narrow else result

@@ -26,7 +26,7 @@ def sort(a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True
     >>> jnp.sort(jnp.array([3, 1, 2])).tolist()
     [1, 2, 3]
     """
-    _no_order("sort", order)
+    _refuse("sort", kind, order)
     check_array_like("sort", a)
     a = asarray(a)
     if axis is None:
@@ -36,9 +36,11 @@ def sort(a, axis: int | None = -1, *, kind=None, order=None, stable: bool = True
     return rev(out, (axis,)) if descending else out
 
 
-def _no_order(name: str, order) -> None:
+def _refuse(name: str, kind, order) -> None:
+    if kind is not None:
+        raise TypeError(f"'kind' argument to {name} is not supported: write stable=True or stable=False.")
     if order is not None:
-        raise ValueError(f"'order' argument to {name} is not supported: arrays have no named fields.")
+        raise TypeError(f"'order' argument to {name} is not supported: arrays have no named fields.")
 
 
 def argsort(
@@ -53,7 +55,7 @@ def argsort(
     >>> jnp.argsort(jnp.array([3, 1, 2])).tolist()
     [1, 2, 0]
     """
-    _no_order("argsort", order)
+    _refuse("argsort", kind, order)
     check_array_like("argsort", a)
     a = asarray(a)
     if axis is None:
@@ -110,10 +112,14 @@ def sort_complex(a):
     return convert(out, dtypes.to_complex_dtype(out.dtype))
 
 
+_METHODS = "compare_all", "scan", "scan_unrolled", "sort"
+
+
 def searchsorted(a, v, side: str = "left", sorter=None, *, method: str = "scan"):
     """Where to insert ``v`` into the sorted vector ``a``: before equal elements ("left") or after ("right").
 
-    Each insertion point is found by bisection, all of them together.
+    Each insertion point is found by bisection, all of them together, whichever ``method`` is named ("scan",
+    "scan_unrolled", "sort", "compare_all").
 
     >>> import addax.numpy as jnp
     >>> jnp.searchsorted(jnp.array([1, 3, 5]), jnp.array([0, 3, 9])).tolist()
@@ -121,6 +127,8 @@ def searchsorted(a, v, side: str = "left", sorter=None, *, method: str = "scan")
     """
     if side not in ("left", "right"):
         raise ValueError(f"{side!r} is an invalid value for keyword 'side'. Expected one of ['left', 'right'].")
+    if method not in _METHODS:
+        raise ValueError(f"invalid argument method={method!r}, expected one of {list(_METHODS)}")
     check_array_like("searchsorted", a, v)
     a, v = promote_dtypes(as_operand(a), as_operand(v))
     a, v = asarray(a), asarray(v)
@@ -163,8 +171,9 @@ def digitize(x, bins, right: bool = False, *, method: str | None = None):
     if bins.shape[0] == 0:
         return asarray(x).astype(np.int32) * 0
     side = "right" if not right else "left"
-    rising = searchsorted(bins, x, side)
-    falling = bins.shape[0] - searchsorted(bins[::-1], x, side)
+    method = "scan" if method is None else method
+    rising = searchsorted(bins, x, side, method=method)
+    falling = bins.shape[0] - searchsorted(bins[::-1], x, side, method=method)
     increasing = (bins[-1] >= bins[0]).astype(np.int32)
     return increasing * rising + (1 - increasing) * falling
 

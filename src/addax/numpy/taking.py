@@ -188,6 +188,7 @@ def argwhere(a, *, size: int | None = None, fill_value=None):
 
 def compress(condition, a, axis: int | None = None, *, size: int | None = None, fill_value=0, out=None):
     """The slices of ``a`` along ``axis`` where the vector ``condition`` holds."""
+    no_out("compress", out)
     check_array_like("compress", condition, a)
     condition, a = asarray(condition).astype(bool), asarray(a)
     if condition.ndim != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -70,9 +71,9 @@ def diag(v, k: int = 0):
         return diagonal(v, k)
     if v.ndim != 1:
         raise ValueError("diag input must be 1d or 2d")
-    n = v.shape[0] + abs(k)
-    row = iota(np.dtype(np.int32), n) if is_symbolic(n) else np.arange(v.shape[0], dtype=np.int32)
-    out = broadcast_to(zeros_like(v, shape=()), (n, n))
+    n = v.shape[0]
+    row = iota(np.dtype(np.int32), n) if is_symbolic(n) else np.arange(n, dtype=np.int32)
+    out = broadcast_to(zeros_like(v, shape=()), (n + abs(k),) * 2)
     return out.at[row + max(-k, 0), row + max(k, 0)].set(v)
 
 
@@ -83,6 +84,7 @@ def diagflat(v, k: int = 0):
 
 def diag_indices(n: int, ndim: int = 2) -> tuple:
     """The index arrays of the diagonal of an n x ... x n array."""
+    n, ndim = operator.index(n), operator.index(ndim)
     if n < 0:
         raise ValueError(f"diag_indices: n must be nonnegative, got {n}")
     if ndim < 0:
