@@ -378,6 +378,17 @@ class TestCalls:
         ours = addax.jit(addax.grad(lambda w: (f(X[:, :4], w) ** 2).sum()))(a)
         np.testing.assert_allclose(ours, addax.grad(lambda w: (part(X[:, :4], w) ** 2).sum())(a), rtol=1e-4, atol=1e-5)
 
+    def test_a_function_with_a_rule_is_the_body(self, mesh):
+        """Not what it wraps."""
+
+        @addax.custom_vjp
+        def triple(v):
+            return v * 1.0
+
+        triple.defvjp(lambda v: (triple(v), None), lambda _, g: (3 * g,))
+        f = addax.shard_map(triple, mesh=mesh, in_specs=P("x"), out_specs=P("x"))
+        np.testing.assert_array_equal(addax.grad(lambda x: f(x).sum())(X), np.full_like(X, 3))
+
     def test_large_captured_arrays(self, mesh):
         """They are whole on every device, whatever the partitioner would like."""
         table = np.sin(np.arange(64 * 64, dtype=np.float32)).reshape(64, 8, 8)

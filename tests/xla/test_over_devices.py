@@ -116,3 +116,27 @@ def test_every_sample_at_every_dtype(mesh, part):
         check(mesh, list(elementwise_cases(every)), ulp_problem)
     for samples in (LAYOUT_SAMPLES, FOLD_SAMPLES):
         check(mesh, list(table_cases(samples, every)), problem_of)
+
+
+def test_gradients_of_convolutions(mesh):
+    """XLA's partitioner gives wrong ones (and JAX, which leaves them to it): see engines/xla/conv_taps.py."""
+    rng = np.random.default_rng(0)
+    image, depthwise = rng.normal(size=(8, 8, 6, 6)).astype("float32"), rng.normal(size=(8, 1, 3, 3)).astype("float32")
+    kernel = rng.normal(size=(8, 8, 3, 3)).astype("float32")
+
+    def convolve(x, w, groups):
+        return addax.lax.conv_general_dilated(x, w, (1, 1), "SAME", feature_group_count=groups)
+
+    def program(x, w, v):
+        loss = lambda x, w, v: (convolve(x, w, 8) ** 2).sum() + (convolve(x, v, 1) ** 2).sum()  # noqa: E731
+        return addax.grad(loss, (0, 1, 2))(x, w, v), convolve(x, v, 1)
+
+    want = addax.jit(program)(image, depthwise, kernel)
+    for of_image, of_kernel in [(P("x"), P()), (P(None, None, "y"), P("x")), (P("x", "y"), P("y"))]:
+        specs = (of_image, of_kernel, of_kernel)
+        args = [
+            addax.device_put(a, NamedSharding(mesh, s)) for a, s in zip((image, depthwise, kernel), specs, strict=True)
+        ]
+        got = addax.jit(program, compiler_options=QUICK)(*args)
+        for a, b in zip(*map(addax.tree.leaves, (got, want)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)

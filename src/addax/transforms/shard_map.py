@@ -135,10 +135,10 @@ class ShardMapped:
     """A function over the parts of arrays, traced once per types of its arguments, like a jitted one."""
 
     def __init__(self, fun: Callable, mesh, in_specs, out_specs, axis_names, check_vma: bool):
+        functools.update_wrapper(self, fun)  # first: it takes over all attributes of fun, which may have one named fun
         self.fun, self.mesh, self.in_specs, self.out_specs = fun, mesh, in_specs, out_specs
         self.axis_names, self.check_vma = frozenset(axis_names), bool(check_vma)
         self.traces: dict[Any, tuple] = {}
-        functools.update_wrapper(self, fun)
 
     def __call__(self, *args):
         fun = self.fun

@@ -7,6 +7,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.jaxpr import Eqn
 from addax.engines.xla.block import Block, Value, ints, is_complex
+from addax.engines.xla.conv_taps import convolve_batch_groups
 from addax.engines.xla.lower_elementwise import convert_element_type
 from addax.engines.xla.program import result_type
 from addax.engines.xla.rules import rule
@@ -147,6 +148,18 @@ def _real_convolution(b: Block, eqn: Eqn, lhs: Value, rhs: Value) -> Value:
     lhs_spec, rhs_spec, out_spec = p["dimension_numbers"]
     numbers = f"{_letters(lhs_spec, 'b', 'f')}x{_letters(rhs_spec, 'o', 'i')}->{_letters(out_spec, 'b', 'f')}"
     lhs, padding, lhs_dilation = _cropped(b, lhs, lhs_spec, p["padding"], p["lhs_dilation"])
+    grouped = False
+    if b.module.target.num_partitions > 1:
+        if p["batch_group_count"] > 1:
+            changed = {"padding": padding, "lhs_dilation": lhs_dilation}
+            return convolve_batch_groups(b, lhs, rhs, {**p, **changed}, out.shape)
+        # XLA's partitioner (jaxlib 0.10.2) computes wrong sums where images are cut into parts and kernels over features,
+        # and cannot cut features into more parts than there are groups of them.
+        if any(rhs.shape[d] > 1 for d in rhs_spec[2:]):
+            lhs = b.whole(lhs, lhs_spec[2:])
+        grouped = p["feature_group_count"] > 1 and p["feature_group_count"] % b.module.target.num_partitions != 0
+        if grouped:
+            lhs, rhs = b.whole(lhs, lhs_spec[1:2]), b.whole(rhs, rhs_spec[:2])
     pads = ", ".join(f"[{low}, {high}]" for low, high in padding)
     left, right = precision_names(p["precision"])
     window = ""
@@ -155,7 +168,7 @@ def _real_convolution(b: Block, eqn: Eqn, lhs: Value, rhs: Value) -> Value:
             f"stride = {ints(p['window_strides'])}, pad = [{pads}], lhs_dilate = {ints(lhs_dilation)}, "
             f"rhs_dilate = {ints(p['rhs_dilation'])}"
         )
-    return b.emit(
+    result = b.emit(
         f"stablehlo.convolution({lhs.name}, {rhs.name}) dim_numbers = {numbers}, window = {{{window}}} "
         f"{{batch_group_count = {p['batch_group_count']} : i64, feature_group_count = {p['feature_group_count']} : i64, "
         f"precision_config = [#stablehlo<precision {left}>, #stablehlo<precision {right}>]}} : "
@@ -163,3 +176,4 @@ def _real_convolution(b: Block, eqn: Eqn, lhs: Value, rhs: Value) -> Value:
         out.shape,
         lhs.dtype,
     )
+    return b.whole(result, out_spec[1:2]) if grouped else result
