@@ -119,6 +119,18 @@ ArrayObject* array_alias(ArrayObject* a, PyObject* aval, Desc* desc) {
   return b;
 }
 
+ArrayObject* array_external(PyObject* buffer, PyObject* aval, Desc* desc, PyObject* sharding, bool committed) {
+  Storage* s = storage_foreign(nullptr, static_cast<size_t>(desc->nbytes), buffer, Owner::kExternal);
+  ArrayObject* a = s == nullptr ? nullptr : array_object(aval, desc, s);
+  if (a == nullptr) {
+    PyErr_NoMemory();
+    return nullptr;
+  }
+  a->device = Py_NewRef(sharding);
+  a->committed = committed;
+  return a;
+}
+
 Storage* array_steal_storage(ArrayObject* a) { return std::exchange(a->storage, nullptr); }
 
 int array_raise_deleted(ArrayObject* a) {

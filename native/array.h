@@ -24,6 +24,8 @@ ArrayObject* array_new(PyObject* aval, Desc* desc);
 ArrayObject* array_from_storage(PyObject* aval, Desc* desc, Storage* storage);
 // New array sharing `a`'s memory (same nbytes, other aval), device and committedness.
 ArrayObject* array_alias(ArrayObject* a, PyObject* aval, Desc* desc);
+// New array whose elements are in another engine's buffer; `sharding` says where that is.
+ArrayObject* array_external(PyObject* buffer, PyObject* aval, Desc* desc, PyObject* sharding, bool committed);
 // New array with the values of any NumPy array or scalar, converted to the aval's dtype.
 ArrayObject* array_from_any(PyObject* value, PyObject* aval, Desc* desc);
 // New array over an ndarray's memory, without a copy; null without an error if its layout or dtype does not allow it.

@@ -162,16 +162,10 @@ PyObject* py_array_alias(PyObject*, PyObject* const* args, Py_ssize_t n) {
   return d == nullptr ? nullptr : reinterpret_cast<PyObject*>(array_alias(array_of(args[0]), args[1], d));
 }
 
-PyObject* array_external(PyObject*, PyObject* const* args, Py_ssize_t n) {
+PyObject* py_array_external(PyObject*, PyObject* const* args, Py_ssize_t n) {
   if (check_args("array_external", n, 4) < 0) return nullptr;
   Desc* d = desc_of(args[1]);
-  if (d == nullptr) return nullptr;
-  Storage* s = storage_foreign(nullptr, static_cast<size_t>(d->nbytes), args[0], Owner::kExternal);
-  ArrayObject* a = s == nullptr ? nullptr : array_from_storage(args[1], d, s);
-  if (a == nullptr) return PyErr_NoMemory();
-  a->device = Py_NewRef(args[2]);
-  a->committed = args[3] == Py_True;
-  return reinterpret_cast<PyObject*>(a);
+  return d == nullptr ? nullptr : reinterpret_cast<PyObject*>(array_external(args[0], args[1], d, args[2], args[3] == Py_True));
 }
 
 // The elements of an array that nothing binds to its place are in another engine's buffer from now on.
@@ -202,7 +196,7 @@ PyMethodDef functions[] = {
     {"array_empty", array_empty, METH_O, "array_empty(aval): an Array with uninitialised memory."},
     {"array_alias", fastcall(py_array_alias), METH_FASTCALL,
      "array_alias(a, aval): an Array over the memory of a, described by another aval of as many bytes."},
-    {"array_external", fastcall(array_external), METH_FASTCALL,
+    {"array_external", fastcall(py_array_external), METH_FASTCALL,
      "array_external(buffer, aval, sharding, committed): an Array whose elements are in another engine's buffer, fetched when "
      "first read."},
     {"array_migrate", fastcall(array_migrate), METH_FASTCALL,

@@ -1,6 +1,7 @@
 // The jit call path: from Python arguments to a compiled program and back.
 //   dispatch_signature.cpp  arguments -> leaves and the words of a signature, which decides which program runs
 //   dispatch_entry.cpp      Entry: a compiled program and how to feed it; conversion of leaves, running, results
+//   dispatch_launch.cpp     Launch: a compiled program of another engine, from Arrays to its buffers and back
 //   dispatch.cpp            Fn: the callable with its table from signature to Entry
 #pragma once
 
@@ -45,10 +46,10 @@ Signature make_signature(Call& call, PyObject* const* args, Py_ssize_t nargs, Py
 
 struct EntryObject {
   PyObject_HEAD
-  PyObject* executable;  // native Program, a callable on lists of arrays, or None: always trace
+  PyObject* executable;  // native Program, Launch, another callable on lists of arrays, or None: always trace
   PyObject* out_tree;    // TreeDefObject
   PyObject* in_avals;    // tuple
-  bool native;
+  bool native, launch;
   bool all_kept;
   SmallVector<int, 16> kept;         // leaf numbers passed to the executable, unless all_kept
   SmallVector<uint8_t, 32> donated;  // per leaf; empty: none
@@ -60,7 +61,15 @@ extern PyTypeObject* EntryType;
 // Runs a compiled program on the call's leaves; the result tree, or null with an error.
 PyObject* entry_run(EntryObject* entry, Call& call);
 
+// Runs a Launch on as many arrays as it takes; `out` has room for its results, of which each is a new reference. 0, or -1
+// with an error and nothing stored.
+extern PyTypeObject* LaunchType;
+int launch_run(PyObject* launch, ArrayObject* const* arrays, size_t n, PyObject** out);
+size_t launch_num_inputs(PyObject* launch);
+size_t launch_num_outputs(PyObject* launch);
+
 int init_signature(PyObject* module);
+int init_launch(PyObject* module);
 int init_entry(PyObject* module);
 
 }  // namespace addax

@@ -67,12 +67,16 @@ PyObject* entry_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     }
   }
   e->native = PyObject_TypeCheck(executable, program_type());
-  if (e->native && (program_num_outputs(executable) != e->num_outputs || program_num_inputs(executable) != passed)) {
-    return PyErr_Format(PyExc_ValueError, "Entry: the program takes %zu arrays and returns %zu; %zu are passed, and the tree has %zu",
-                        program_num_inputs(executable), program_num_outputs(executable), passed, e->num_outputs);
-  }
-  if (!e->native && !PyCallable_Check(executable))
+  e->launch = Py_TYPE(executable) == LaunchType;
+  if (e->native || e->launch) {
+    size_t takes = e->native ? program_num_inputs(executable) : launch_num_inputs(executable);
+    size_t returns = e->native ? program_num_outputs(executable) : launch_num_outputs(executable);
+    if (returns != e->num_outputs || takes != passed)
+      return PyErr_Format(PyExc_ValueError, "Entry: the program takes %zu arrays and returns %zu; %zu are passed, and the tree has %zu",
+                          takes, returns, passed, e->num_outputs);
+  } else if (!PyCallable_Check(executable)) {
     return PyErr_Format(PyExc_TypeError, "Entry: executable must be a Program, a callable or None, got %R", Py_TYPE(executable));
+  }
   return owned.release();
 }
 
@@ -250,6 +254,8 @@ PyObject* entry_run(EntryObject* e, Call& call) {
       }
     }
     status = program_run(e->executable, in.arrays.data(), passed, out.data(), donates ? donate.data() : nullptr);
+  } else if (e->launch) {
+    status = launch_run(e->executable, in.arrays.data(), passed, out.data());
   } else {
     status = run_callable(e, in, out.data());
   }

@@ -222,7 +222,7 @@ class Entry:
 
     def __init__(
         self,
-        executable: Program | Callable[[list[Array]], Sequence[Array]] | None,
+        executable: Program | Launch | Callable[[list[Array]], Sequence[Array]] | None,
         out_treedef: PyTreeDef | None = None,
         kept: Sequence[int] | None = None,
         donated: Sequence[int] = (),
@@ -236,6 +236,23 @@ class Entry:
     def in_avals(self) -> tuple[ShapedArray, ...] | None: ...
     @property
     def native(self) -> bool: ...
+
+class Launch:
+    """A compiled program of another engine: Arrays in, Arrays out, by way of its buffers."""
+
+    def __init__(
+        self,
+        execute: Callable[[list[Any]], Any],
+        finish: Callable[[Any, Any], list[Any]] | None,
+        handlers: Any,
+        place: Callable[[Array, Any], Any],
+        in_shardings: Sequence[Any],
+        out_avals: Sequence[ShapedArray],
+        out_shardings: Sequence[Any],
+        committed: bool,
+        tail: Sequence[Any] = (),
+    ) -> None: ...
+    def __call__(self, arrays: Sequence[Array], /) -> tuple[Array, ...]: ...
 
 class Fn:
     """A jitted function."""

@@ -37,3 +37,11 @@ def test_captured_arrays_that_are_elsewhere(mesh, devices):
     v = addax.device_put(np.ones(4, np.float32), devices[3])
     with pytest.raises(ValueError, match="Received incompatible devices"):
         addax.jit(lambda x: x + v)(w)
+
+
+def test_compiled_programs_take_what_jitted_functions_take(mesh):
+    """Numbers and host arrays; and what was captured is no argument."""
+    w = addax.device_put(W, NamedSharding(mesh, P("x", "y")))
+    compiled = addax.jit(lambda x, y: x + y * w).lower(1.0, W).compile()
+    np.testing.assert_array_equal(np.asarray(compiled(2.0, W)), 2 + W * W)
+    assert len(addax.tree.leaves(compiled.input_shardings)) == 2

@@ -173,8 +173,11 @@ def get(array: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def wait(buffer: Any) -> None:
     """Wait until the elements of a buffer have been computed."""
-    with processes.explained():
+    try:
         buffer.block_until_ready()
+    except compat.XlaRuntimeError:
+        processes.explain()
+        raise
 
 
 def shards(buffer: Any, aval: ShapedArray, devices: Sequence[Any]) -> list[Any]:

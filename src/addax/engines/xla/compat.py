@@ -45,6 +45,9 @@ def array_result_handler(aval: Any, sharding: Any) -> Any:
     return xla_client.array_result_handler(aval, sharding, True)
 
 
+# consume_with_handlers(results of an execution, handlers) -> list of arrays
+consume_with_handlers = _jax.ExecuteResults.consume_with_handlers
+
 _guard = threading.RLock()
 
 
@@ -165,6 +168,6 @@ def parse_module(text: str) -> Any:
 
 
 __all__ = [
-    "Array", "XlaRuntimeError", "array_result_handler", "jaxlib_version", "mlir_context", "parse_module",
+    "Array", "XlaRuntimeError", "array_result_handler", "consume_with_handlers", "jaxlib_version", "mlir_context", "parse_module",
     "register_lapack", "wide_types", "without_jax", "xla_client",
 ]  # fmt: skip

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from addax._native import array_external
+import numpy as np
+
+from addax._native import Array, Launch, array_from_numpy
 from addax.core.execution import CompileOptions, meshes_in, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from addax.core.mesh import Mesh
@@ -38,7 +40,8 @@ from addax.ops.explicit import Layouts
 class _InFlight(threading.local):
     """What the last program with collectives between CPU devices returned. Each device's part of it may hold a thread of
     the client's pool until the others have come; the parts of two such programs could leave each other short of threads
-    for ever, so the next is launched when the last is done. (Not waiting was not faster.)
+    for ever, so the next is launched when the last is done. (Not waiting is not faster; JAX does not wait, and a
+    loop that launches two such programs in turn and reads nothing hangs there until XLA ends the process.)
     """
 
     def __init__(self):
@@ -62,13 +65,13 @@ _in_flight = _InFlight()
 
 
 class XlaCompiled:
-    """A compiled program. ``executable`` is what the call path runs: a function of a list of Arrays."""
+    """A compiled program. ``executable`` is what the call path runs: Arrays in, Arrays out, which may not be ready yet."""
 
     def __init__(
         self, closed: ClosedJaxpr, options: CompileOptions, devices: Sequence[Any], meshes: Sequence[Mesh],
         bound: Sequence[Any] = (),
     ):  # fmt: skip
-        self._closed, self._bound = closed, tuple(bound)
+        self._closed = closed
         self.devices = tuple(devices)
         default: Sharding = SingleDeviceSharding(devices[0])
         if len(devices) > 1:
@@ -92,7 +95,6 @@ class XlaCompiled:
         self.out_shardings = self._results(wanted, default, meshes)
         # Uncommitted results are those of a program that nothing binds to its device.
         self.committed = len(devices) > 1 or any(s is not None for s in (*given, *wanted)) or options.device is not None
-        self._captured = [put_host(x, default) for x in self._program.captured]
         self._waits = many and platform == "cpu" and bool(collectives(self.as_text("hlo")))
         self._others = processes.current() if len({d.process_index for d in devices}) > 1 else None
         info = closed.jaxpr.debug_info
@@ -101,29 +103,24 @@ class XlaCompiled:
             compat.array_result_handler(Aval(a.shape, storage_dtype(a.dtype)), placement(s))
             for a, s in zip(closed.out_avals, self.out_shardings, strict=True)
         ]
-        self.executable = self.run = self._launcher()
+        passed = len(closed.in_avals) - len(bound)
+        self.in_shardings, kept = self.in_shardings[:passed], self.in_shardings[passed:]
+        captured = [put_host(x, default) for x in self._program.captured]
+        self._captured_bytes = sum(x.nbytes for x in captured)
+        careful = self._others or self._waits or self._program.ordered or self._program.callbacks
+        self.executable = Launch(
+            self._run_with_care if careful else self._loaded.execute_sharded,
+            None if careful else compat.consume_with_handlers, self._handlers,
+            buffer_at, self.in_shardings, closed.out_avals, self.out_shardings, self.committed,
+            [*map(buffer_at, bound, kept), *captured],
+        )  # fmt: skip
 
-    def _launcher(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
-        """What the call path runs: Arrays in, Arrays out, which may not be ready yet. A third of what a small program
-        costs is spent here: hence the local names, and no checks of what was checked when the program was chosen.
-        """
-        wanted, committed = self.in_shardings, self.committed
-        avals, placed = self._closed.out_avals, self.out_shardings
-        execute, handlers, bound = self._loaded.execute_sharded, self._handlers, [committed] * len(avals)
-        run = None
-        if self._others or self._waits or self._captured or self._program.ordered or self._program.callbacks:
-            run = self._run_with_care
-        one = (avals[0], placed[0], committed) if len(avals) == 1 else None
-        bound_arrays = self._bound
-
-        def launch(arrays):
-            if bound_arrays:
-                arrays = [*arrays, *bound_arrays]
-            sent = [x._buffer if x._device is s else buffer_at(x, s) for x, s in zip(arrays, wanted)]
-            outs = execute(sent).consume_with_handlers(handlers) if run is None else run(sent)
-            return (array_external(outs[0], *one),) if one else tuple(map(array_external, outs, avals, placed, bound))
-
-        return launch
+    def run(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        """Run on a list of array-likes whose types are those compiled for; the results may not be ready yet."""
+        avals = self._closed.in_avals
+        return self.executable(
+            [x if isinstance(x, Array) else array_from_numpy(np.asarray(x, a.dtype), a) for x, a in zip(arrays, avals)]
+        )
 
     def _results(self, wanted, default: Sharding, meshes) -> list[Sharding]:
         if len(self.devices) == 1 or all(s is not None for s in wanted):
@@ -137,11 +134,11 @@ class XlaCompiled:
         ]
 
     def _run_with_care(self, sent: list) -> list:
-        """Run a program that must wait for others, that others must know of, or that calls the host."""
+        """Run a program that must wait for others, that others must know of, or that calls the host: buffers in and out."""
         if self._waits:
             _in_flight.wait()
         try:
-            results = self._loaded.execute_sharded([*sent, *self._captured], with_tokens=self._program.ordered)
+            results = self._loaded.execute_sharded(sent, self._program.ordered)
             outs = results.consume_with_handlers(self._handlers)
             if self._waits:
                 _in_flight.outs = outs
@@ -149,9 +146,7 @@ class XlaCompiled:
                 self._others.watchdog.launched(self._name, outs, self._collectives)
             if self._program.ordered:
                 results.consume_token().block_until_ready()
-            if (
-                self._program.callbacks
-            ):  # host functions raise where the program is called, not where its results are read
+            if self._program.callbacks:  # which raise where the program is called, not where its results are read
                 for out in outs:
                     out.block_until_ready()
         except compat.XlaRuntimeError:
@@ -186,7 +181,7 @@ class XlaCompiled:
         return found | cost_of(self._closed).as_dict() if has_loops(self._closed) else found
 
     def memory_analysis(self) -> MemoryAnalysis:
-        return of_xla(self._loaded.get_compiled_memory_stats(), sum(x.nbytes for x in self._captured))
+        return of_xla(self._loaded.get_compiled_memory_stats(), self._captured_bytes)
 
 
 class XlaEngine:

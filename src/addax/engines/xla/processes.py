@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from addax.engines.xla import compat
@@ -161,18 +161,12 @@ def _first_line(error: Exception) -> str:
 _current: Processes | None = None
 
 
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Around what waits for results: if a collective fails because a process has died, the watchdog is given the time to
-    see which one, and ends this process with its report.
-    """
-    try:
-        yield
-    except compat.XlaRuntimeError:
-        if _current is not None:
-            _current.watchdog.failed = True
-            _current.watchdog.join(timeout=DEAD_AFTER + 4 * BEAT)
-        raise
+def explain() -> None:
+    """A wait for results has failed, perhaps because a process died in a collective: the watchdog is given the time to see
+    which one, and ends this process with its report."""
+    if _current is not None:
+        _current.watchdog.failed = True
+        _current.watchdog.join(timeout=DEAD_AFTER + 4 * BEAT)
 
 
 def current() -> Processes | None:

@@ -1,0 +1,148 @@
+"""Launch: how a program of another engine is called with its own buffers, and what it may do wrong."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import addax
+from addax import _native
+from addax.core.avals import ShapedArray
+
+AVAL = ShapedArray((), np.dtype(np.float32))
+
+
+class Buffer:
+    """A number that lies with an engine."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+def external(value, where):
+    return _native.array_external(Buffer(value), AVAL, where, True)
+
+
+def value_of(array):
+    return array._buffer.value
+
+
+def placed(array, where):
+    """An argument brought to where the program wants it."""
+    held = array._buffer
+    return Buffer(float(array) if held is None else held.value)
+
+
+def launch(execute, results=1, arguments=2, finish=None, committed=True, tail=()):
+    where_in, where_out = ["here"] * arguments, ["there"] * results
+    return _native.Launch(execute, finish, "handlers", placed, where_in, [AVAL] * results, where_out, committed, tail)
+
+
+def jitted(executable, results=1, arguments=2, donated=()):
+    tree = addax.tree.structure([0] * results)
+    return _native.Fn(
+        lambda *_: _native.Entry(executable, tree, None, donated, (AVAL,) * arguments), lambda *a: "traced"
+    )
+
+
+def add(buffers):
+    return [Buffer(sum(b.value for b in buffers))]
+
+
+def test_buffers_in_and_out():
+    here = "here"
+    for committed in (True, False):
+        f = jitted(launch(add, committed=committed))
+        (out,) = f(external(2.0, here), external(3.0, here))
+        assert value_of(out) == 5 and out._device == "there" and out._committed is committed and out.aval is AVAL
+
+
+def test_arguments_that_are_elsewhere_are_placed():
+    f = jitted(launch(add))
+    there, host = external(2.0, "there"), _native.array_from_numpy(np.float32(3), AVAL)
+    assert value_of(f(there, host)[0]) == 5
+    assert value_of(f(there, 4.0)[0]) == 6
+    there.delete()
+    with pytest.raises(RuntimeError, match="Array has been deleted"):
+        f(there, host)
+
+
+def test_results_pass_through_finish_with_the_handlers():
+    def finish(results, handlers):
+        assert handlers == "handlers"
+        return [Buffer(results), Buffer(-results)]
+
+    f = jitted(launch(lambda buffers: buffers[0].value * 10, 2, 1, finish), 2, 1)
+    assert [value_of(x) for x in f(external(2.0, "here"))] == [20, -20]
+
+
+def test_further_buffers_follow_the_arguments():
+    f = jitted(launch(lambda buffers: [Buffer([b.value for b in buffers])], tail=[Buffer(7), Buffer(8)]))
+    assert value_of(f(external(1, "here"), external(2, "here"))[0]) == [1, 2, 7, 8]
+
+
+def test_called_from_python():
+    run = launch(add)
+    x, y = external(2.0, "here"), external(3.0, "here")
+    outs = run([x, y])
+    assert type(outs) is tuple and value_of(outs[0]) == 5
+    with pytest.raises(TypeError, match="argument 1 must be an Array, got float"):
+        run([x, 1.0])
+    with pytest.raises(TypeError, match="a program of 2 arguments was called with 1"):
+        run([x])
+    with pytest.raises(TypeError, match="called with a sequence of Arrays"):
+        run(x, y)
+
+
+def test_what_an_engine_may_do_wrong():
+    x, y = external(2.0, "here"), external(3.0, "here")
+    for wrong in (lambda buffers: buffers, lambda buffers: (Buffer(1),), lambda buffers: None):
+        with pytest.raises(RuntimeError, match="instead of a list of 1 buffers"):
+            jitted(launch(wrong))(x, y)
+
+    def fails(buffers):
+        raise ValueError("not today")
+
+    with pytest.raises(ValueError, match="not today"):
+        jitted(launch(fails))(x, y)
+    with pytest.raises(ValueError, match="2 out_avals but 1 out_shardings"):
+        _native.Launch(add, None, (), placed, [], [AVAL, AVAL], ["there"], True)
+    with pytest.raises(ValueError, match="takes 2 arrays and returns 1; 3 are passed, and the tree has 1"):
+        jitted(launch(add), 1, 3)(x, y, x)
+
+
+def test_donated_arguments_are_deleted_after_the_call():
+    f = jitted(launch(add), donated=(1,))
+    x, y = external(2.0, "here"), external(3.0, "here")
+    f(x, y)
+    assert not x.is_deleted() and y.is_deleted()
+
+
+def test_nothing_is_kept_alive():
+    def execute(buffers):
+        made = Buffer(1.0)
+        seen.extend(map(weakref.ref, (*buffers, made)))
+        return [made]
+
+    seen: list = []
+    f = jitted(launch(execute))
+    out = f(external(2.0, "here"), external(3.0, "here"))
+    assert [r() is None for r in seen] == [True, True, False]
+    del out
+    assert seen[2]() is None
+
+
+def test_cycles_are_collected():
+    class Engine:
+        def __call__(self, buffers):
+            return add(buffers)
+
+    engine = Engine()
+    engine.launch = launch(engine)
+    gone = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert gone() is None
