@@ -108,6 +108,10 @@ def test_quantized_products(mode, size, close):
         addax.grad(lambda a: nn.scaled_dot_general(a, b, numbers, configs=configs[:2]).sum())(a)
 
 
+def test_hard_tanh_of_unsigned_integers():
+    assert nn.hard_tanh(np.array([0, 1, 2, 200], np.uint8)).tolist() == [0, 1, 1, 1]  # 255 for what is below, in JAX
+
+
 def test_one_hot_of_narrow_positions():
     for dtype in (np.uint8, np.int8, jnp.float16, bool):
         x = np.asarray([0, 1, -100 if dtype == np.int8 else 1], dtype)

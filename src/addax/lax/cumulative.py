@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from addax.core.primitive import registry
+from addax.core.primitive import Primitive
 from addax.lax.arguments import integer, operand as _operand
-from addax.ops import cumulative as _cumulative
+from addax.ops import cumulative as _ops
 
 Array = Any
-_ = _cumulative
 
 
-def _bind(name: str, operand, axis, reverse):
-    return registry[name].bind(_operand(name, operand), axis=integer(name, "axis", axis), reverse=bool(reverse))
+def _bind(primitive: Primitive, operand, axis, reverse):
+    name = primitive.name
+    return primitive.bind(_operand(name, operand), axis=integer(name, "axis", axis), reverse=bool(reverse))
 
 
 def cumsum(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
@@ -32,7 +32,7 @@ def cumsum(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
     >>> lax.cumsum(jnp.array([1, 2, 3])).tolist(), lax.cumsum(jnp.array([1, 2, 3]), reverse=True).tolist()
     ([1, 3, 6], [6, 5, 3])
     """
-    return _bind("cumsum", operand, axis, reverse)
+    return _bind(_ops.cumsum, operand, axis, reverse)
 
 
 def cumprod(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
@@ -43,7 +43,7 @@ def cumprod(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
     >>> lax.cumprod(jnp.array([1., 2., 3.])).tolist()
     [1.0, 2.0, 6.0]
     """
-    return _bind("cumprod", operand, axis, reverse)
+    return _bind(_ops.cumprod, operand, axis, reverse)
 
 
 def cummax(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
@@ -54,7 +54,7 @@ def cummax(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
     >>> lax.cummax(jnp.array([1, 3, 2])).tolist()
     [1, 3, 3]
     """
-    return _bind("cummax", operand, axis, reverse)
+    return _bind(_ops.cummax, operand, axis, reverse)
 
 
 def cummin(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
@@ -65,7 +65,7 @@ def cummin(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
     >>> lax.cummin(jnp.array([3, 1, 2])).tolist()
     [3, 1, 1]
     """
-    return _bind("cummin", operand, axis, reverse)
+    return _bind(_ops.cummin, operand, axis, reverse)
 
 
 def cumlogsumexp(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
@@ -76,7 +76,7 @@ def cumlogsumexp(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
     >>> lax.cumlogsumexp(jnp.array([1000., 0.])).tolist()
     [1000.0, 1000.0]
     """
-    return _bind("cumlogsumexp", operand, axis, reverse)
+    return _bind(_ops.cumlogsumexp, operand, axis, reverse)
 
 
 __all__ = ["cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum"]

@@ -153,7 +153,8 @@ def hard_tanh(x):
     """``x`` clipped to [-1, 1]; integers stay integers. Derivative 1 at -1 and at 1."""
     check_array_like("hard_tanh", x)
     x = as_array(x)
-    return jnp.where(x > 1, 1, jnp.where(x < -1, -1, x))
+    low = x if dtypes.issubdtype(x.dtype, np.unsignedinteger) or x.dtype == np.bool_ else jnp.where(x < -1, -1, x)
+    return jnp.where(x > 1, 1, low)
 
 
 @fused

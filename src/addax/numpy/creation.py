@@ -37,12 +37,12 @@ def _eager() -> bool:
     return current_trace() is base_trace
 
 
-def from_numpy(x: np.ndarray, weak_type: bool = False):
+def from_numpy(x: np.ndarray):
     """A concrete array with a copy of a NumPy array's values (in the dtype of the current precision)."""
     dtype = dtypes.canonicalize_dtype(x.dtype)
     if dtype != x.dtype:
         x = _narrow(x, dtype)
-    return _native.array_from_numpy(x, ShapedArray(x.shape, dtype, weak_type))
+    return _native.array_from_numpy(x, ShapedArray(x.shape, dtype))
 
 
 def _narrow(x: np.ndarray, dtype) -> np.ndarray:

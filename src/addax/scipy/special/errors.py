@@ -113,7 +113,7 @@ def _fresnel_derivative(out, x):
     return jnp.sin(angle), jnp.cos(angle)
 
 
-@with_derivatives(_fresnel_derivative, outputs=2)
+@with_derivatives(_fresnel_derivative)
 def _fresnel(x):
     size = abs(x)
     square = jnp.minimum(size, 2.0) ** 2

@@ -43,7 +43,7 @@ def real(name: str, *xs) -> None:
             )
 
 
-def with_derivatives(derivatives: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
+def with_derivatives(derivatives: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of functions of float arrays: gives them derivatives by formulas, and narrow floats float32 to work in.
 
     Args:
@@ -58,41 +58,39 @@ def with_derivatives(derivatives: Callable[..., Any], outputs: int = 1) -> Calla
             if dtypes.itemsize_bits(dtype) >= 32:
                 return value(*xs)
             outs = value(*(asarray(x, np.float32) for x in xs))
-            return tuple(asarray(o, dtype) for o in outs) if outputs > 1 else asarray(outs, dtype)
+            return tuple(asarray(o, dtype) for o in outs) if isinstance(outs, tuple) else asarray(outs, dtype)
 
         @fun.defjvp
         def jvp(primals, tangents):
             outs = fun(*primals)
             partials = derivatives(outs, *primals)
             partials = (partials,) if len(primals) == 1 else partials
+            several = isinstance(outs, tuple)
             total: Any = None
             for partial, t in zip(partials, tangents, strict=True):
                 if partial is None:
                     continue
-                terms = [p * t for p in (partial if outputs > 1 else (partial,))]
+                terms = [p * t for p in (partial if several else (partial,))]
                 total = terms if total is None else [a + b for a, b in zip(total, terms, strict=True)]
-            return outs, tuple(total) if outputs > 1 else total[0]
+            return outs, tuple(total) if several else total[0]
 
         return fun
 
     return decorate
 
 
-def on_host(name: str, derivatives: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
+def on_host(name: str, derivatives: Callable[..., Any]) -> Callable[..., Any]:
     """``scipy.special.<name>``, run by SciPy on the host inside compiled programs, `with_derivatives`."""
 
     def run(*arrays):
         with np.errstate(all="ignore"):
-            outs = getattr(importlib.import_module("scipy.special"), name)(*(_wide(x) for x in arrays))
-        outs = outs if outputs > 1 else (outs,)
-        return tuple(np.asarray(o).astype(arrays[0].dtype) for o in outs)
+            out = getattr(importlib.import_module("scipy.special"), name)(*(_wide(x) for x in arrays))
+        return np.asarray(out).astype(arrays[0].dtype)
 
-    @with_derivatives(derivatives, outputs)
+    @with_derivatives(derivatives)
     def fun(*xs):
         shape = broadcast_shapes(*(shape_of(x) for x in xs))
-        result = ShapeDtypeStruct(shape, get_aval(xs[0]).dtype)
-        outs = pure_callback(run, (result,) * outputs, *xs, vmap_method="broadcast_all")
-        return tuple(outs) if outputs > 1 else outs[0]
+        return pure_callback(run, ShapeDtypeStruct(shape, get_aval(xs[0]).dtype), *xs, vmap_method="broadcast_all")
 
     return fun
 

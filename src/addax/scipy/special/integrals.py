@@ -128,7 +128,7 @@ def _sici_derivative(out, x):
     return jnp.where(zero, 1.0, jnp.sin(safe) / safe), jnp.cos(x) / x
 
 
-@with_derivatives(_sici_derivative, outputs=2)
+@with_derivatives(_sici_derivative)
 def _sici(x):
     """For x >= 0."""
     y = jnp.minimum(x, 4.0)
