@@ -8,6 +8,7 @@ import jax
 import jax.ad_checkpoint
 import jax.numpy
 import numpy as np
+from jax_programs import JaxProgram
 from transform_programs import Lib
 
 import addax
@@ -16,9 +17,6 @@ import addax.numpy
 
 ADDAX = Lib(addax, addax.numpy, addax.lax, addax.nn)
 JAX = Lib(jax, jax.numpy, jax.lax, jax.nn)
-
-# Compiling is what the oracle spends its time on, and these programs run once.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 # Rounding is compared with the largest element, since a sum of many terms may cancel.
 TOLERANCE = {"float16": 2e-2, "bfloat16": 1e-1}
@@ -33,10 +31,8 @@ def results(lib: Lib, program, args, jit: bool) -> list:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if jit and lib.m is jax:
-            f = jax.jit(f).lower(*args).compile(QUICK)
-        elif jit:
-            f = lib.m.jit(f)
-        return lib.m.tree.leaves(f(*args))
+            return JaxProgram(f, args).run(args)
+        return lib.m.tree.leaves((lib.m.jit(f) if jit else f)(*args))
 
 
 def wide(x) -> np.ndarray:
