@@ -13,6 +13,7 @@ from addax.ops.custom import FlatRule
 from addax.ops.custom_batching import custom_vmap_call
 from addax.transforms.custom import positional, runs_now
 from addax.transforms.flat import LazyDebugInfo, function_name, jax_array, trace_captured
+from addax.transforms.linear_maps import as_array
 
 
 class custom_vmap:
@@ -56,7 +57,7 @@ class custom_vmap:
         if rule is None:
             raise AttributeError(f"No batching rule defined for custom_vmap function {name} using def_vmap.")
         if runs_now(args, kwargs):
-            return self.fun(*args, **kwargs)
+            return tree.map(as_array, self.fun(*args, **kwargs))
         args = positional(self.fun, args, kwargs)
         leaves, in_tree = tree.flatten((args, {}))
         leaves = [jax_array(x) for x in leaves]

@@ -330,3 +330,14 @@ def test_jacobians_of_integers_and_complex_numbers():
     ):
         with pytest.raises(TypeError, match=message):
             jacobian(f)(jnp.ones(2, "complex64" if "outputs with" in message else "float32"))
+
+
+def test_jacobians_of_nothing():
+    """No results, or no numbers to differentiate."""
+    x = np.ones(3, np.float32)
+    assert addax.jacfwd(lambda x: ())(x) == () and addax.jacrev(lambda x: {})(x) == {}
+    assert addax.jacfwd(lambda p: x)({}) == {} and addax.jacrev(lambda p: x)(()) == ()
+    assert addax.jacrev(lambda x: x[:0])(x).shape == (0, 3) and addax.jacfwd(lambda x: x)(x[:0]).shape == (0, 0)
+    assert addax.grad(lambda x: [x**2, {"n": x}], has_aux=True)(3.0)[0] == 6.0
+    with pytest.raises(TypeError, match=r"pair \(value, auxiliary data\), got ~float32\[\]: return \(value, aux\)"):
+        addax.grad(lambda x: x**2, has_aux=True)(3.0)

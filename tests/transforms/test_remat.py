@@ -180,3 +180,28 @@ def test_programs_are_kept_apart_by_axis_sizes_and_types_of_static_arguments():
         np.testing.assert_array_equal(addax.vmap(counted, axis_name="i")(jnp.ones(n)), np.full(n, n))
     times = addax.checkpoint(lambda x, n: x * n, static_argnums=1)
     assert [times(np.int32(3), n).dtype for n in (2, 2.0, True)] == [np.int32, np.float32, np.int32]
+
+
+def test_static_arguments_without_a_hash():
+    """As in JAX: lists, arrays and values that are being traced."""
+    power = addax.checkpoint(lambda n, x: x ** len(n), static_argnums=0)
+    assert float(addax.grad(power, 1)([1, 2, 3], 2.0)) == 12.0
+    scaled = addax.checkpoint(lambda k, x: k * x, static_argnums=0)
+    assert float(addax.jit(lambda k: addax.grad(scaled, 1)(k, 2.0))(3.0)) == 3.0
+
+
+def test_offloaded_values_are_kept():
+    def f(x):
+        y = addax.ad_checkpoint.checkpoint_name(jnp.sin(x), "a")
+        return jnp.sin(addax.ad_checkpoint.checkpoint_name(jnp.sin(y), "b"))
+
+    def count(**names):
+        policy = POLICIES.save_and_offload_only_these_names(**names, offload_src="device", offload_dst="pinned_host")
+        return len(kept(addax.checkpoint(f, policy=policy), 1.0))
+
+    assert count(names_which_can_be_saved=["a"], names_which_can_be_offloaded=["b"]) == 3
+    assert count(names_which_can_be_saved=[], names_which_can_be_offloaded=["b"]) == 2
+    dots = POLICIES.offload_dot_with_no_batch_dims("device", "pinned_host")
+    assert len(kept(addax.checkpoint(lambda x: jnp.sin(x @ x), policy=dots), np.eye(2, dtype=np.float32))) == 2
+    with pytest.raises(ValueError, match="either saved or offloaded, but 'a' stands in both"):
+        count(names_which_can_be_saved=["a"], names_which_can_be_offloaded=["a"])

@@ -274,14 +274,14 @@ def _jacobian(fun, argnums, has_aux, holomorphic, forward: bool, allow_int: bool
             out, apply = result[0], result[1]
             check_outputs(out, holomorphic, "jacfwd")
             basis = in_tree.unflatten(_std_basis(in_avals))
-            stacked = vmap(lambda ts: apply(*ts))(basis)
+            stacked = vmap(lambda ts: apply(*ts), axis_size=sum(a.size for a in in_avals))(basis)
         else:
             result = vjp(partial_fun, *inputs, has_aux=has_aux)
             out, apply = result[0], result[1]
             check_outputs(out, holomorphic, "jacrev")
             out_leaves, out_tree = tree.flatten(out)
-            basis = out_tree.unflatten(_std_basis([get_aval(x) for x in out_leaves]))
-            stacked = vmap(apply)(basis)
+            out_avals = [get_aval(x) for x in out_leaves]
+            stacked = vmap(apply, axis_size=sum(a.size for a in out_avals))(out_tree.unflatten(_std_basis(out_avals)))
         if has_aux:
             aux = result[2]
         jac = _assemble(in_avals, in_tree, out, stacked, forward)

@@ -10,6 +10,7 @@ from typing import Any
 from addax.core import tree
 from addax.core.avals import get_aval, is_valid_type
 from addax.core.builder import trace_to_jaxpr
+from addax.core.errors import array_summary
 from addax.core.jaxpr import ClosedJaxpr, DebugInfo
 
 
@@ -47,10 +48,10 @@ def jax_array(x):
 
 
 def split_aux(out):
-    if not isinstance(out, tuple) or len(out) != 2:
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise TypeError(
-            "with has_aux=True the function must return a pair (value, auxiliary data), "
-            f"got {type(out).__name__}{f' of length {len(out)}' if isinstance(out, tuple) else ''}: "
+            "with has_aux=True the function must return a pair (value, auxiliary data), got "
+            f"{array_summary(out)}: "
             "return (value, aux), or drop has_aux."
         )
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from addax.core import dtypes, tree
@@ -16,7 +16,7 @@ from addax.interpreters.linearize import split_jaxpr
 from addax.ops.call import jit_p
 from addax.ops.remat import checkpoint_p, name_p
 from addax.transforms.flat import LazyDebugInfo, check_leaves, describe_function, hold_arguments, jax_array
-from addax.transforms.jit import Hashable, hoist_tracers, trace_to_closed
+from addax.transforms.jit import hoist_tracers, trace_to_closed
 
 
 def checkpoint(
@@ -38,7 +38,8 @@ def checkpoint(
       policy: which intermediate values to keep; see `checkpoint_policies`. Policies are asked about the operations of
         ``fun``, of the jitted functions that it calls, and of the bodies of its scans, whose values are kept stacked; not
         about those of its branches and of loops of unknown length.
-      static_argnums: arguments that are Python values, compared by hash and equality.
+      static_argnums: arguments that are Python values, compared by hash and equality. A call with one that has no hash (a
+        list, a tracer) is traced each time.
 
     >>> import addax, addax.numpy as jnp
     >>> f = addax.checkpoint(lambda x: jnp.sin(jnp.sin(x)))
@@ -69,17 +70,12 @@ def checkpoint(
         leaves, in_tree = tree.flatten((dynamic, kwargs))
         leaves = [jax_array(x) for x in leaves]
         avals = check_leaves(fun, leaves, dynamic, kwargs, "checkpoint")
-        key = (
-            in_tree,
-            tuple(avals),
-            tuple((i, type(args[i]), Hashable(args[i])) for i in held),
-            current_context().trace_key,
-            scope_key(),
-        )
-        found = traces.get(key)
+        fixed = tuple((i, type(args[i]), args[i]) for i in held)
+        key = in_tree, tuple(avals), fixed, current_context().trace_key, scope_key()
+        found = traces.get(key) if (remembered := is_hashable(fixed)) else None
         if found is None:
             found = trace_to_closed(program, in_tree, avals, LazyDebugInfo(fun, dynamic, kwargs))
-            if not any(isinstance(c, Tracer) for c in found[0].consts):
+            if remembered and not any(isinstance(c, Tracer) for c in found[0].consts):
                 traces[key] = found
         closed, leaves = hoist_tracers(found[0], leaves)
         outs = checkpoint_p.bind(*leaves, jaxpr=closed, policy=policy, prevent_cse=prevent_cse, differentiated=False)
@@ -89,6 +85,14 @@ def checkpoint(
 
 
 remat = checkpoint
+
+
+def is_hashable(x) -> bool:
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
 
 
 def checkpoint_name(x, name: str):
@@ -110,7 +114,10 @@ class checkpoint_policies:
     ``everything_saveable``, ``nothing_saveable``: all, or none but the arguments.
     ``dots_saveable``: results of matrix products and convolutions.
     ``dots_with_no_batch_dims_saveable``: of matrix products without batch dimensions, as those of dense layers are.
-    The others are functions that make policies from names given with `checkpoint_name`.
+    The others are functions that make policies, most of them from names given with `checkpoint_name`.
+
+    Arrays live in one kind of memory here, that of their device. On a CPU it is the host's, and what a policy offloads to the
+    host is kept; on accelerators it is kept too, and takes room on the device (JAX moves it to the host in between).
     """
 
     @staticmethod
@@ -147,6 +154,24 @@ class checkpoint_policies:
     def save_anything_except_these_names(*names: str) -> Callable[..., bool]:
         """Keep everything but values with one of these names."""
         return lambda primitive, *_, **params: _named(primitive, params) not in names
+
+    @staticmethod
+    def offload_dot_with_no_batch_dims(offload_src: str, offload_dst: str) -> Callable[..., bool]:
+        """Keep what ``dots_with_no_batch_dims_saveable`` keeps, in memory of the kind ``offload_dst`` (see above)."""
+        return checkpoint_policies.dots_with_no_batch_dims_saveable
+
+    @staticmethod
+    def save_and_offload_only_these_names(
+        *, names_which_can_be_saved: Sequence[str], names_which_can_be_offloaded: Sequence[str],
+        offload_src: str, offload_dst: str,
+    ) -> Callable[..., bool]:  # fmt: skip
+        """Keep values with one of these names, some of them in memory of the kind ``offload_dst`` (see above)."""
+        if both := set(names_which_can_be_saved) & set(names_which_can_be_offloaded):
+            raise ValueError(
+                "save_and_offload_only_these_names: a value is either saved or offloaded, but "
+                f"{', '.join(map(repr, sorted(both)))} stands in both lists of names."
+            )
+        return checkpoint_policies.save_only_these_names(*names_which_can_be_saved, *names_which_can_be_offloaded)
 
     @staticmethod
     def save_from_both_policies(first: Callable[..., bool], second: Callable[..., bool]) -> Callable[..., bool]:
