@@ -12,6 +12,9 @@ class SymbolicSize:
 
     __slots__ = ()
 
+    def __lt__(self, other: Any) -> bool:
+        raise NotImplementedError
+
     def maximum(self, other: Any) -> Any:
         raise NotImplementedError
 

@@ -15,10 +15,11 @@ import numpy as np
 from addax.core.builder import trace_to_jaxpr
 from addax.core.execution import effect_rules
 from addax.core.jaxpr import ClosedJaxpr
-from addax.core.primitive import Primitive, Refusal, registry
+from addax.core.primitive import Refusal, registry
 from addax.core.source_info import SourceInfo, user_frame
 from addax.interpreters.values import Axis, convert, to_front, zeros
 from addax.ops.callback import Effect, HostFunction, debug_callback, debug_effect
+from addax.ops.rules import program_primitive
 
 
 class CheckError(Exception):
@@ -93,8 +94,6 @@ check_effect = Effect("Check")
 _EFFECTS = frozenset({check_effect, debug_effect})  # the second is that of the callback which it becomes
 effect_rules[check_effect] = "addax.transforms.checkify"
 
-check_p = Primitive("check", multiple_results=True, cache_types=False)
-
 
 def _type(code, *values, sites: tuple[Site, ...], **_):
     wanted = [a.update(shape=(*code.shape, *a.shape)) for s in sites for a in s.avals]
@@ -137,23 +136,12 @@ def _jvp(primals, tangents, **params):
     return check_p.bind(*primals, **params), []
 
 
-check_p.abstract_eval = _type
-check_p.effects = lambda *_, **__: _EFFECTS
-check_p.jvp = _jvp
-check_p.transpose = Refusal("a check sees values, and a linear program has none yet")
-check_p.batch = _batch
-check_p.expand = _expand
-
+check_p = program_primitive(
+    "check", _type, jvp=_jvp, transpose=Refusal("a check sees values, and a linear program has none yet"), batch=_batch,
+    effects=lambda *_, **__: _EFFECTS, expand=_expand,
+)  # fmt: skip
 
 __all__ = [
-    "CheckError",
-    "DivisionByZeroError",
-    "FailedCheckError",
-    "JaxRuntimeError",
-    "NaNError",
-    "OOBError",
-    "Site",
-    "check_p",
-    "error_at",
-    "raise_first",
+    "CheckError", "DivisionByZeroError", "FailedCheckError", "JaxRuntimeError", "NaNError", "OOBError", "Site", "check_p",
+    "error_at", "raise_first",
 ]  # fmt: skip

@@ -72,7 +72,7 @@ def convert_reference(x: np.ndarray, *, new_dtype, weak_type=False, sharding=Non
     if new_dtype == np.bool_:
         return np.asarray(x != np.zeros((), x.dtype))
     if x.dtype.kind == "c" and new_dtype.kind != "c":
-        x = x.real
+        x = np.real(x)
     with np.errstate(all="ignore"):
         from_float = dtypes.issubdtype(x.dtype, np.floating)
         if from_float and dtypes.issubdtype(new_dtype, np.integer):

@@ -22,7 +22,7 @@ dim_as_value = primitive(
     transpose=nothing_to_differentiate("dim_as_value"),
     batch=never_batched("dim_as_value"),
     reference=Refusal("dim_as_value: sizes are symbolic only while a function is exported; call what was exported"),
+    expand=_expand,
+    notation=Notation(spelled={"dim": (str, lambda dim: dim)}),
     cache_types=False,  # the default integer type may change
 )
-dim_as_value.expand = _expand
-dim_as_value.notation = Notation(spelled={"dim": (str, lambda dim: dim)})

@@ -207,7 +207,7 @@ def batch_dot_dims(ranks: tuple[int, int], dims: tuple[int | None, int | None], 
 
 
 def _dot_batch(axis, args, dims, *, dimension_numbers, **params):
-    ranks = tuple(len(shape_of(x)) for x in args)
+    ranks = len(shape_of(args[0])), len(shape_of(args[1]))
     numbers, position = batch_dot_dims(ranks, tuple(dims), dimension_numbers)
     return dot_general.bind(*args, dimension_numbers=numbers, **params), position
 
@@ -218,8 +218,8 @@ def _dot_batch(axis, args, dims, *, dimension_numbers, **params):
 
 def _dot_reference(lhs, rhs, *, dimension_numbers, precision, preferred_element_type, out_sharding):
     (lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch) = dimension_numbers
-    avals = [ShapedArray(x.shape, x.dtype) for x in (lhs, rhs)]
-    dtype = _result_dtype(*avals, preferred_element_type)[0]
+    lhs_aval, rhs_aval = (ShapedArray(x.shape, x.dtype) for x in (lhs, rhs))
+    dtype = _result_dtype(lhs_aval, rhs_aval, preferred_element_type)[0]
     lhs_free = free_dims(lhs.ndim, lhs_contracting, lhs_batch)
     rhs_free = free_dims(rhs.ndim, rhs_contracting, rhs_batch)
     batch = tuple(lhs.shape[d] for d in lhs_batch)

@@ -80,5 +80,3 @@ from addax.ops.transcendental import (
     tan,
     tanh,
 )
-
-__all__ = [name for name in dir() if not name.startswith("__")]

@@ -293,6 +293,7 @@ def _gather_batch(axis, args, dims, *, dimension_numbers, slice_sizes, **params)
             tuple(d + (d >= bdim) for d in dims_) for dims_ in (collapsed, start_map, op_batching)
         )
     if ind_bdim is None:
+        assert bdim is not None  # one of the two is batched
         # The batch is one more dimension of the window, standing as far left in the result as the order allows.
         dropped = {*collapsed, *op_batching}
         k = sum(d not in dropped for d in range(bdim))

@@ -46,17 +46,22 @@ def _triangular_type(a, b, *, left_side, lower, transpose_a, conjugate_a, unit_d
     return b.strip_weak_type()
 
 
+def triangular_product(a, x, *, left_side, lower, transpose_a, conjugate_a, unit_diagonal):
+    """``op(a) x`` or ``x op(a)``, with what the solver reads of a derivative of its matrix."""
+    k = int(unit_diagonal)
+    a = mx.tril(a, -k) if lower else mx.triu(a, k)
+    a = T(a) if transpose_a else a
+    a = mx.conj(a) if conjugate_a else a
+    return matmul(a, x) if left_side else matmul(x, a)
+
+
 def _triangular_jvp(primals, tangents, **params):
     a, b = primals
     t_a, t_b = tangents
     x = triangular_solve.bind(a, b, **params)
     if type(t_a) is Zero:
         return x, Zero.of(x) if type(t_b) is Zero else triangular_solve.bind(a, t_b, **params)
-    k = 1 if params["unit_diagonal"] else 0
-    t_a = mx.tril(t_a, -k) if params["lower"] else mx.triu(t_a, k)
-    t_a = T(t_a) if params["transpose_a"] else t_a
-    t_a = mx.conj(t_a) if params["conjugate_a"] else t_a
-    moved = matmul(t_a, x) if params["left_side"] else matmul(x, t_a)
+    moved = triangular_product(t_a, x, **params)
     rhs = mx.bind("neg", moved) if type(t_b) is Zero else mx.sub(t_b, moved)
     return x, triangular_solve.bind(a, rhs, **params)
 
@@ -408,12 +413,12 @@ def _tridiagonal_product(dl, d, du, x):
 def _tridiagonal_jvp(primals, tangents, **params):
     dl, d, du, _ = primals
     x = tridiagonal_solve.bind(*primals, **params)
-    *t_matrix, t_b = tangents
+    t_dl, t_d, t_du, t_b = tangents
     if all(type(t) is Zero for t in tangents):
         return x, Zero.of(x)
     rhs = instantiate(t_b)
-    if any(type(t) is not Zero for t in t_matrix):
-        rhs = mx.sub(rhs, _tridiagonal_product(*(instantiate(t) for t in t_matrix), x))
+    if any(type(t) is not Zero for t in (t_dl, t_d, t_du)):
+        rhs = mx.sub(rhs, _tridiagonal_product(instantiate(t_dl), instantiate(t_d), instantiate(t_du), x))
     return x, tridiagonal_solve.bind(dl, d, du, rhs, **params)
 
 

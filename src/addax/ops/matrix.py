@@ -66,12 +66,16 @@ def check_square(name: str, x: ShapedArray, which: str = "The input") -> int:
     return n
 
 
-def real_part_dtype(dtype) -> np.dtype:
-    return {dtypes.complex64: dtypes.float32, dtypes.complex128: dtypes.float64}.get(dtype, dtype)
+_COMPLEX: dict[np.dtype, np.dtype] = {dtypes.float32: dtypes.complex64, dtypes.float64: dtypes.complex128}
+_REAL = {c: r for r, c in _COMPLEX.items()}
 
 
-def complex_of(dtype) -> np.dtype:
-    return {dtypes.float32: dtypes.complex64, dtypes.float64: dtypes.complex128}.get(dtype, dtype)
+def real_part_dtype(dtype: np.dtype) -> np.dtype:
+    return _REAL.get(dtype, dtype)
+
+
+def complex_of(dtype: np.dtype) -> np.dtype:
+    return _COMPLEX.get(dtype, dtype)
 
 
 def is_complex(x) -> bool:
@@ -119,13 +123,9 @@ def matmul(a, b):
     rank = len(shape_of(a))
     batch = tuple(range(rank - 2))
     return dot_general.bind(
-        a,
-        b,
-        dimension_numbers=(((rank - 1,), (rank - 2,)), (batch, batch)),
-        precision=None,
-        preferred_element_type=None,
-        out_sharding=None,
-    )
+        a, b, dimension_numbers=(((rank - 1,), (rank - 2,)), (batch, batch)), precision=None,
+        preferred_element_type=None, out_sharding=None,
+    )  # fmt: skip
 
 
 def T(x):
@@ -261,6 +261,3 @@ def nan_like(dtype):
     return (
         np.asarray(np.nan).astype(dtype) if np.dtype(dtype).kind == "f" else np.asarray(complex(np.nan, np.nan), dtype)
     )
-
-
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)]

@@ -124,10 +124,7 @@ def canonicalize_precision(precision: PrecisionLike) -> CanonicalPrecision:
     if isinstance(precision, DotAlgorithmPreset):
         return precision
     if isinstance(precision, DotAlgorithm):
-        kinds = (precision.lhs_precision_type, precision.rhs_precision_type, precision.accumulation_type)
-        return precision._replace(
-            **dict(zip(DotAlgorithm._fields[:3], (dtypes.as_dtype(d) for d in kinds), strict=True))
-        )
+        return DotAlgorithm(*map(dtypes.as_dtype, precision[:3]), *precision[3:])
     if isinstance(precision, str):
         if precision in _NAMES:
             return (_NAMES[precision],) * 2

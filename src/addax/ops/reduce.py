@@ -185,7 +185,7 @@ def _extreme_value(dtype, sign: int):
     return np.asarray(info.max if sign > 0 else info.min, dtype)[()]
 
 
-def fix_zero_signs(out: np.ndarray, is_positive: Callable[[], np.ndarray]) -> np.ndarray:
+def fix_zero_signs(out: np.ndarray, is_positive: Callable[[], np.ndarray | np.bool_]) -> np.ndarray:
     """NumPy takes either zero as the extreme of -0 and 0; here 0 is larger.
 
     Args:

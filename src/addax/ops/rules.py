@@ -22,7 +22,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
-from addax.core.primitive import Primitive, Refusal, registry
+from addax.core.primitive import Primitive, Refusal as Refusal, registry
 from addax.interpreters.values import *  # noqa: F403
 from addax.interpreters.values import (
     SCALARS,
@@ -277,6 +277,3 @@ def first_linear_jvp(p: Primitive, n: int = 1):
         return out, p.bind(*(instantiate(t) for t in tangents[:n]), *primals[n:], **params)
 
     return jvp
-
-
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations",)] + ["Refusal"]

@@ -114,7 +114,7 @@ def _ordered_alone(x: np.ndarray, axis: int) -> np.ndarray:
 
 def _keys(x: np.ndarray) -> list[np.ndarray]:
     """Arrays that NumPy orders, the first of them deciding, as sort orders ``x``."""
-    return [x.real, x.imag] if x.dtype.kind == "c" else [widen(x)]
+    return [np.real(x), np.imag(x)] if x.dtype.kind == "c" else [widen(x)]
 
 
 def _sort_reference(*operands, dimension, is_stable, num_keys):

@@ -33,6 +33,7 @@ from addax.interpreters.values import (
 )
 from addax.ops.arithmetic import add, div, mul, neg, sub
 from addax.ops.comparison import ne, select_n
+from addax.ops.linalg import triangular_product, triangular_solve
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Arithmetic of coefficients
@@ -116,13 +117,12 @@ def elementwise(name: str):
 LINEAR: dict[str, tuple[int, ...] | None] = {
     **dict.fromkeys((
         "add", "add_any", "all_gather", "all_to_all", "broadcast_in_dim", "complex", "concatenate", "conj", "copy",
-        "cumsum", "dynamic_update_slice", "fft", "imag", "name", "neg", "optimization_barrier", "pad", "ppermute", "psum",
+        "cumsum", "fft", "imag", "name", "neg", "optimization_barrier", "pad", "ppermute", "psum",
         "pvary", "real", "reduce_scatter", "reduce_sum", "reduce_window_sum", "reshape", "rev", "sharding_constraint",
         "slice", "split", "squeeze", "stack", "sub", "tile", "transpose", "unstack",
     )),
-    "dynamic_slice": (0,), "gather": (0,), "scatter-add": (0, 2), "scatter-sub": (0, 2),
+    "dynamic_slice": (0,), "dynamic_update_slice": (0, 1), "gather": (0,), "scatter-add": (0, 2), "scatter-sub": (0, 2),
 }  # fmt: skip
-LINEAR["dynamic_update_slice"] = (0, 1)
 
 
 def _linear(name: str, where: tuple[int, ...] | None):
@@ -221,41 +221,17 @@ def _integer_pow(x, *, y):
     return moved(result, first)
 
 
-def _triangular_solve(series, *, left_side, transpose_a, conjugate_a, **params):
+def _triangular_solve(series, **params):
     """From ``a x = b``: ``a[0] x[k] = b[k] - sum(a[j] x[k - j] for j in 1..k)``."""
     a, b = series
-    p = registry["triangular_solve"]
-    solve = lambda b: p.bind(a[0], b, left_side=left_side, transpose_a=transpose_a, conjugate_a=conjugate_a, **params)  # noqa: E731
-    out = [solve(b[0])]
-    terms = [c if type(c) is Zero else _triangle(c, **params) for c in a]
+    out = [triangular_solve.bind(a[0], b[0], **params)]
     for k in range(1, len(a)):
         rest = b[k]
         for j in range(1, k + 1):
-            if type(terms[j]) is not Zero and type(out[k - j]) is not Zero:
-                rest = minus(rest, _matrix_product(terms[j], out[k - j], left_side, transpose_a, conjugate_a))
-        out.append(rest if type(rest) is Zero else solve(rest))
+            if type(a[j]) is not Zero and type(out[k - j]) is not Zero:
+                rest = minus(rest, triangular_product(a[j], out[k - j], **params))
+        out.append(rest if type(rest) is Zero else triangular_solve.bind(a[0], rest, **params))
     return out
-
-
-def _triangle(a, *, lower, unit_diagonal, **_):
-    """What the solver reads of a matrix."""
-    n = shape_of(a)[-1]
-    mask = np.tri(n, k=-1 if unit_diagonal else 0, dtype=bool)
-    mask = mask if lower else mask.T
-    return select_n.bind(np.broadcast_to(mask, shape_of(a)), full_like(a, 0), a)
-
-
-def _matrix_product(a, x, left_side: bool, transpose_a: bool, conjugate_a: bool):
-    rank = len(shape_of(a))
-    batch = tuple(range(rank - 2))
-    if conjugate_a and dtypes.issubdtype(dtype_of(a), np.complexfloating):
-        a = registry["conj"].bind(a, input_dtype=dtype_of(a))
-    of_a = rank - 2 if transpose_a == left_side else rank - 1
-    pair, contract = ((a, x), (of_a, rank - 2)) if left_side else ((x, a), (rank - 1, of_a))
-    return registry["dot_general"].bind(
-        *pair, dimension_numbers=(((contract[0],), (contract[1],)), (batch, batch)), precision=None,
-        preferred_element_type=None, out_sharding=None,
-    )  # fmt: skip
 
 
 taylor_rules["triangular_solve"] = _triangular_solve

@@ -7,6 +7,8 @@ absent from the equation when it was not asked for.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from addax.ops.rules import FLOATING, INEXACT, Elementwise, elementwise
 class Transcendental(Elementwise):
     """An elementwise function whose rules do not look at ``accuracy``."""
 
-    def derivative(self, *partials):
+    def derivative(self, *partials: Callable[..., Any]):
         without = [lambda t, out, *xs, accuracy=None, f=f: f(t, out, *xs) for f in partials]
         return super().derivative(*without)
 

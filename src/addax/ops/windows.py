@@ -60,7 +60,8 @@ class Windows(NamedTuple):
         Raises:
           TypeError: if there is not one entry per dimension, or a size is not positive.
         """
-        for what, values in zip(self._fields, self, strict=True):
+        fields: dict[str, Any] = self._asdict()
+        for what, values in fields.items():
             if len(values) != len(shape):
                 raise TypeError(
                     f"{name} got the wrong number of {what} for operand: got operand shape {shape} with {what} "
@@ -136,7 +137,7 @@ def _monoid_reference(combine: Callable, identity: Callable[[Any], Any]):
 
 def _along(x, d: int, window: int, stride: int, gap: int, count: int, combine):
     """Windows along one dimension: fold the ``window`` slices that hold their first, second, ... elements."""
-    total = None
+    total: Any = None
     for k in range(window):
         start = k * gap
         part = x[(slice(None),) * d + (slice(start, start + dilated(count, stride), stride),)]
