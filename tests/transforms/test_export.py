@@ -447,3 +447,9 @@ def test_files_of_earlier_versions():
     np.testing.assert_allclose(first, [1.3050e-4, 9.8601e-5, 6.1537e-3, 1.32412e-2], rtol=1e-3)
     with pytest.raises(ValueError, match="the constraint 'rows >= 2' does not hold"):
         read.call({"w": w}, x[:1], 7)
+
+
+def test_sizes_of_several_scopes_are_refused():
+    specs = [addax.ShapeDtypeStruct(export.symbolic_shape("n"), np.float32) for _ in range(2)]
+    with pytest.raises(ValueError, match=r"Invalid mixing of symbolic scopes: 'n' has scope created at .*test_export"):
+        export.export(addax.jit(lambda x, y: x + y))(*specs)

@@ -308,7 +308,7 @@ def random_function(seed: int):
 
     def f(x):
         outs = addax.tree.leaves(of_nest(*nest.args[:at], x, *nest.args[at + 1 :]))
-        return [y for y in outs if y.dtype == np.float32]
+        return [y for y in outs if getattr(y, "dtype", None) == np.float32]
 
     return f, nest.args[at]
 

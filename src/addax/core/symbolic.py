@@ -182,7 +182,7 @@ class Dim(SymbolicSize):
     def __add__(self, other):
         if not isinstance(other, _SIZES):
             return self._as_array_with(other, "__add__")
-        scope = _common_scope(self, other)
+        scope = common_scope(self, other)
         total = dict(self.terms)
         for monomial, c in _terms_of(other).items():
             total[monomial] = total.get(monomial, 0) + c
@@ -191,7 +191,7 @@ class Dim(SymbolicSize):
     def __mul__(self, other):
         if not isinstance(other, _SIZES):
             return self._as_array_with(other, "__mul__")
-        return _make(_product(self.terms, _terms_of(other)), _common_scope(self, other))
+        return _make(_product(self.terms, _terms_of(other)), common_scope(self, other))
 
     def __neg__(self):
         return self * -1
@@ -368,7 +368,12 @@ def _product(a: Terms, b: Terms) -> Terms:
     return total
 
 
-def _common_scope(*sizes: Any) -> Scope:
+def common_scope(*sizes: Any) -> Scope:
+    """The scope of the symbolic ones among some sizes, at least one.
+
+    Raises:
+      ValueError: if they belong to several.
+    """
     found = [x for x in sizes if isinstance(x, Dim)]
     for x in found[1:]:
         if x.scope is not found[0].scope:
@@ -412,7 +417,7 @@ def _divide(p: Any, q: Any) -> tuple[Any, Any]:
 
     What ``q`` divides is taken out first: (4*a + b) // 2 = 2*a + b // 2.
     """
-    scope = _common_scope(p, q)
+    scope = common_scope(p, q)
     if not isinstance(q, Dim):
         if q == 0:
             raise ZeroDivisionError(f"division of the symbolic size {p} by zero")
@@ -463,7 +468,7 @@ def _long_division(p: Terms, q: Terms) -> tuple[Terms, Terms]:
 
 
 def _extreme(name: str, a: Any, b: Any) -> Any:
-    scope = _common_scope(a, b)
+    scope = common_scope(a, b)
     sign = 1 if name == "max" else -1
     if at_least_zero(_terms_of((a - b) * sign), scope):
         return a

@@ -16,7 +16,8 @@ from addax.core.errors import JaxprTypeError, near_miss
 from addax.core.execution import CompileOptions, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.sharding import NamedSharding
-from addax.core.symbolic import Scope, substitute
+from addax.core.sizes import is_symbolic
+from addax.core.symbolic import Scope, common_scope, substitute
 from addax.core.trace import Tracer
 from addax.engines import platforms as _platforms
 from addax.engines.xla.inspect import text as _module_text
@@ -410,6 +411,9 @@ def export(
         raise ValueError("export: platforms must name at least one platform")
 
     def exporter(*args, **kwargs) -> Exported:
+        sizes = [n for x in tree.leaves((args, kwargs)) for n in getattr(x, "shape", ()) if is_symbolic(n)]
+        if sizes:
+            common_scope(*sizes)  # else "n" and "n" would differ
         traced: Traced = fun_jit.trace(*args, **kwargs)  # type: ignore[attr-defined]
         if any(isinstance(c, Tracer) for c in traced.jaxpr.consts):
             raise ValueError(

@@ -17,7 +17,7 @@ from addax.numpy.joining import concatenate
 from addax.sparse_derivatives.detect import chosen_arguments, detect, sorted_rows
 from addax.sparse_derivatives.matrix import SparseMatrix
 from addax.sparse_derivatives.plan import Plan, hessian_plan, jacobian_plan, split
-from addax.transforms.autodiff import check_callable, check_input, grad, linearize, vjp
+from addax.transforms.autodiff import check_callable, check_input, grad, linearize, of_arguments, vjp
 from addax.transforms.flat import describe_function
 from addax.transforms.vmap import vmap
 
@@ -87,18 +87,12 @@ def _sparse(name: str, fun: Callable, mapping: Callable, sparsity, argnums, has_
     @functools.wraps(fun)
     def sparse_derivative(*args, **kwargs):
         chosen = chosen_arguments(fun, argnums, args)
-        inputs = tuple(args[i] for i in chosen)
+        f = mapping(chosen)
+        of_inputs, inputs = of_arguments(f, chosen, args, kwargs)
         for x in tree.leaves(inputs):
             check_input(x, False, False, name)
-        f = mapping(chosen)
         leaves, structure = tree.flatten((args, kwargs))
         key = (structure, *map(get_aval, leaves))
-
-        def of_inputs(*xs):
-            full = list(args)
-            for i, x in zip(chosen, xs, strict=True):
-                full[i] = x
-            return f(*full, **kwargs)
 
         def compute(plan: Plan) -> tuple[SparseMatrix, _Products]:
             product = _Products(of_inputs, inputs, plan, has_aux)
