@@ -60,6 +60,8 @@ MISTAKES = {
     "scan lengths": (lambda m, n: m.lax.scan(lambda c, _: (c, None), 1.0, (X, np.ones(4))), "leading axis sizes: 3, 4"),
     "scan length": (lambda m, n: m.lax.scan(lambda c, _: (c, None), 1.0, X, length=5), "length", "5", "[3]"),
     "scan of nothing": (lambda m, n: m.lax.scan(lambda c, _: (c, None), 1.0), "length"),
+    "map batches": (lambda m, n: m.lax.map(lambda x: x, X, batch_size=-1), "batch_size must be positive, got -1"),
+    "associative_scan axis": (lambda m, n: m.lax.associative_scan(n.add, X, axis=1), "axis 1 is out of bounds", "dimension 1"),
     "cond trees": (lambda m, n: m.lax.cond(True, lambda x: {"a": x, "b": x}, lambda x: {"a": x}, 1.0), "pytree structure",
                    "only that of true_fun has ['b']", "__FILE__"),
     "cond types": (lambda m, n: m.lax.cond(True, lambda x: {"a": x}, lambda x: {"a": 1}, 1.0), "true_fun['a']", "float32[]",

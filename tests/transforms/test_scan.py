@@ -158,3 +158,8 @@ for k in (16, 32):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     few, many = map(float, done.stdout.split())
     assert many < 6 * 32 and many < 2.05 * few, (few, many)
+
+
+def test_a_negative_length_is_refused():
+    with pytest.raises(ValueError, match=r"`length` argument to `scan` must not be negative, got -1"):
+        lax.scan(lambda c, _: (c, c), 1.0, length=-1)

@@ -19,6 +19,7 @@ from addax.core.sizes import is_symbolic, larger
 from addax.core.trace import Tracer
 from addax.core.tree_prefix import equality_errors
 from addax.interpreters.values import convert, expand_dims, move_axis, reshape
+from addax.lax.arguments import axis_argument
 from addax.ops.control_flow import cond_p, scan_p, while_p
 from addax.transforms.flat import describe_function, jax_array, trace_captured
 
@@ -473,6 +474,8 @@ def scan(
                 f"The `length` argument to `scan` expects a static int, got {length!r}. For a length known only at run "
                 "time use while_loop or fori_loop."
             ) from None
+        if not is_symbolic(length) and length < 0:
+            raise ValueError(f"The `length` argument to `scan` must not be negative, got {length}.")
         if lengths - {length}:
             raise ValueError(
                 f"scan got `length` argument of {length} which disagrees with leading axis sizes {sorted(lengths)}."
@@ -537,11 +540,15 @@ def _scan_eagerly(f, init, x_leaves, xs_tree, length, reverse):
 def map(f: Callable, xs, *, batch_size: int | None = None):
     """``stack([f(x) for x in xs])`` over the leading axis, one after the other (or in batches, with ``batch_size``).
 
+    With a batch size, f is mapped by `vmap`, and the examples left over are one more, smaller batch.
+
     >>> import addax, addax.numpy as jnp
     >>> addax.lax.map(lambda x: x * 2.0, jnp.arange(3.0)).tolist()
     [0.0, 2.0, 4.0]
     """
-    if batch_size is None:
+    if batch_size is not None and batch_size < 0:
+        raise ValueError(f"lax.map: batch_size must be positive, got {batch_size}.")
+    if not batch_size:
         return scan(lambda _, x: ((), f(x)), (), xs)[1]
     from addax.transforms.vmap import vmap
 
@@ -577,8 +584,7 @@ def associative_scan(fn: Callable, elems, reverse: bool = False, axis: int = 0):
     if not callable(fn):
         raise TypeError("lax.associative_scan: fn argument should be callable.")
     leaves, treedef = _flatten(elems)
-    ndim = leaves[0].ndim
-    axis = axis + ndim if axis < 0 else axis
+    axis = axis_argument("associative_scan", axis, leaves[0].ndim)
     sizes = {x.shape[axis] for x in leaves}
     if len(sizes) != 1:
         raise ValueError(
