@@ -26,7 +26,8 @@ struct Layout {
       if (dim[i].n != 1) dim[kept++] = dim[i];
     }
     rank = kept;
-    std::stable_sort(dim, dim + rank, [](const Dim& a, const Dim& b) { return std::llabs(a.d) > std::llabs(b.d); });
+    for (int i = 1; i < rank; ++i)  // few, mostly in order: std::stable_sort would allocate
+      for (int j = i; j > 0 && std::llabs(dim[j - 1].d) < std::llabs(dim[j].d); --j) std::swap(dim[j - 1], dim[j]);
     for (int i = rank - 2; i >= 0; --i) {
       Dim &outer = dim[i], &inner = dim[i + 1];
       if (outer.s != inner.s * inner.n || outer.d != inner.d * inner.n) continue;

@@ -153,3 +153,39 @@ def test_lines(what, types):
     for isa in isas():
         got = conv(x, w, ones, padding, ones, dilation, groups, f"conv_{types}", out_dtype, isa)
         assert np.array_equal(got.astype(np.float32), np.asarray(wanted, out_dtype).astype(np.float32))
+
+
+# Windows as wide as images, as gradients of kernels have them: (input, kernel [O, I, ...], padding, strides, dilation of input
+# and kernel, groups, groups of the batch, orders of the memory of x and w)
+WIDE = {
+    "channels last": ((16, 32, 14, 14), (32, 32, 14, 14), [(1, 1)] * 2, (1, 1), (1, 1), (1, 1), 1, 1, (1, 2, 3, 0), (1, 2, 3, 0)),
+    "one channel": ((1, 4, 28, 28), (16, 4, 28, 28), [(1, 1)] * 2, (1, 1), (1, 1), (1, 1), 1, 1, (1, 2, 3, 0), (1, 2, 3, 0)),
+    "channels first": ((20, 3, 13, 17), (70, 3, 13, 17), [(1, 1)] * 2, (1, 1), (1, 1), (1, 1), 1, 1, (1, 0, 2, 3), (1, 0, 2, 3)),
+    "of a strided convolution": ((7, 5, 20, 21), (9, 5, 10, 10), [(0, 1), (1, 1)], (1, 1), (1, 1), (2, 2), 1, 1, (1, 2, 3, 0), (1, 2, 3, 0)),
+    "of a dilated image": ((3, 2, 9, 11), (5, 2, 15, 20), [(1, 2), (0, 1)], (1, 1), (2, 2), (1, 1), 1, 1, (1, 2, 3, 0), (1, 2, 3, 0)),
+    "strides, cropped": ((3, 2, 30, 31), (5, 2, 25, 20), [(-1, 0), (0, -2)], (2, 3), (1, 1), (1, 1), 1, 1, (1, 2, 3, 0), (1, 2, 3, 0)),
+    "depthwise": ((70, 3, 12, 12), (70, 3, 12, 12), [(1, 1)] * 2, (1, 1), (1, 1), (1, 1), 1, 70, (1, 2, 3, 0), (1, 2, 3, 0)),
+    "depthwise, dilated": ((128, 1, 40, 9), (128, 1, 18, 4), [(2, 0), (1, 1)], (1, 1), (1, 1), (2, 2), 1, 128, (1, 2, 3, 0), (1, 2, 3, 0)),
+    "groups of the batch": ((8, 3, 12, 12), (40, 3, 12, 12), [(1, 1)] * 2, (1, 1), (1, 1), (1, 1), 1, 4, (1, 2, 3, 0), (1, 2, 3, 0)),
+    "a signal": ((20, 6, 700), (9, 6, 690), [(3, 4)], (1,), (1,), (1,), 1, 1, (1, 2, 0), (1, 2, 0)),
+    "more rows than a block": ((40, 2, 9, 9), (150, 2, 9, 9), [(1, 1)] * 2, (1, 1), (1, 1), (1, 1), 1, 1, (1, 2, 3, 0), (1, 2, 3, 0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WIDE)
+def test_windows_as_wide_as_images(what):
+    x_shape, w_shape, padding, strides, lhs, rhs, groups, batch_groups, x_order, w_order = WIDE[what]
+    rng = np.random.default_rng(0)
+    x, w = laid_out(rng, x_shape, x_order, np.float32), laid_out(rng, w_shape, w_order, np.float32)
+    config = [(0, 0, 0), (0, 0, 0), *((lo, hi, d - 1) for (lo, hi), d in zip(padding, lhs, strict=True))]
+    wanted = jax.lax.conv_general_dilated(
+        jax.lax.pad(x, np.float32(0), config), w, strides, "VALID", None, rhs, feature_group_count=groups,
+        batch_group_count=batch_groups, precision="highest",
+    )  # fmt: skip
+    for types, dtype, out_dtype in (
+        ("f32_f32", np.float32, np.float32), ("bf16_f32", ml_dtypes.bfloat16, np.float32), ("i16_i16", np.int16, np.int16),
+    ):  # fmt: skip
+        for isa in isas():
+            got = conv(x.astype(dtype, order="K"), w.astype(dtype, order="K"), strides, padding, lhs, rhs, groups,
+                       f"conv_{types}", out_dtype, isa, batch_groups)  # fmt: skip
+            np.testing.assert_array_equal(got, np.asarray(wanted).astype(out_dtype), f"{types} {isa}")
