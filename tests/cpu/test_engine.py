@@ -95,6 +95,58 @@ def test_updates_in_a_loop_happen_in_place():
     assert "12000" not in loop.split("loop 50 times")[-1]
 
 
+def loop_text(executable) -> str:
+    """The steps of the last loop of a program."""
+    return executable.as_text("loops").split("steps\n")[1].split("  loop ")[-1]
+
+
+def test_sums_of_products_are_added_up_in_place():
+    def f(w, xs, ys):
+        def turn(total, xy):
+            x, y = xy
+            return total + x.T @ y, None
+
+        return lax.scan(turn, w, (xs, ys))[0], w
+
+    body = loop_text(agree(f, f32(24, 40), f32(7, 5, 24), f32(7, 5, 40)))
+    assert body.count("gemm") == 1 and "1, 1, 0]" in body and "add" not in body and "swap" not in body
+    # Not where the sum before is needed, too, or the product.
+    agree(lambda w, xs: lax.scan(lambda c, x: (c + x @ x, c), w, xs), f32(20, 20) * 0.1, f32(5, 20, 20) * 0.1)
+    agree(lambda w, xs: lax.scan(lambda c, x: (c + x @ x, x @ x), w, xs), f32(20, 20) * 0.1, f32(5, 20, 20) * 0.1)
+    agree(lambda w, xs: lax.scan(lambda c, x: (c + c @ x, None), w, xs), f32(20, 20) * 0.1, f32(5, 20, 20) * 0.1)
+    # Outside loops: memory of its own, for the argument stays.
+    agree(lambda c, a, b: (c + a @ b, a), f32(30, 20), f32(30, 10), f32(10, 20))
+    agree(lambda c, a: c + a @ a, f32(20, 20), f32(20, 20))
+
+
+def test_what_a_product_reads_across_is_laid_out_before_the_loop():
+    def f(w, g, h):
+        def turn(c, _):
+            def inner(c, _):
+                return jnp.tanh(c @ w.T) + c @ g, None
+
+            return lax.scan(inner, c, None, length=3)[0], None
+
+        return lax.scan(turn, h, None, length=4)[0]
+
+    executable = agree(f, f32(20, 20) * 0.3, f32(20, 20) * 0.3, f32(6, 20))
+    steps = executable.as_text("loops").split("steps\n")[1]
+    before, inside = steps.split("loop 4 times")
+    assert before.count("copy_4") == 1 and "copy_4" not in inside  # out of both loops
+
+
+def test_stacked_results_are_stored_by_the_nest_that_makes_them():
+    def f(h, xs):
+        def turn(h, x):
+            s = jnp.tanh(h @ x)
+            return s * 2 + h, (s, jnp.exp(s) - jnp.exp(s).max())
+
+        return lax.scan(turn, h, xs)
+
+    body = loop_text(agree(f, f32(6, 20), f32(5, 20, 20) * 0.1))
+    assert "dynamic_update_slice" not in body
+
+
 def test_donated_memory_becomes_the_result():
     executable, arrays = compiled(lambda x, y: (x.sum(), y * 2), f32(40, 50), f32(40, 50), donated=(0, 1))
     assert len(executable.executable(arrays)) == 2

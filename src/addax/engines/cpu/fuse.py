@@ -25,16 +25,18 @@ what is written to memory is decided last, in `fuse_stores`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from addax.core.jaxpr import Eqn, Jaxpr, Var
+from addax.core.jaxpr import Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import registry
 from addax.engines.cpu import views
 from addax.engines.cpu.fuse_graph import WINDOW, Graph
 from addax.engines.cpu.fuse_stores import choose_stores
 from addax.engines.cpu.groups import (
     Axes,
+    Call,
     Group,
     NeedsSplit,
     Node,
@@ -57,6 +59,7 @@ class Fuser(Graph):
     def __init__(self, jaxpr: Jaxpr):
         super().__init__(jaxpr)
         self.readers: dict[Any, tuple[Group, Axes, tuple]] = {}
+        self._uses: Counter | None = None
 
     def run(self) -> list[Node]:
         for position, eqn in enumerate(self.jaxpr.eqns):
@@ -86,6 +89,8 @@ class Fuser(Graph):
             name = eqn.primitive.name
             if name in REDUCTIONS and op_of(eqn) is not None:
                 return self.place_reduction(eqn, refs, position)
+            if name == "add" and self.add_product(eqn):
+                return None
             if op_of(eqn) is not None:
                 return self.place_elementwise(eqn, refs, position)
             index_reads = INDEXED_READS.get(name)
@@ -95,6 +100,35 @@ class Fuser(Graph):
                         refs[i] = self.copied(eqn.invars[i], eqn)
                 return self.place_elementwise(eqn, refs, position, indexed=True)
         self.add_call(eqn, refs)
+
+    def add_product(self, eqn: Eqn) -> bool:
+        """Make ``c + dot_general(a, b)`` one call ``dot_general(a, b, c)`` that adds in place, where a loop sums products:
+        c is an argument, the sum is a result, and nothing else reads c or the product."""
+        out = eqn.outvars[0]
+        for product, c in (eqn.invars[::-1], eqn.invars):
+            call = self.owner.get(product)
+            if type(call) is not Call or call.eqn.primitive.name != "dot_general" or len(call.refs) > 2:
+                continue
+            dot = call.eqn
+            alike = c.aval.shape == out.aval.shape and all(x.aval.dtype == out.aval.dtype for x in (c, *dot.invars))
+            if not alike or out.aval.dtype.name not in ("float32", "float64") or type(c) is Literal:
+                continue
+            if self.uses[c] == self.uses[product] == 1 and c in self.jaxpr.invars and out in self.jaxpr.outvars:
+                self.nodes[call.id] = None
+                del self.owner[product]
+                added = Eqn(dot.primitive, [*dot.invars, c], [out], dot.params, frozenset(), dot.source)
+                self.add_call(added, [*call.refs, self.ref(c)])
+                return True
+        return False
+
+    @property
+    def uses(self) -> Counter:
+        """How often variables are read, as operands or results."""
+        if self._uses is None:
+            self._uses = Counter(x for x in self.jaxpr.outvars if type(x) is Var)
+            for e in self.jaxpr.eqns:
+                self._uses.update([x for x in e.invars if type(x) is Var])
+        return self._uses
 
     def may_join(self, group: Group, refs: Sequence[Ref]) -> bool:
         """Whether no operand from outside the group itself waits for the group."""

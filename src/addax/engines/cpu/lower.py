@@ -113,6 +113,10 @@ class Block:
             self.result_bases.add(self.fuser.ref(x).base)
         self.windows: dict[Var, Place] = {}
         self.position = 0
+        self.unchanged: dict[
+            Var, tuple[Block, Ref]
+        ] = {}  # in a loop's body: what each turn reads, as seen from outside
+        self.copied_outside: dict[tuple, Ref] = {}
 
     def aim(self, results: list, places: list[Buffer | None]) -> None:
         """Have results written to given places where a step computes them there as a whole, or updates them in place."""
@@ -252,6 +256,8 @@ class Block:
         if type(r.base) is Var and views.is_contiguous(r.shape, r.strides):
             buffer, offset = self.env[r.base]
             return buffer, offset + r.offset
+        if type(r.base) is Literal and not r.shape:
+            return self.locate(r.base)
         out = self.new_buffer(math.prod(r.shape) * r.dtype.itemsize)
         self.write_view(r, out, 0, views.contiguous_strides(r.shape))
         return out, 0
@@ -260,6 +266,22 @@ class Block:
         """As `dense`, from the first byte of a buffer on, for kernels that take no offset."""
         buffer, offset = self.dense(r)
         return self.at_offset(buffer, offset, r)
+
+    def copied_before(self, r: Ref) -> Ref | None:
+        """A dense copy of a view, made before the loop whose body this is; None if the loop changes what is viewed."""
+        found = self.unchanged.get(r.base)
+        if found is None:
+            return None
+        key = (r.base, r.offset, r.strides, r.shape)
+        copy = self.copied_outside.get(key)
+        if copy is None:
+            outer, whole = found
+            view = Ref(whole.base, r.offset, r.strides, r.shape)
+            further = outer.copied_before(view)
+            v = Var(ShapedArray(r.shape, r.dtype))
+            self.env[v] = outer.dense(view) if further is None else outer.env[further.base]
+            copy = self.copied_outside[key] = views.whole(v)
+        return copy
 
     def at_offset(self, buffer: Buffer, offset: int, r: Ref) -> Buffer:
         if offset == 0:

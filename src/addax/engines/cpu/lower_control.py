@@ -21,6 +21,17 @@ from addax.engines.cpu.lower_scalar import try_loop
 from addax.engines.cpu.views import Ref
 
 
+def _body(block: Block, jaxpr: Jaxpr, consts, args: list, owned: frozenset, unchanged: dict[Var, Ref]) -> Block:
+    """As `_inner`, for what a loop repeats; ``unchanged``: arguments that are the same in each turn, as operands of the loop."""
+    inner = _inner(block, jaxpr, consts, args, owned)
+    for v, r in unchanged.items():
+        if type(r.base) is not Var or not r.is_whole():
+            r = views.whole(Var(v.aval))
+            block.env[r.base] = inner.env[v]
+        inner.unchanged[v] = block, r
+    return inner
+
+
 def _inner(block: Block, jaxpr: Jaxpr, consts, args: list, owned=frozenset()) -> Block:
     """A block for a program called with values at ``args``, pairs of buffer and offset."""
     env = dict(zip(jaxpr.invars, args, strict=True))
@@ -128,7 +139,8 @@ def while_loop(block: Block, call: Call):
     if test is None or type(predicate) is Literal:
         test = Buffer("arena", 1)
         _write(test_block, predicate, test)
-    inner = _inner(block, body.jaxpr, body.consts, [*body_consts, *carry.now], carry.owned)
+    unchanged = dict(zip(body.jaxpr.invars[:nb], call.refs[nc : nc + nb], strict=True))
+    inner = _body(block, body.jaxpr, body.consts, [*body_consts, *carry.now], carry.owned, unchanged)
     inner.aim(inner.jaxpr.outvars, carry.next)
     inner.run()
     carry.finish(inner, body.jaxpr.outvars)
@@ -178,7 +190,8 @@ def scan(block: Block, call: Call):
     state = jaxpr.invars[1 + n_consts + n_xs :]
     inits += [None] * (len(state) - n_carry)
     carry = Carry(block, [v.aval for v in state], inits, _unchanged(jaxpr, state, jaxpr.outvars), [*consts, *xs])
-    inner = _inner(block, jaxpr, closed.consts, [(counter, 0), *consts, *xs, *carry.now], carry.owned)
+    unchanged = dict(zip(jaxpr.invars[1 : 1 + n_consts], call.refs[:n_consts], strict=True))
+    inner = _body(block, jaxpr, closed.consts, [(counter, 0), *consts, *xs, *carry.now], carry.owned, unchanged)
     inner.aim(inner.jaxpr.outvars, carry.next)
     inner.run()
     carry.finish(inner, jaxpr.outvars)

@@ -2,9 +2,12 @@
 
 Dimensions that two strides can describe as one are merged; what is left over becomes batch dimensions, along which an
 operand that does not have them stands still (stride 0). Only contracted dimensions that cannot be merged cost a copy.
+A third operand, which `fuse` gives sums of products in loops, is added to in place.
 """
 
 from __future__ import annotations
+
+import math
 
 from addax.core.avals import ShapedArray
 from addax.core.jaxpr import Var
@@ -12,6 +15,7 @@ from addax.engines.cpu import blas, views
 from addax.engines.cpu.buffers import Buffer, symbols
 from addax.engines.cpu.groups import Call
 from addax.engines.cpu.lower import Block, rule
+from addax.engines.cpu.lower_data import take_over
 from addax.engines.cpu.lower_elementwise import element_name
 from addax.engines.cpu.views import Ref
 
@@ -22,6 +26,9 @@ SHORT_NAMES = {
 }  # fmt: skip
 
 
+FEW_ROWS = 256  # of the left operand, for which laying out the right one is a notable part of the work
+
+
 @rule("dot_general")
 def dot_general(block: Block, call: Call):
     eqn = call.eqn
@@ -30,13 +37,18 @@ def dot_general(block: Block, call: Call):
     symbol = f"gemm_{SHORT_NAMES.get(types[0])}_{SHORT_NAMES.get(element_name(out.aval.dtype))}"
     if types[0] != types[1] or symbol not in symbols():
         return NotImplemented
-    a, b = [readable(block, r) for r in call.refs]
+    a, b = [readable(block, r) for r in call.refs[:2]]
     (ca, cb), (ba, bb) = eqn.params["dimension_numbers"]
     fa = [d for d in range(len(a.shape)) if d not in ca and d not in ba]
     fb = [d for d in range(len(b.shape)) if d not in cb and d not in bb]
     if out.aval.size == 0:
         block.destination(out)
         return None
+    if math.prod([a.shape[d] for d in fa]) <= FEW_ROWS and not any(b.strides[d] == 1 and b.shape[d] > 1 for d in fb):
+        turned = block.copied_before(views.transpose(b, [*bb, *cb, *fb]))
+        if turned is not None:  # the kernel would lay it out anew in each turn of the loop
+            order = range(len(b.shape))
+            b, bb, cb, fb = turned, order[: len(bb)], order[len(bb) : len(bb) + len(cb)], order[len(bb) + len(cb) :]
 
     contract = _merged([(a.shape[i], a.strides[i], b.strides[j]) for i, j in zip(ca, cb, strict=True)])
     if len(contract) > 1:
@@ -59,12 +71,13 @@ def dot_general(block: Block, call: Call):
     batch += [(size, s, 0, c) for size, s, c in rows] + [(size, 0, s, c) for size, s, c in cols]
     batch = [d for d in batch if d[0] != 1]
 
-    c_buffer, c_offset = block.destination(out)
+    adds = len(call.refs) > 2
+    c_buffer, c_offset = take_over(block, call.refs[2], out, call.refs[:2]) if adds else block.destination(out)
     assert c_offset == 0
     if needs_blas(types[0], m, n, k, col_b, a.dtype.itemsize):
         blas.load()
     args = [operand(block, a), operand(block, b), c_buffer]
-    table = [m, n, k, row_a, ka, kb, col_b, row_c, col_c, 0, len(batch)]
+    table = [m, n, k, row_a, ka, kb, col_b, row_c, col_c, int(adds), len(batch)]
     for d in batch:
         table += d
     flops = 2.0 * out.aval.size * k

@@ -24,15 +24,18 @@ def plan_windows(block: Block) -> None:
     calls = [(i, n) for i, n in enumerate(block.nodes) if type(n) is Call and n.eqn.primitive.name in PLANNERS]
     if not calls:
         return
-    uses = Counter(r.base for n in block.nodes for r in _refs(n) if type(r.base) is Var)
+    uses = Counter(r.base for n in block.nodes for r in _reads(n) if type(r.base) is Var)
     position = {id(n): i for i, n in enumerate(block.nodes)}
     for i, call in calls:
         if call.eqn.outvars[0].aval.size:
             PLANNERS[call.eqn.primitive.name](block, call, i, uses, position)
 
 
-def _refs(node) -> list[Ref]:
-    return node.refs if type(node) is Call else [r for e in node.members for r in node.refs[e.outvars[0]]]
+def _reads(node) -> list[Ref]:
+    """What a node reads that others made; what a group reads of its own is in registers, or where the group stores it."""
+    if type(node) is Call:
+        return node.refs
+    return [r for e in node.members for r in node.refs[e.outvars[0]] if r.base not in node.axes]
 
 
 def _movable(block: Block, r: Ref, uses: Counter) -> bool:
