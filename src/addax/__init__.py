@@ -118,6 +118,7 @@ _NAMES = {
     "pmap": "addax.parallel_map",
     "print_environment_info": "addax.environment",
     "shard_map": "addax.transforms.shard_map",
+    "smap": "addax.transforms.smap",
     **dict.fromkeys(
         ("SparseMatrix", "hessian_sparsity", "jacobian_sparsity", "sparse_hessian", "sparse_jacobian"),
         "addax.sparse_derivatives",

@@ -16,3 +16,4 @@ from addax.core.sharding import (
     SingleDeviceSharding as SingleDeviceSharding,
 )
 from addax.lax.sharding import auto_axes as auto_axes, explicit_axes as explicit_axes, reshard as reshard
+from addax.transforms.shard_map import Infer as Infer

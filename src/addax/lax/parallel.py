@@ -69,7 +69,9 @@ def _reduce(primitive, x, axis_name, axis_index_groups):
     leaves, treedef = tree.flatten(x)
     axes = _names(axis_name)
     groups = _groups(primitive.name, axes, axis_index_groups)
-    return treedef.unflatten(primitive.bind(*map(_numeric, leaves), axes=axes, axis_index_groups=groups))
+    if primitive is collective.psum:
+        leaves = map(_numeric, leaves)
+    return treedef.unflatten(primitive.bind(*leaves, axes=axes, axis_index_groups=groups))
 
 
 def psum(x, axis_name, *, axis_index_groups: Groups = None):

@@ -28,14 +28,21 @@ from addax.engines.xla.program import inline_program
 
 
 def convolve_batch_groups(b: Block, lhs: Value, rhs: Value, params: dict[str, Any], shape: Sequence[int]) -> Value:
-    """The convolution of ``params`` for operands of one dtype, whose results have ``shape``."""
+    """The convolution of ``params`` for operands of one dtype, whose results have ``shape``.
+
+    Only ``c``, over which is summed, is left to be cut: in derivatives, the batch. (Products whose groups are cut in another
+    way than those of their result are wrong too.)
+    """
+    lhs_spec, rhs_spec, _ = params["dimension_numbers"]
+    lhs, rhs = (b.whole(x, [s[0], *s[2:]]) for x, s in ((lhs, lhs_spec), (rhs, rhs_spec)))
     closed = ClosedJaxpr(
         *trace_to_jaxpr(
             lambda x, w: [_program(x, w, params, shape)],
             [ShapedArray(lhs.shape, lhs.dtype), ShapedArray(rhs.shape, rhs.dtype)],
         )
     )
-    return inline_program(b, closed, [lhs, rhs])[0]
+    out = b.whole(inline_program(b, closed, [lhs, rhs])[0], range(len(shape)))
+    return b.convert(out, lhs.dtype)  # small floats are summed in float32
 
 
 def _bind(name: str, *args, **params):
@@ -60,6 +67,7 @@ def _window(x, starts, counts, steps):
 
 def _program(x, w, p: dict[str, Any], shape: Sequence[int]):
     lhs_spec, rhs_spec, out_spec = p["dimension_numbers"]
+    dtype = x.dtype
     groups, spatial = p["batch_group_count"], len(lhs_spec) - 2
     x, w = _transpose(x, lhs_spec), _transpose(w, rhs_spec)
     config = [(low, high, d - 1) for (low, high), d in zip(p["padding"], p["lhs_dilation"], strict=True)]
@@ -72,7 +80,8 @@ def _program(x, w, p: dict[str, Any], shape: Sequence[int]):
     def product(a, c, dims):
         numbers = ((dims, dims), ((0,), (0,)))
         return _bind(
-            "dot_general", a, c, dimension_numbers=numbers, precision=p["precision"], preferred_element_type=None,
+            "dot_general", a, c, dimension_numbers=numbers, precision=p["precision"],
+            preferred_element_type=np.dtype(np.float32) if dtype.itemsize < 4 and dtype.kind not in "iu" else None,
             out_sharding=None,
         )  # fmt: skip
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from addax.core.jaxpr import Eqn
-from addax.engines.xla.block import Block, Value
+from addax.engines.xla.block import Block, Value, is_complex
 from addax.engines.xla.lower_elementwise import extreme
+from addax.engines.xla.lower_reduce import reduce_by
 from addax.engines.xla.lower_shard_map import manual_computation
 from addax.engines.xla.module import Isolated, ManualMesh
 from addax.engines.xla.program import result_type
@@ -89,6 +90,16 @@ def _all_reduce(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
     outs = []
     for x in args:
         attrs = f"{_group_attributes(b, groups)}, use_global_device_ids"
+        if is_complex(x) and name != "add":  # which no platform's collectives can order
+            every = b.like((groups.shape[1], *x.shape), x.dtype)
+            whole = b.generic(
+                "stablehlo.all_gather",
+                [_with_unit_dimension(b, x, 0)],
+                [every],
+                attrs=f"all_gather_dim = 0 : i64, {attrs}",
+            )[0]
+            outs.append(reduce_by(b, name, whole, [0]))
+            continue
         outs += b.generic("stablehlo.all_reduce", [x], [x], _combiner(b, name, x.dtype), attrs)
     return outs
 
