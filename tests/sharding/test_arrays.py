@@ -10,7 +10,7 @@ import pytest
 import addax
 import addax.numpy as jnp
 from addax import lax
-from addax.experimental import checkify
+from addax.experimental import checkify, multihost_utils
 from addax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec as P, SingleDeviceSharding
 
 X = np.arange(64, dtype=np.float32).reshape(8, 8)
@@ -119,6 +119,13 @@ def test_random_numbers_are_made_where_they_are_wanted(mesh):
         np.testing.assert_allclose(compiled, made, rtol=1e-6)
 
 
+def test_values_of_hosts(mesh):
+    x = multihost_utils.host_local_array_to_global_array(X, mesh, P("x"))
+    again = multihost_utils.global_array_to_host_local_array({"a": x}, mesh, P("x"))["a"]
+    assert mesh.local_mesh is mesh and again.sharding is x.sharding is NamedSharding(mesh, P("x"))
+    np.testing.assert_array_equal(again, X)
+
+
 def test_the_sharding_of_a_type_outside_all_meshes_says_nothing():
     sharding = addax.typeof(np.ones((3, 2))).sharding
     assert (sharding.mesh.axis_names, tuple(sharding.spec)) == ((), (None, None))
@@ -175,6 +182,22 @@ def test_donated_arguments_are_gone(mesh):
         x + 1
 
 
+def test_memory_of_the_host_that_a_device_reads_in_place(devices):
+    """A device may use the memory of a host array as it is; nobody writes into it."""
+    for n in (16, 1 << 18):
+        theirs = np.arange(n, dtype=np.float32)
+        x = jnp.asarray(theirs)
+        beside = x.reshape(2, -1)
+        moved = addax.device_put(x, devices[2])
+        out = addax.jit(lambda x: x.at[3].set(-1.0), donate_argnums=0)(moved)
+        added = addax.jit(lambda x, y: x + y)(out, theirs)
+        theirs[:] = 7
+        want = np.arange(n, dtype=np.float32)
+        assert moved.is_deleted() and out._value[3] == -1 and added._value[3] == 2
+        np.testing.assert_array_equal(x, want)
+        np.testing.assert_array_equal(beside, want.reshape(2, -1))
+
+
 def test_one_trace_serves_all_layouts(mesh):
     traces = []
 
@@ -222,8 +245,14 @@ def test_errors_say_what_to_do(mesh, devices):
     assert "occurs twice" in error(ValueError, lambda: Mesh(np.array(devices).reshape(4, 2), ("x", "x")))
     message = error(ValueError, lambda: addax.make_mesh((16,), ("x",), devices=devices))
     assert "Number of devices 8 must be >= the product of mesh_shape (16,)" in message
-    message = error(ValueError, lambda: addax.jit(lambda x: x, out_shardings=(P(), P()))(X))
-    assert "out_shardings" in message or "prefix" in message
+    whole = NamedSharding(mesh, P())
+    message = error(ValueError, lambda: addax.jit(lambda x: x, out_shardings=(whole, whole))(X))
+    assert "jit out_shardings" in message
+    cut = NamedSharding(mesh, P("x"))
+    message = error(addax.core.sharding.IndivisibleError, lambda: addax.jit(jnp.sin, in_shardings=cut)(X[:6]))
+    assert message.startswith("argument x of sin: Sharding NamedSharding") and "pad it to 8" in message
+    message = error(ValueError, lambda: addax.jit(lambda x: (x, x.sum()), out_shardings=cut)(X))
+    assert message.startswith("result 1 of <lambda>: ") and "rank at least 1" in message
 
 
 def test_printing(mesh):
@@ -310,6 +339,24 @@ def test_convolutions_whose_padding_is_negative(devices):
     want = [sum((whole[0, :, i + k] * w[0, :, k]).sum() for k in range(2)) for i in range(3)]
     np.testing.assert_array_equal(np.ravel(f(x, w)), want)
     np.testing.assert_array_equal(np.ravel(f(addax.device_put(x, devices[1]), w)), want)
+
+
+def test_constraints_need_not_divide(mesh):
+    """The partitioner pads; where results are is then its choice."""
+    uneven = lambda x: lax.with_sharding_constraint(x, NamedSharding(mesh, P("x", "y")))  # noqa: E731
+    f = addax.jit(lambda x: (uneven(x[:6]), jnp.sort(uneven(x[:, :5]), 0), uneven(x[:3]).sum(0)))
+    for got, want in zip(f(X), (X[:6], X[:, :5], X[:3].sum(0)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+    with pytest.raises(ValueError, match="rank at least 2, but was applied to a value of rank 1"):
+        addax.jit(lambda x: uneven(x[0]))(X)
+
+
+def test_programs_that_name_one_device_run_there(devices):
+    there = SingleDeviceSharding(devices[2])
+    for put in (lambda x: lax.with_sharding_constraint(x, there), lambda x: addax.device_put(x, devices[2])):
+        out = addax.jit(lambda x, put=put: put(2 * x) + 1)(X)
+        assert out.sharding is there and out.committed
+        np.testing.assert_array_equal(out, 2 * X + 1)
 
 
 def test_errors_of_callbacks_belong_to_their_call(mesh):

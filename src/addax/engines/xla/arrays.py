@@ -37,52 +37,29 @@ def wrap(buffer: Any, aval: ShapedArray, sharding: Sharding, committed: bool = T
 def put_host(value: np.ndarray, sharding: Sharding) -> Any:
     """A runtime buffer with the elements of a host array, cut as the sharding says.
 
+    Args:
+      value: nobody writes to it from now on; the runtime may use its memory as it is.
+
     Raises:
       IndivisibleError, ValueError: if an array of this shape cannot be cut so.
     """
-    value = np.asarray(value)
-    # Copies of our own, which the runtime may then use as they are: the elements may be in memory that its owner will
-    # write to again. Devices that hold the same part share one.
-    if isinstance(sharding, SingleDeviceSharding):
-        shards, devices = [np.array(value)], list(sharding.device_list)
+    where = placement(sharding)
+    if sharding.is_fully_replicated:
+        parts = [value] * len(where.local)
     else:
-        index = sharding.addressable_devices_indices_map(value.shape)
-        devices, shards, made = list(index), [], {}
-        for ix in index.values():
-            key = tuple((s.start, s.stop) for s in ix)
-            if key not in made:
-                made[key] = np.array(value[ix])
-            shards.append(made[key])
-    return _put_shards(shards, devices, Aval(value.shape, value.dtype), sharding)
+        parts = [value[ix] for ix in where.parts(value.shape)]
+    return xla_client.batched_device_put(
+        Aval(value.shape, value.dtype), where, parts, where.local, enable_x64=True  # whatever jax, if it is loaded, says
+    )  # fmt: skip
 
 
 def put_parts(parts: Sequence[np.ndarray], aval: ShapedArray, sharding: Sharding, devices: Sequence[Any]) -> Any:
-    """A runtime buffer made of a part for each of this process's devices."""
-    return _put_shards(
-        [np.array(p) for p in parts], list(devices), Aval(aval.shape, storage_dtype(aval.dtype)), sharding
-    )
-
-
-def _put_shards(shards: list[np.ndarray], devices: list[Any], aval: Aval, sharding: Sharding) -> Any:
-    """
-    Raises:
-      RuntimeError: if what arrives is smaller than what was sent; a program that was given it would crash.
-    """
-    if len(devices) > 1:
-        by_device = dict(zip(devices, shards, strict=True))
-        devices = list(in_order(devices))
-        shards = [by_device[d] for d in devices]
-    with compat.wide_types():
-        out = xla_client.batched_device_put(aval, placement(sharding), shards, devices, True)
-    part = shards[0]
-    sent = (
-        len(shards) * part.nbytes // (8 if part.dtype.itemsize == 1 else 1)
-    )  # types of less than a byte may be packed
-    if out.on_device_size_in_bytes() < sent:
-        raise RuntimeError(
-            f"{part.dtype}{list(aval.shape)} did not arrive whole on {devices}: {out.on_device_size_in_bytes()} bytes of {sent}"
-        )
-    return out
+    """A runtime buffer made of a copy of a part for each of this process's devices."""
+    where, by_device = placement(sharding), dict(zip(devices, parts, strict=True))
+    return xla_client.batched_device_put(
+        Aval(aval.shape, storage_dtype(aval.dtype)), where, [np.array(by_device[d]) for d in where.local], where.local,
+        enable_x64=True,
+    )  # fmt: skip
 
 
 def put(x: Any, sharding: Sharding, committed: bool = True) -> Any:
@@ -95,34 +72,28 @@ def put(x: Any, sharding: Sharding, committed: bool = True) -> Any:
     if x._device is sharding and x._committed == committed:
         return x
     sharding.shard_shape(x.shape)
-    return wrap(buffer_at(x, sharding), x.aval, sharding, committed)
+    # An array of the host stays there: the one that is put may be donated.
+    buffer = put_host(x._value, sharding) if x._buffer is None else buffer_at(x, sharding)
+    return wrap(buffer, x.aval, sharding, committed)
 
 
 def buffer_at(x: Any, sharding: Sharding) -> Any:
     """The runtime buffer of an Array laid out as ``sharding``: its own, or a moved copy."""
     buffer, here = x._buffer, x._device
-    if buffer is not None:
-        if here is sharding or (isinstance(here, Sharding) and _same_layout(here, sharding, x.ndim)):
-            return buffer
-        if isinstance(here, SingleDeviceSharding) and isinstance(sharding, SingleDeviceSharding):
-            (moved,) = xla_client.batched_copy_array_to_devices_with_sharding(
-                [buffer], [placement(sharding)._internal_device_list], [placement(sharding)],
-                [xla_client.ArrayCopySemantics.ALWAYS_COPY],
-            )  # fmt: skip
-            return moved
-    moved = put_host(host_value(x), sharding)
-    if buffer is None and not x._committed and isinstance(sharding, SingleDeviceSharding):
-        _native.array_migrate(x, moved, sharding)  # the next program will want it there too
-    return moved
-
-
-def _same_layout(a: Sharding, b: Sharding, ndim: int) -> bool:
-    return a.is_equivalent_to(b, ndim)
-
-
-def host_value(x: Any) -> np.ndarray:
-    """The elements of an Array in host memory, in the dtype that programs store them in."""
-    return np.asarray(x._value)
+    if buffer is None:
+        moved = put_host(x._value, sharding)
+        if not x._committed and isinstance(sharding, SingleDeviceSharding):
+            _native.array_migrate(x, moved, sharding)  # the next program will want it there too
+        return moved
+    if here.is_equivalent_to(sharding, x.ndim):
+        return buffer
+    if isinstance(here, SingleDeviceSharding) and isinstance(sharding, SingleDeviceSharding):
+        (moved,) = xla_client.batched_copy_array_to_devices_with_sharding(
+            [buffer], [placement(sharding)._internal_device_list], [placement(sharding)],
+            [xla_client.ArrayCopySemantics.ALWAYS_COPY],
+        )  # fmt: skip
+        return moved
+    return put_host(x._value, sharding)
 
 
 def fetch(buffer: Any) -> np.ndarray:
@@ -146,9 +117,7 @@ def fetch(buffer: Any) -> np.ndarray:
     if sharding.is_fully_replicated:
         return get(parts[0], shape, dtype)
     out, seen = np.empty(shape, dtype), set()
-    index = sharding.addressable_devices_indices_map(shape)
-    for part, device in zip(parts, in_order(index), strict=True):
-        ix = index[device]
+    for part, ix in zip(parts, buffer._sharding.parts(shape), strict=True):
         key = tuple((s.start, s.stop) for s in ix)
         if key not in seen:  # a part that several devices hold is read once
             seen.add(key)

@@ -66,17 +66,6 @@ def without_jax() -> Iterator[None]:
                 del sys.modules["jax"]
 
 
-@contextlib.contextmanager
-def wide_types() -> Iterator[None]:
-    """Let 64-bit arrays pass whole: jax, where the user has imported it beside addax, has the runtime narrow them."""
-    jax = sys.modules.get("jax")
-    if jax is None:
-        yield
-        return
-    with (jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64)(True):
-        yield
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Several processes
 
@@ -169,5 +158,5 @@ def parse_module(text: str) -> Any:
 
 __all__ = [
     "Array", "XlaRuntimeError", "array_result_handler", "consume_with_handlers", "jaxlib_version", "mlir_context", "parse_module",
-    "register_lapack", "wide_types", "without_jax", "xla_client",
+    "register_lapack", "without_jax", "xla_client",
 ]  # fmt: skip

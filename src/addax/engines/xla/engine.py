@@ -81,9 +81,7 @@ class XlaCompiled:
         self.in_shardings = [cut.get(i, default) if s is None else s for i, s in enumerate(given)]
         wanted = options.out_shardings or (None,) * len(closed.out_avals)
         wanted = explicit_results(closed, given, wanted, meshes)
-        for s, a in zip((*self.in_shardings, *wanted), (*closed.in_avals, *closed.out_avals), strict=True):
-            if s is not None:
-                s.shard_shape(a.shape)
+        check_layouts(closed, self.in_shardings, wanted)
         platform, many = devices[0].platform, len(devices) > 1
         self._target = ShardedTarget(
             platform, devices, meshes if many else (),
@@ -105,7 +103,7 @@ class XlaCompiled:
         ]
         passed = len(closed.in_avals) - len(bound)
         self.in_shardings, kept = self.in_shardings[:passed], self.in_shardings[passed:]
-        captured = [put_host(x, default) for x in self._program.captured]
+        captured = [put_host(np.array(x), default) for x in self._program.captured]
         self._captured_bytes = sum(x.nbytes for x in captured)
         careful = self._others or self._waits or self._program.ordered or self._program.callbacks
         self.executable = Launch(
@@ -296,6 +294,21 @@ def cut_by_shard_map(closed: ClosedJaxpr) -> dict[int, NamedSharding]:
                 wanted.setdefault(number[v], set()).add(None)
     single = {i: next(iter(found)) for i, found in wanted.items() if len(found) == 1}
     return {i: s for i, s in single.items() if s is not None}
+
+
+def check_layouts(closed: ClosedJaxpr, given: Sequence[Sharding | None], wanted: Sequence[Sharding | None]) -> None:
+    """Raise if an argument or a result cannot be cut as its sharding says, with its name."""
+    info = closed.jaxpr.debug_info
+    of = "" if info is None else f" of {info.func_name.partition(' at ')[0]}"
+    names = list(getattr(info, "arg_names", ()))
+    for kind, shardings, avals in (("argument", given, closed.in_avals), ("result", wanted, closed.out_avals)):
+        for i, (s, a) in enumerate(zip(shardings, avals, strict=True)):
+            try:
+                if s is not None:
+                    s.shard_shape(a.shape)
+            except ValueError as error:
+                which = names[i] if kind == "argument" and i < len(names) else "" if len(avals) == 1 else i
+                raise type(error)(f"{kind} {which}".strip() + f"{of}: {error}") from None
 
 
 def ids(devices) -> list[int]:

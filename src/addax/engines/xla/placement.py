@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from addax.core.mesh import Mesh
-from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding, is_local
 from addax.engines.xla.compat import xla_client
 
 
@@ -29,12 +29,22 @@ class Placement:
     def __init__(self, sharding: Sharding):
         self.sharding = sharding
         self.devices = in_order(sharding.device_list)
+        self.local = [d for d in self.devices if is_local(d)]
         self._list = xla_client.DeviceList(self.devices)
         self._hlo: dict[int, Any] = {}
+        self._parts: dict[tuple[int, ...], list[tuple[slice, ...]]] = {}
 
     _internal_device_list = property(lambda self: self._list)
     memory_kind = property(lambda self: None)
     device_set = property(lambda self: set(self.devices))
+
+    def parts(self, shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+        """Which part of an array each of this process's devices holds."""
+        found = self._parts.get(shape)
+        if found is None:
+            index = self.sharding.devices_indices_map(shape)
+            found = self._parts[shape] = [index[d] for d in self.local]
+        return found
 
     def _to_xla_hlo_sharding(self, num_dimensions: int) -> Any:
         found = self._hlo.get(num_dimensions)
