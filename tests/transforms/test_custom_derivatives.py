@@ -226,6 +226,9 @@ class TestLinearTranspose:
         running = addax.linear_transpose(lambda c: lax.scan(lambda s, x: (s + x, s * 2.0), 0.0, c)[1], jnp.ones(4))
         close(running(jnp.arange(4.0)), ([12.0, 10.0, 6.0, 0.0],))
         close(addax.jit(lambda a, c: addax.linear_transpose(lambda x: a * x, c)(c))(3.0, 2.0), (6.0,))
+        # What a checkpoint computes again, behind its barrier, does not depend on the linear argument.
+        again = addax.linear_transpose(addax.linearize(addax.checkpoint(lambda x: jnp.sin(jnp.sin(x))), 1.0)[1], 1.0)
+        close(again(1.0), (np.cos(np.sin(1.0)) * np.cos(1.0),))
 
     @pytest.mark.parametrize(
         ("fun", "message"),

@@ -58,6 +58,8 @@ def _results(eqn: Eqn, reached: list[bool]) -> list[bool]:
             raise NotLinear(eqn)
         branches = [check_linear(b.jaxpr, reached[1:]) for b in params["branches"]]
         return [any(flags) for flags in zip(*branches, strict=True)]
+    if primitive.name == "optimization_barrier":
+        return reached
     if primitive.name in ("custom_lin", "linear_call"):
         if any(reached[: params["num_residuals"]]):
             raise NotLinear(eqn)
