@@ -14,7 +14,7 @@ from addax.core.checker import check_if_enabled
 from addax.core.config import current_context
 from addax.core.jaxpr import ClosedJaxpr, subjaxprs
 from addax.core.mesh import AbstractMesh, Mesh
-from addax.core.sharding import NamedSharding
+from addax.core.sharding import NamedSharding, SingleDeviceSharding
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,20 @@ def meshes_in(closed: ClosedJaxpr) -> list[Any]:
                     found[value.mesh] = None
             stack += subjaxprs(eqn.params)
     return list(found)
+
+
+def device_in(closed: ClosedJaxpr) -> Any:
+    """The one device on which the equations of a program put values; None if they name none, or several."""
+    if not SingleDeviceSharding._interned:
+        return None
+    found, stack = set(), [closed.jaxpr]
+    while stack:
+        for eqn in stack.pop().eqns:
+            where = eqn.params.get("sharding")
+            if isinstance(where, SingleDeviceSharding):
+                found.update(where.device_list)
+            stack += subjaxprs(eqn.params)
+    return found.pop() if len(found) == 1 else None
 
 
 class Executable(Protocol):

@@ -198,6 +198,20 @@ class Mesh(_AxesOf):
         return [d for d in flat if d.process_index == here]
 
     @property
+    def local_mesh(self) -> Mesh:
+        """The part of the mesh whose devices are this process's.
+
+        Raises:
+          ValueError: if they are not a box of it.
+        """
+        here = self.local_devices
+        places = [np.unique(at) for at in np.nonzero(np.isin(self.device_ids, [d.id for d in here]))]
+        grid = self.devices[np.ix_(*places)]
+        if grid.size != len(here):
+            raise ValueError(f"local_mesh: the devices of this process, {here}, are not a box of {self!r}")
+        return Mesh(grid, self.axis_names, self.axis_types)
+
+    @property
     def is_multi_process(self) -> bool:
         return len({d.process_index for d in self.devices.flat}) > 1
 

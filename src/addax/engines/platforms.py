@@ -8,11 +8,12 @@ shows in ``array.device`` and ``array.sharding``.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from addax.core.config import config, num_cpu_devices, platforms
 from addax.core.context import current_context
-from addax.core.execution import CompileOptions, meshes_in, shardings_of
+from addax.core.execution import CompileOptions, device_in, meshes_in, shardings_of
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.mesh import Mesh
 from addax.engines.cpu import cpu_engine
@@ -132,7 +133,9 @@ def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
         native = native and all(is_native(d) for m in meshes for d in m.devices.flat)
     else:
         device = options.device
-        if device is None:
+        if device is None and (device := device_in(closed)) is not None and not is_native(device):
+            options = replace(options, device=device)  # results are bound to it
+        elif device is None:
             device = current_context().default_device
             if device is None and default_platform() != "cpu":
                 device = devices()[0]

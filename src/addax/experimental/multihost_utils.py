@@ -10,8 +10,9 @@ import numpy as np
 from addax.core import tree
 from addax.core.mesh import Mesh
 from addax.core.sharding import NamedSharding, PartitionSpec
+from addax.core.tree_prefix import broadcast_prefix
 from addax.engines.platforms import devices
-from addax.transfers import make_array_from_process_local_data
+from addax.transfers import device_put, make_array_from_process_local_data
 from addax.transforms.jit import jit
 
 
@@ -107,7 +108,9 @@ def host_local_array_to_global_array(local_inputs: Any, global_mesh: Mesh, pspec
 
 
 def global_array_to_host_local_array(global_inputs: Any, global_mesh: Mesh, pspecs: Any) -> Any:
-    """This process's part of arrays, as NumPy arrays: the reverse of `host_local_array_to_global_array`."""
+    """This process's part of arrays, laid out over its own part of the mesh: the reverse of
+    `host_local_array_to_global_array`."""
+    mesh = global_mesh.local_mesh
 
     def part(x):
         if not _is_global(x):
@@ -123,7 +126,11 @@ def global_array_to_host_local_array(global_inputs: Any, global_mesh: Mesh, pspe
             out[at] = np.asarray(s.data)
         return out
 
-    return tree.map(part, global_inputs)
+    specs = broadcast_prefix(pspecs, global_inputs)
+    leaves, structure = tree.flatten(global_inputs)
+    return structure.unflatten(
+        [device_put(part(x), NamedSharding(mesh, s)) for x, s in zip(leaves, specs, strict=True)]
+    )
 
 
 def _rank() -> int:

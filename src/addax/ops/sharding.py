@@ -10,7 +10,11 @@ from addax.ops.rules import LINEAR, primitive
 
 
 def _type(x, *, sharding):
-    sharding.shard_shape(x.shape)  # raises where x cannot be cut so
+    """Parts need not be of one size, unless the axes are explicit: the partitioner pads."""
+    if isinstance(sharding, NamedSharding) and not sharding.mesh.explicit_axes:
+        sharding.check_rank(x.ndim)
+    else:
+        sharding.shard_shape(x.shape)  # raises where x cannot be cut so
     return x
 
 

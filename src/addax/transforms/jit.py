@@ -32,7 +32,7 @@ from addax.core.jaxpr import ClosedJaxpr, dce_jaxpr, eval_jaxpr
 from addax.core.logs import log
 from addax.core.sharding import as_sharding
 from addax.core.trace import Tracer, current_trace
-from addax.core.tree_prefix import broadcast_prefix
+from addax.core.tree_prefix import broadcast_prefix, raise_mismatch
 from addax.ops.call import jit_p
 from addax.ops.explicit import begin, placed
 from addax.ops.sharding import sharding_constraint
@@ -310,8 +310,9 @@ class _Jitted:
 
 def spread(prefix, tree_: Any, what: str) -> list:
     """Shardings for the leaves of a tree, from a prefix of it."""
-    found = broadcast_prefix(prefix, tree_, is_leaf=lambda s: s is None)
-    return [None if s is None else as_sharding(s, what) for s in found]
+    is_none = lambda s: s is None  # noqa: E731
+    raise_mismatch(f"jit {what}", prefix, tree_, is_none)
+    return [None if s is None else as_sharding(s, what) for s in broadcast_prefix(prefix, tree_, is_leaf=is_none)]
 
 
 def constrain(leaves: Sequence[Any], shardings: Sequence[Any]) -> list:
