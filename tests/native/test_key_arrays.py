@@ -93,7 +93,6 @@ def test_host_functions_get_the_words(capsys):
 def test_programs_close_over_keys():
     key = random.key(5)
     closed = addax.make_jaxpr(lambda x: random.key_data(key) + x)(np.uint32(1))
-    assert closed.consts or closed.jaxpr.eqns
     assert evaluate(closed, [np.uint32(1)])[0].tolist() == [1, 6]
 
 
