@@ -257,7 +257,9 @@ def schur(a, output: str = "real") -> tuple[Any, Any]:
 
 def rsf2csf(T, Z, check_finite: bool = True) -> tuple[Any, Any]:
     """The complex Schur form, T triangular, from the real one."""
-    T, Z = inexact("rsf2csf", T, Z)
+    T, Z = (square("rsf2csf", x) for x in inexact("rsf2csf", T, Z))
+    if T.shape != Z.shape:
+        raise ValueError(f"rsf2csf: T and Z must have the same shape, got {T.shape} and {Z.shape}.")
     t, q = schur(T, "complex")
     return t, Z.astype(t.dtype) @ q
 

@@ -282,9 +282,9 @@ def dft(n: int, scale: str | None = None, *, dtype=None):
     """
     if scale not in (None, "sqrtn", "n"):
         raise ValueError(f"dft: scale must be None, 'sqrtn', or 'n'; got {scale!r}.")
-    dtype = (
-        dtypes.to_complex_dtype(dtypes.default_float_dtype())
-        if dtype is None
-        else dtypes.canonicalize_user_dtype(dtype, "dft")
-    )
+    dtype = dtypes.default_complex_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "dft")
+    if not dtypes.issubdtype(dtype, np.complexfloating):
+        raise ValueError(
+            f"dft: dtype must be complex, got {dtypes.dtype_name(dtype)}: take the real part of the result."
+        )
     return _constant(_scipy("dft", _size("dft", n), scale=scale), dtype)
