@@ -6,13 +6,14 @@ import contextlib
 import functools
 import gc
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from addax import _native
 from addax.core import tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.dtypes import canonicalize_dtype, dtype_name
+from addax.core.primitive import registry
 from addax.core.sharding import is_local
 from addax.core.source_info import current_source, naming
 from addax.engines import platforms as _platforms
@@ -121,8 +122,6 @@ def live_arrays(platform: str | None = None) -> list:
 
 def clear_caches() -> None:
     """Forget compiled eager programs. Jitted functions keep theirs: use their ``clear_cache``."""
-    from addax.core.primitive import registry
-
     for primitive in registry.values():
         primitive.eager_cache.clear()
 
@@ -262,6 +261,3 @@ class named_scope(contextlib.ContextDecorator):
 def named_call(fun: Callable, *, name: str | None = None) -> Callable:
     """``fun`` under `named_scope`; by default the scope has the function's own name."""
     return functools.wraps(fun)(named_scope(function_name(fun) if name is None else name)(fun))
-
-
-__all__: Sequence[str] = [n for n in dir() if not n.startswith("_")]

@@ -474,7 +474,7 @@ TRACED: dict[str, Any] = {
     "__array__": lambda self, *args, **kw: np.asarray(_known(self, TracerArrayConversionError), *args, **kw),
     "item": lambda self, *args: np.asarray(_known(self, _asking("item"))).item(*args),
     "tolist": lambda self: np.asarray(_known(self, _asking("tolist"))).tolist(),
-    "tobytes": lambda self, order="C": np.asarray(_known(self, _asking("tobytes"))).tobytes(order),
+    "tobytes": lambda self, *args, **kw: np.asarray(_known(self, _asking("tobytes"))).tobytes(*args, **kw),
     "nbytes": property(lambda self: self.size * self.itemsize),
     "itemsize": property(lambda self: self.dtype.itemsize),
     "committed": property(lambda self: False),

@@ -89,7 +89,8 @@ def number(x, dtype) -> np.generic:
     if scalar is np.int32 or (scalar is np.float32 and type(x) is float and -_SURELY_FLOAT32 < x < _SURELY_FLOAT32):
         return scalar(x)
     with np.errstate(all="ignore"):
-        return np.asarray(x).astype(dtype)[()]
+        out: Any = np.asarray(x).astype(dtype)
+    return out[()]
 
 
 @functools.lru_cache(maxsize=256)
@@ -250,25 +251,24 @@ def elementwise(rule: Callable, strong: type | None = None) -> Callable:
 
     def decorate(body: Callable):
         name = body.__name__
-        if body.__code__.co_argcount == 1:
 
-            def fun(x, /):
-                try:
-                    (x,) = operands(name, rule, x)
-                except NonConcreteBooleanIndexError:  # x is picked[mask], with a traced mask
-                    return mapped(fun, x)
-                return body(x)
-        else:
+        def unary(x, /):
+            try:
+                (x,) = operands(name, rule, x)
+            except NonConcreteBooleanIndexError:  # x is picked[mask], with a traced mask
+                return mapped(unary, x)
+            return body(x)
 
-            def fun(x, y, /):
-                weak = strong is None or is_weak(x, y)
-                try:
-                    x, y = operands(name, rule, x, y)
-                except NonConcreteBooleanIndexError:
-                    return mapped(fun, x, y)
-                out = body(x, y)
-                return out if weak or not dtypes.issubdtype(out.dtype, strong) else convert(out, out.dtype, False)
+        def binary(x, y, /):
+            weak = strong is None or is_weak(x, y)
+            try:
+                x, y = operands(name, rule, x, y)
+            except NonConcreteBooleanIndexError:
+                return mapped(binary, x, y)
+            out = body(x, y)
+            return out if weak or not dtypes.issubdtype(out.dtype, strong) else convert(out, out.dtype, False)
 
+        fun: Callable[..., Any] = unary if body.__code__.co_argcount == 1 else binary
         return fused(functools.update_wrapper(fun, body))
 
     return decorate
@@ -328,13 +328,13 @@ def canonical_axes(axis, ndim: int) -> tuple[int, ...]:
     return axes
 
 
-def canonical_shape(shape) -> tuple[int, ...]:
+def canonical_shape(shape: Any) -> tuple[int, ...]:
     """A shape as a tuple of ints.
 
     Raises:
       TypeError: for traced or non-integer sizes, which a compiled program cannot have.
     """
-    scalar = not isinstance(shape, (tuple, list)) and (shape.ndim if isinstance(shape, Tracer) else np.ndim(shape)) == 0
+    scalar = not isinstance(shape, (tuple, list)) and np.ndim(shape) == 0
     items: Sequence = (shape,) if scalar else tuple(shape)
     out = []
     for d in items:

@@ -177,9 +177,9 @@ def _convert(x, dtype, copy):
     if hasattr(x, "__array__") or hasattr(x, "__array_interface__"):
         return _convert(np.asarray(x), dtype, copy)
     if hasattr(x, "__dlpack__"):
-        return _convert(np.from_dlpack(x), dtype, copy)
+        return _convert(np.from_dlpack(x), dtype, copy)  # type: ignore[arg-type]
     try:
-        return _convert(np.asarray(memoryview(x)), dtype, copy)
+        return _convert(np.asarray(memoryview(x)), dtype, copy)  # type: ignore[arg-type]
     except TypeError:
         pass
     value = np.asarray(x)

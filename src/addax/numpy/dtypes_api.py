@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
@@ -86,7 +86,7 @@ promote_types, result_type = dtypes.promote_types, dtypes.result_type
 dtype = np.dtype
 
 
-def can_cast(from_, to, casting: str = "safe") -> bool:
+def can_cast(from_, to, casting: Literal["no", "equiv", "safe", "same_kind", "unsafe"] = "safe") -> bool:
     """Whether NumPy's ``casting`` rule allows a conversion between two dtypes.
 
     >>> import addax.numpy as jnp

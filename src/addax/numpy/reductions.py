@@ -37,7 +37,7 @@ Axis = Any
 # Arguments
 
 
-def axis_argument(axis: Axis) -> int | tuple[int, ...] | None:
+def axis_argument(axis: Axis) -> int | tuple[int | str, ...] | None:
     """An axis argument as what can key a cache; still counted from either end."""
     if axis is None or type(axis) is int:
         return axis
