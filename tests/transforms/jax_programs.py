@@ -27,7 +27,8 @@ QUICK = {
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
 }
-COMPILED = {"custom_call", "fft", "cholesky", "triangular_solve", "rng", "rng_bit_generator"}  # not interpreted
+# What the interpreter does not know; a sort of nothing ends its process.
+COMPILED = {"custom_call", "fft", "cholesky", "triangular_solve", "rng", "rng_bit_generator", "sort of nothing"}
 LARGEST = 100_000  # elements of all results of operations, or the interpreter takes longer than the compiler
 
 
@@ -82,8 +83,7 @@ class JaxProgram:
         """Not compiled; None for what the interpreter cannot or is slow to do. Once: the program is prepared in place."""
         module = self.lowered.compiler_ir("stablehlo")
         with module.context, ir.Location.unknown():
-            names = prepare(module)
-            if names is None or not names.isdisjoint(COMPILED):
+            if not prepare(module):
                 return None
             main = next(op for op in module.body.operations if getattr(op, "name", None) == ir.StringAttr.get("main"))
             leaves = jax.tree.leaves([split(x) for x in args])
@@ -126,28 +126,28 @@ def attribute(x, type: ir.RankedTensorType) -> ir.Attribute:
     return ir.DenseElementsAttr.get(np.ascontiguousarray(x), type=type.element_type, shape=type.shape)
 
 
-def prepare(module) -> set[str] | None:
-    """The names of its operations, none of CHLO among them any more; None if they compute too much, or on nothing (a sort
-    of no elements ends the process)."""
-    names, scatters, sizes = set(), [], [1]
+def prepare(module) -> bool:
+    """Whether the interpreter can do it, and will."""
+    names, scatters, sizes = set(), [], []
 
     def visit(op):
         dialect, _, name = op.operation.name.partition(".")
         if name == "scatter":
             scatters.append(op.operation)
         names.add(dialect if dialect == "chlo" else name)
-        for result in op.operation.results:
-            if isinstance(result.type, ir.RankedTensorType):
-                sizes.append(math.prod(result.type.shape))
+        own = [math.prod(x.type.shape) for x in op.operation.results if isinstance(x.type, ir.RankedTensorType)]
+        if name == "sort" and 0 in own:
+            names.add("sort of nothing")
+        sizes.extend(own)
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(visit)
-    if sum(sizes) > LARGEST or min(sizes) == 0:
-        return None
+    if sum(sizes) > LARGEST or not names.isdisjoint(COMPILED):
+        return False
     for op in scatters:  # the interpreter writes into the memory of the operand, which others read: scatter into a copy
         with ir.InsertionPoint(op):
             for k in range(len(op.operands) // 2):
                 op.operands[k] = stablehlo.reshape(op.operands[k].type, op.operands[k])
     if "chlo" in names:
         PassManager.parse("builtin.module(func.func(chlo-legalize-to-stablehlo))").run(module.operation)
-    return names
+    return True
