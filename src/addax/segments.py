@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from addax import numpy as jnp
@@ -12,45 +13,55 @@ from addax.core.trace import Tracer
 from addax.numpy.creation import placed
 
 
-def _segment(name: str, method: str, rows, segment_ids, num_segments, sorted_, unique, bucket_size, mode) -> Any:
-    data: Any = jnp.asarray(rows)
-    ids: Any = jnp.asarray(segment_ids)
-    if ids.ndim > data.ndim or data.shape[: ids.ndim] != ids.shape:
-        raise ValueError(
-            f"{name}: segment_ids says to which segment each leading row of data belongs, so its shape must begin that "
-            f"of data; got data of shape {data.shape} and segment_ids of shape {ids.shape}."
-        )
-    if not dtypes.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"{name}: segment_ids must be integers, got {ids.dtype}")
-    if num_segments is None:
-        if isinstance(segment_ids, Tracer) and not segment_ids.is_known_constant():
-            raise ConcretizationTypeError(
-                segment_ids,
-                f"The shape of the result of {name} depends on the largest segment id. Pass num_segments, which must be "
-                "a Python integer under jit.",
+def _of_segments(name: str, method: str, doc: str) -> Callable[..., Any]:
+    """The reduction that ``x.at[i].method(y)`` does, of each segment."""
+
+    def reduction(
+        data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False,
+        unique_indices: bool = False, bucket_size: int | None = None, mode=None, out_sharding=None,
+    ):  # fmt: skip
+        rows: Any = jnp.asarray(data)
+        ids: Any = jnp.asarray(segment_ids)
+        if ids.ndim > rows.ndim or rows.shape[: ids.ndim] != ids.shape:
+            raise ValueError(
+                f"{name}: segment_ids says to which segment each leading row of data belongs, so its shape must begin that "
+                f"of data; got data of shape {rows.shape} and segment_ids of shape {ids.shape}."
             )
-        num_segments = int(ids.max()) + 1 if ids.size else 0
-    num_segments = as_size(num_segments)
-    if num_segments < 0:
-        raise ValueError(f"{name}: num_segments must be non-negative, got {num_segments}")
-    start = jnp.full((num_segments, *data.shape[ids.ndim :]), neutral(method, data.dtype), data.dtype)
-    options = {
-        "indices_are_sorted": sorted_,
-        "unique_indices": unique,
-        "mode": mode or "drop",
-        "wrap_negative_indices": False,
-    }
-    if bucket_size is None:
-        return getattr(start.at[ids], method)(data, **options)
-    if ids.ndim != 1:
-        raise ValueError(f"{name}: bucket_size needs segment_ids of one dimension, got shape {ids.shape}")
-    # Sums of buckets first, so that rounding errors grow with the size of a bucket and the number of buckets, not rows.
-    parts = []
-    for i in range(0, data.shape[0], bucket_size):
-        part = slice(i, i + bucket_size)
-        parts.append(getattr(start.at[ids[part]], method)(data[part], **options))
-    reduce = {"add": jnp.sum, "multiply": jnp.prod, "max": jnp.max, "min": jnp.min}[method]
-    return reduce(jnp.stack(parts), axis=0).astype(data.dtype) if parts else start
+        if not dtypes.issubdtype(ids.dtype, jnp.integer):
+            raise TypeError(f"{name}: segment_ids must be integers, got {ids.dtype}")
+        if num_segments is None:
+            if isinstance(segment_ids, Tracer) and not segment_ids.is_known_constant():
+                raise ConcretizationTypeError(
+                    segment_ids,
+                    f"The shape of the result of {name} depends on the largest segment id. Pass num_segments, which must "
+                    "be a Python integer under jit.",
+                )
+            num_segments = int(ids.max()) + 1 if ids.size else 0
+        count = as_size(num_segments)
+        if count < 0:
+            raise ValueError(f"{name}: num_segments must be non-negative, got {count}")
+        start = jnp.full((count, *rows.shape[ids.ndim :]), neutral(method, rows.dtype), rows.dtype)
+
+        def scatter(at, values):
+            return getattr(start.at[at], method)(
+                values, indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode or "drop",
+                wrap_negative_indices=False,
+            )  # fmt: skip
+
+        if bucket_size is None:
+            return scatter(ids, rows)
+        if ids.ndim != 1:
+            raise ValueError(f"{name}: bucket_size needs segment_ids of one dimension, got shape {ids.shape}")
+        # Sums of buckets first: rounding errors grow with the size of a bucket and the number of buckets, not rows.
+        buckets = [slice(i, i + bucket_size) for i in range(0, rows.shape[0], bucket_size)]
+        if not buckets:
+            return start
+        reduce = {"add": jnp.sum, "multiply": jnp.prod, "max": jnp.max, "min": jnp.min}[method]
+        return reduce(jnp.stack([scatter(ids[b], rows[b]) for b in buckets]), axis=0).astype(rows.dtype)
+
+    reduction.__name__ = reduction.__qualname__ = name
+    reduction.__doc__ = doc
+    return placed(reduction)
 
 
 def neutral(method: str, dtype) -> Any:
@@ -65,11 +76,9 @@ def neutral(method: str, dtype) -> Any:
     return -jnp.inf if method == "max" else jnp.inf
 
 
-@placed
-def segment_sum(
-    data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False, unique_indices: bool = False,
-    bucket_size: int | None = None, mode=None, out_sharding=None,
-):  # fmt: skip
+segment_sum = _of_segments(
+    "segment_sum",
+    "add",
     """The sum of each segment: ``out[s] = sum(data[i] for i with segment_ids[i] == s)``; 0 for an empty one.
 
     Args:
@@ -88,17 +97,12 @@ def segment_sum(
     >>> import addax, addax.numpy as jnp
     >>> addax.ops.segment_sum(jnp.array([1, 2, 3, 4]), jnp.array([0, 0, 2, 2]), num_segments=3).tolist()
     [3, 0, 7]
-    """
-    return _segment(
-        "segment_sum", "add", data, segment_ids, num_segments, indices_are_sorted, unique_indices, bucket_size, mode
-    )
+    """,
+)
 
-
-@placed
-def segment_prod(
-    data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False, unique_indices: bool = False,
-    bucket_size: int | None = None, mode=None, out_sharding=None,
-):  # fmt: skip
+segment_prod = _of_segments(
+    "segment_prod",
+    "multiply",
     """The product of each segment; 1 for an empty one. Arguments and errors as in `segment_sum`.
 
     As in JAX, it has a derivative only with ``unique_indices=True``.
@@ -106,43 +110,29 @@ def segment_prod(
     >>> import addax, addax.numpy as jnp
     >>> addax.ops.segment_prod(jnp.array([1, 2, 3, 4]), jnp.array([0, 0, 2, 2])).tolist()
     [2, 1, 12]
-    """
-    return _segment(
-        *("segment_prod", "multiply", data, segment_ids, num_segments),
-        *(indices_are_sorted, unique_indices, bucket_size, mode),
-    )
+    """,
+)
 
-
-@placed
-def segment_max(
-    data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False, unique_indices: bool = False,
-    bucket_size: int | None = None, mode=None, out_sharding=None,
-):  # fmt: skip
+segment_max = _of_segments(
+    "segment_max",
+    "max",
     """The largest element of each segment; -inf, or the least integer, for an empty one. Otherwise as `segment_sum`.
 
     >>> import addax, addax.numpy as jnp
     >>> addax.ops.segment_max(jnp.array([1.0, 5.0, 3.0]), jnp.array([0, 0, 2])).tolist()
     [5.0, -inf, 3.0]
-    """
-    return _segment(
-        "segment_max", "max", data, segment_ids, num_segments, indices_are_sorted, unique_indices, bucket_size, mode
-    )
+    """,
+)
 
-
-@placed
-def segment_min(
-    data, segment_ids, num_segments: int | None = None, indices_are_sorted: bool = False, unique_indices: bool = False,
-    bucket_size: int | None = None, mode=None, out_sharding=None,
-):  # fmt: skip
+segment_min = _of_segments(
+    "segment_min",
+    "min",
     """The least element of each segment; inf, or the largest integer, for an empty one. Otherwise as `segment_sum`.
 
     >>> import addax, addax.numpy as jnp
     >>> addax.ops.segment_min(jnp.array([1.0, 5.0, 3.0]), jnp.array([0, 0, 2])).tolist()
     [1.0, inf, 3.0]
-    """
-    return _segment(
-        "segment_min", "min", data, segment_ids, num_segments, indices_are_sorted, unique_indices, bucket_size, mode
-    )
-
+    """,
+)
 
 __all__ = ["segment_max", "segment_min", "segment_prod", "segment_sum"]
