@@ -262,20 +262,16 @@ def _windows_of(eqn: Eqn, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarra
     return np.concatenate(rows), np.concatenate(elements)
 
 
-@rule("reduce_window_sum", "select_and_gather_add")
-def window_sum(eqn: Eqn, values: list[Value]):
+@rule("reduce_window_sum", "select_and_gather_add", "select_and_scatter_add")
+def windowed(eqn: Eqn, values: list[Value]):
+    """A result sees the elements of its window; where windows are scattered, an element sees the windows it lies in."""
     if values[0].pattern is None:
         return dense(eqn, values)
-    rows, elements = _windows_of(eqn, eqn.invars[0].aval.shape)
+    scattered = eqn.primitive.name == "select_and_scatter_add"
+    rows, elements = _windows_of(eqn, eqn.invars[int(scattered)].aval.shape)
+    if scattered:
+        rows, elements = elements, rows
     return [mix(values[0].pattern, rows, elements, size_of(eqn.outvars[0]))]
-
-
-@rule("select_and_scatter_add")
-def window_scatter(eqn: Eqn, values: list[Value]):
-    if values[0].pattern is None:
-        return dense(eqn, values)
-    rows, elements = _windows_of(eqn, eqn.invars[1].aval.shape)
-    return [mix(values[0].pattern, elements, rows, size_of(eqn.outvars[0]))]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
