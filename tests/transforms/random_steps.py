@@ -161,7 +161,7 @@ def cumulative(L, d, values, rules):
         lambda: L.np.cumsum(x, axis=axis), lambda: L.np.cumprod(1 + 0.2 * L.np.tanh(x), axis=axis),
         lambda: L.lax.cummax(x, axis=axis), lambda: L.lax.cummin(x, axis=axis, reverse=True),
         lambda: L.lax.cumlogsumexp(x, axis=axis), lambda: L.lax.cumsum(x, axis=axis, reverse=True),
-        lambda: L.np.diff(x, axis=axis) if hasattr(L.np, "diff") else x,
+        lambda: L.np.diff(x, axis=axis),
         lambda: L.lax.associative_scan(lambda a, b: a * 0.5 + b, x, axis=axis),
         lambda: L.lax.associative_scan(L.np.add, x, axis=axis, reverse=True),
     ])()  # fmt: skip
@@ -204,25 +204,32 @@ def shapes(L, d, values, rules):
     ])()  # fmt: skip
 
 
+def rows(L, d, values, x):
+    """``(i, first, table)``: an index array, in bounds or not; its first element; three rows that ``x`` has."""
+    n = x.shape[0]
+    if size(x) == 0:
+        raise Skip
+    ints = [v for v in values if v.dtype == "int32" and size(v) <= 4]
+    i = d.of(ints) if ints else L.np.asarray(d.of([0, 1, -1, n, 7, -9]), "int32")
+    return i, i.ravel()[0] if size(i) else 0, np.asarray(d.rng.integers(0, n, 3), "int32")
+
+
 @step(3)
 def reading(L, d, values, rules):
     x = anything(d, values, 1)
     n = x.shape[0]
-    if size(x) == 0:
-        raise Skip
-    ints = [v for v in values if np.dtype(v.dtype).kind == "i" and size(v) <= 4 and v.dtype == "int32"]
-    i = d.of(ints) if ints else L.np.asarray(d.of([0, 1, -1, n, 7, -9]), "int32")
-    table = np.asarray(d.rng.integers(0, n, 3), "int32")
+    i, first, table = rows(L, d, values, x)
+    inside = L.np.clip(i, -n, n - 1)  # outside, JAX's forward mode has the slope of the last row, its reverse mode none
     return d.of([
-        lambda: x[i], lambda: x[0], lambda: x[-1], lambda: x[table], lambda: L.np.take(x, i, axis=0),
+        lambda: x[inside], lambda: x[0], lambda: x[-1], lambda: x[table], lambda: L.np.take(x, i, axis=0),
         lambda: L.np.take(x, table, axis=-1) if x.shape[-1] >= n else x, lambda: L.np.take(x, i, mode="clip"),
-        lambda: L.np.take(x, i, mode="wrap"), lambda: x[..., 0], lambda: x[i, ...], lambda: x.at[i].get(mode="fill"),
-        lambda: L.lax.dynamic_slice_in_dim(x, i.ravel()[0] if size(i) else 0, 1, 0),
-        lambda: L.lax.dynamic_index_in_dim(x, i.ravel()[0] if size(i) else 0, 0, keepdims=False),
+        lambda: L.np.take(x, i, mode="wrap"), lambda: x[..., 0], lambda: x[inside, ...], lambda: x.at[i].get(mode="fill"),
+        lambda: L.lax.dynamic_slice_in_dim(x, first, 1, 0),
+        lambda: L.lax.dynamic_index_in_dim(x, first, 0, keepdims=False),
         lambda: x[table[:, None], 0] if len(x.shape) > 1 else x[table], lambda: x[table % n][1:],
-        lambda: x[None, i], lambda: x[np.array([k % 2 == 0 for k in range(n)])],
+        lambda: x[None, inside], lambda: x[np.array([k % 2 == 0 for k in range(n)])],
         lambda: x.at[n + 3].get(mode="fill", fill_value=2), lambda: x.at[i].get(mode="clip"),
-        lambda: L.np.choose(0, [x, x], mode="clip") if hasattr(L.np, "choose") else x,
+        lambda: L.np.choose(0, [x, x], mode="clip"),
     ])()  # fmt: skip
 
 
@@ -230,19 +237,15 @@ def reading(L, d, values, rules):
 def writing(L, d, values, rules):
     x = floats(d, values, 1)
     n = x.shape[0]
-    if size(x) == 0:
-        raise Skip
-    ints = [v for v in values if np.dtype(v.dtype).kind == "i" and size(v) <= 4 and v.dtype == "int32"]
-    i = d.of(ints) if ints else L.np.asarray(d.of([0, 1, -1, n, 7, -9]), "int32")
-    table = np.asarray(d.rng.integers(0, n, 3), "int32")
+    i, first, table = rows(L, d, values, x)
     v = scalar_float(L, d, values).astype(x.dtype)
     return d.of([
         lambda: x.at[i].set(v), lambda: x.at[i].add(v), lambda: x.at[0].mul(v), lambda: x.at[table].add(v),
         lambda: x.at[table].min(v), lambda: x.at[table].max(v), lambda: x.at[-1].set(0.5), lambda: x.at[1:].set(v),
         lambda: x.at[::2].add(x[::2]), lambda: x.at[table].mul(v), lambda: x.at[i].set(x[0]),
         lambda: x.at[x > 0].set(v), lambda: x.at[..., 0].add(v), lambda: x.at[table].add(x[table]),
-        lambda: L.lax.dynamic_update_slice_in_dim(x, x[:1] * 2, i.ravel()[0] if size(i) else 0, 0),
-        lambda: L.lax.dynamic_update_index_in_dim(x, x[0] * v, i.ravel()[0] if size(i) else 0, 0),
+        lambda: L.lax.dynamic_update_slice_in_dim(x, x[:1] * 2, first, 0),
+        lambda: L.lax.dynamic_update_index_in_dim(x, x[0] * v, first, 0),
         lambda: x.at[i].add(v, mode="drop"), lambda: x.at[n + 2].set(v, mode="clip"), lambda: x.at[i].divide(v + 3),
         lambda: x.at[0].apply(L.np.sin), lambda: x.at[i].power(2),
     ])()  # fmt: skip
