@@ -56,6 +56,15 @@ PROGRAMS = {
     "matmul, said": (
         lambda L, a: L.numpy.matmul(a.T, a, out_sharding=L.sharding.PartitionSpec(None, "y")), ("x",)
     ),
+    "half": (lambda L, a: a[:4], ("x", "y")),
+    "rows of a table": (lambda L, a: a[np.array([3, 0, 1])], (None, "y")),
+    "row by row": (lambda L, a: L.numpy.take_along_axis(a, np.zeros((8, 1), int), 1), ("x",)),
+    "spectrum": (lambda L, a: abs(L.numpy.fft.fft(a)), ("x",)),
+    "largest": (lambda L, a: L.lax.top_k(a, 2)[0], ("x",)),
+    "convolution": (
+        lambda L, a: L.lax.conv_general_dilated(a[:, None], np.ones((1, 1, 3), "float32"), (1,), "SAME"), ("x",)
+    ),
+    "singular values": (lambda L, a: L.numpy.linalg.svd(a.reshape(8, 2, 2), compute_uv=False), ("x",)),
     "auto": (
         lambda L, a: L.sharding.auto_axes(lambda v: v @ v.T, out_sharding=L.sharding.PartitionSpec("x"))(a), ("x", "y")
     ),

@@ -343,9 +343,55 @@ def _reduce(self, eqn, x):
 
 @_rule("slice", "dynamic_slice", "pad")
 def _part(self, eqn, x, *_):
-    """Dimensions that are not changed stay as they are cut."""
-    before, after = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
-    return tuple(e if n == m else None for e, n, m in zip(x, before, after, strict=True))
+    """Dimensions stay as they are cut, if what is left of them can be."""
+    return tuple(e if n % self.cuts(e) == 0 else None for e, n in zip(x, eqn.outvars[0].aval.shape, strict=True))
+
+
+@_rule("gather")
+def _gather(self, eqn, x, indices):
+    """The examples of a batch, and dimensions that are taken whole; else it is the compiler's choice."""
+    numbers, sizes = eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    gone = (*numbers.collapsed_slice_dims, *numbers.operand_batching_dims)
+    window = iter([d for d in range(len(x)) if d not in gone])
+    rows = iter(range(len(indices)))
+    pairs = dict(zip(numbers.start_indices_batching_dims, numbers.operand_batching_dims, strict=True))
+    shape, out, used = eqn.invars[0].aval.shape, [], set(numbers.operand_batching_dims)
+    for d in range(eqn.outvars[0].aval.ndim):
+        if d in numbers.offset_dims:
+            taken = next(window)
+            whole = sizes[taken] == shape[taken]
+            used.update([taken] if whole else ())
+            out.append(x[taken] if whole else None)
+        else:
+            row = next(rows)
+            out.append(indices[row] or (x[pairs[row]] if row in pairs else None))
+    return tuple(out) if all(e is None or d in used for d, e in enumerate(x)) else None
+
+
+@_rule("fft")
+def _fft(self, eqn, x):
+    return (*x[: len(x) - len(eqn.params["fft_lengths"])], *[None] * len(eqn.params["fft_lengths"]))
+
+
+@_rule("top_k")
+def _top_k(self, eqn, x):
+    axis = eqn.params["axis"] % len(x)
+    return [(*x[:axis], None, *x[axis + 1 :])] * 2
+
+
+@_rule("conv_general_dilated")
+def _convolution(self, eqn, x, w):
+    """Batches are cut as those of the images, features as those of the kernel."""
+    lhs_spec, rhs_spec, out_spec = eqn.params["dimension_numbers"]
+    out: list[Any] = [None] * len(x)
+    out[out_spec[0]], out[out_spec[1]] = x[lhs_spec[0]], w[rhs_spec[0]]
+    return tuple(out)
+
+
+@_rule("cholesky", "lu", "qr", "geqrf", "eigh", "svd", "eig", "schur", "hessenberg", "tridiagonal", "triangular_solve")
+def _of_matrices(self, eqn, x, *rest):
+    """Matrices are whole in the results, batches of them are cut as those of the (first) operand."""
+    return [(*x[:-2], *[None] * (v.aval.ndim - len(x) + 2)) for v in eqn.outvars]
 
 
 @_rule("concatenate")
