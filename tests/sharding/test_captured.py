@@ -7,6 +7,7 @@ import pytest
 
 import addax
 from addax import lax
+from addax.engines.xla import arrays
 from addax.sharding import NamedSharding, PartitionSpec as P
 
 W = np.arange(32, dtype=np.float32).reshape(8, 4)
@@ -45,3 +46,24 @@ def test_compiled_programs_take_what_jitted_functions_take(mesh):
     compiled = addax.jit(lambda x, y: x + y * w).lower(1.0, W).compile()
     np.testing.assert_array_equal(np.asarray(compiled(2.0, W)), 2 + W * W)
     assert len(addax.tree.leaves(compiled.input_shardings)) == 2
+
+
+def test_numbers_of_the_host_are_sent_once(devices, monkeypatch):
+    sent = []
+    put = arrays.put_host
+    monkeypatch.setattr(arrays, "put_host", lambda value, sharding: sent.append(value.dtype) or put(value, sharding))
+    w = addax.device_put(W, devices[5])
+    sent.clear()
+    f = addax.jit(lambda w, a, b: w * a + b)
+    for a, b in ((0.5, 0.5), (0.5, 0.0), (2, np.float32(0.5)), (True, 0.5)):
+        np.testing.assert_array_equal(f(w, a, b), W * a + np.float32(b))
+    signs = [bool(np.signbit(f(w, -0.5, b)[0, 0])) for b in (0.0, -0.0)]
+    assert signs == [False, True]
+    before = len(sent)
+    f(w, 0.5, 0.5)
+    f(w, True, -0.0)
+    assert len(sent) == before == 7, sent
+    # Numbers that a program is given for good are its own.
+    g = addax.jit(lambda w, a, b: (w * a + b, a + b), donate_argnums=1)
+    for _ in range(2):
+        assert g(w, 0.5, 0.5)[1] == 1 and f(w, 0.5, 0.5)[0, 1] == 1

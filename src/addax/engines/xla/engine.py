@@ -25,7 +25,7 @@ from addax.engines.costs import cost_of, has_loops
 from addax.engines.devices import CpuDevice
 from addax.engines.memory_use import MemoryAnalysis, of_xla
 from addax.engines.xla import compat, processes
-from addax.engines.xla.arrays import Aval, buffer_at, put_host, wait
+from addax.engines.xla.arrays import Aval, buffer_at, number_at, put_host, wait
 from addax.engines.xla.executable import load
 from addax.engines.xla.hlo import collectives, describe_collectives
 from addax.engines.xla.inspect import readable
@@ -105,11 +105,12 @@ class XlaCompiled:
         self.in_shardings, kept = self.in_shardings[:passed], self.in_shardings[passed:]
         captured = [put_host(np.array(x), default) for x in self._program.captured]
         self._captured_bytes = sum(x.nbytes for x in captured)
+        donates_numbers = any(closed.in_avals[i].ndim == 0 for i in options.donated)
         careful = self._others or self._waits or self._program.ordered or self._program.callbacks
         self.executable = Launch(
             self._run_with_care if careful else self._loaded.execute_sharded,
             None if careful else compat.consume_with_handlers, self._handlers,
-            buffer_at, self.in_shardings, closed.out_avals, self.out_shardings, self.committed,
+            buffer_at if donates_numbers else number_at, self.in_shardings, closed.out_avals, self.out_shardings, self.committed,
             [*map(buffer_at, bound, kept), *captured],
         )  # fmt: skip
 

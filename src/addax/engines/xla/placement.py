@@ -32,6 +32,7 @@ class Placement:
         self.local = [d for d in self.devices if is_local(d)]
         self._list = xla_client.DeviceList(self.devices)
         self._hlo: dict[int, Any] = {}
+        self.numbers: dict[Any, Any] = {}  # (aval, bytes) -> the buffer of a number that is there (arrays.number_at)
         self._parts: dict[tuple[int, ...], list[tuple[slice, ...]]] = {}
 
     _internal_device_list = property(lambda self: self._list)
