@@ -172,15 +172,21 @@ def check_direction(f, xs, tangents, moved, rng, eps=1e-6, rounding=0.0, tol=1e-
 
 
 def check_programs(sample, rng):
-    """The programs of a primitive, of its batch and of its derivative are well typed, and print so that they parse."""
     args = sample.draw(rng)
     f = ours(sample)
+    check_programs_of(f, args, data_only(sample, f, args) if sample.differentiable else None)
+
+
+def check_programs_of(f, args, smooth=None) -> list:
+    """The programs of a function, of its batch and of the derivative of ``smooth``, a function and its arguments, are well
+    typed, and print so that they parse.
+    """
     programs = [
         addax.make_jaxpr(f)(*args),
         addax.make_jaxpr(addax.vmap(f))(*(np.stack([x, x]) for x in args)),
     ]
-    if sample.differentiable:
-        g, xs = data_only(sample, f, args)
+    if smooth is not None:
+        g, xs = smooth
 
         def pulled(*xs):
             out, pull = addax.vjp(g, *xs)
@@ -190,3 +196,4 @@ def check_programs(sample, rng):
     for program in programs:
         check_jaxpr(program)
         assert str(parse(str(program))) == str(program)
+    return programs

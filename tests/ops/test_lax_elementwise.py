@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import warnings
 
@@ -84,12 +83,6 @@ def test_derivative_programs_of_two_operands_are_the_same(name):
     got = str(addax.make_jaxpr(lambda *a: addax.jvp(getattr(lax, name), a[:2], a[2:]))(X, X, X, X))
     want = str(jax.make_jaxpr(lambda *a: jax.jvp(getattr(jax_lax, name), a[:2], a[2:]))(X, X, X, X))
     assert got == want
-
-
-@pytest.mark.parametrize("name", sorted({name for name, _ in CALLS} - {"random_gamma_grad"}))
-def test_signatures(name):
-    names = lambda f: [(p.name, p.kind, p.default is p.empty) for p in inspect.signature(f).parameters.values()]  # noqa: E731
-    assert names(getattr(lax, name)) == names(getattr(jax_lax, name))
 
 
 @pytest.mark.parametrize(

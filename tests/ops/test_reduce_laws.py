@@ -3,16 +3,19 @@
 import jax
 import numpy as np
 import pytest
-from layout_laws import assert_same, batchings, check_direction, flat, random_like
+from layout_laws import assert_same, batchings, check_direction, check_programs_of, flat, random_like
 from samples_reduce import F64, SAMPLES, Sample
 
 import addax
-from addax.core.checker import check_jaxpr
 from addax.core.parser import parse
 from addax.core.primitive import registry
 
 by_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: s.id)
 DIFFERENTIABLE = [s for s in SAMPLES if s.order]
+# Complex ones are compared with the oracle; what computes in float32 is too coarse for differences.
+BY_DIFFERENCES = [
+    s for s in DIFFERENTIABLE if s.dtypes[0].kind != "c" and s.params.get("preferred_element_type") is None
+]
 
 
 def hermitian_part(x):
@@ -104,13 +107,9 @@ def smooth_part(sample: Sample, args):
     return g, [args[i] for i in moved]
 
 
-@pytest.mark.parametrize("sample", DIFFERENTIABLE, ids=lambda s: s.id)
+@pytest.mark.parametrize("sample", BY_DIFFERENCES, ids=lambda s: s.id)
 def test_derivatives(sample):
     rng = np.random.default_rng(2)
-    if sample.dtypes[0].kind == "c":
-        pytest.skip("complex: against the oracle")
-    if sample.params.get("preferred_element_type") is not None:
-        pytest.skip("computed in float32: too coarse for differences")
     with addax.enable_x64(True):
         f, xs = smooth_part(sample, sample.draw(rng, F64))
         tangents = [random_like(rng, x) for x in xs]
@@ -119,14 +118,10 @@ def test_derivatives(sample):
             check_direction(f, xs, tangents, moved, rng, rounding=1e-12, tol=1e-5)
 
 
-@pytest.mark.parametrize("sample", [s for s in DIFFERENTIABLE if s.order > 1], ids=lambda s: s.id)
+@pytest.mark.parametrize("sample", [s for s in BY_DIFFERENCES if s.order > 1], ids=lambda s: s.id)
 def test_second_derivatives(sample):
     """The derivative of a gradient is its central difference."""
     rng = np.random.default_rng(3)
-    if sample.dtypes[0].kind == "c":
-        pytest.skip("complex: against the oracle")
-    if sample.params.get("preferred_element_type") is not None:
-        pytest.skip("computed in float32: too coarse for differences")
     with addax.enable_x64(True):
         f, xs = smooth_part(sample, sample.draw(rng, F64))
         cts = [random_like(rng, x) for x in flat(f(*xs))]
@@ -195,22 +190,9 @@ def test_complex_derivatives_against_the_oracle(sample):
 
 @by_sample
 def test_programs(sample):
-    """The programs of a primitive, of its batch and of its derivative are well typed, and print so that they parse."""
     args = sample.draw(np.random.default_rng(5), sample.dtypes[0])
     f = ours(sample)
-    programs = [addax.make_jaxpr(f)(*args), addax.make_jaxpr(addax.vmap(f))(*(np.stack([x, x]) for x in args))]
-    if sample.order:
-        g, xs = smooth_part(sample, args)
-
-        def pulled(*xs):
-            out, pull = addax.vjp(g, *xs)
-            return pull(out)
-
-        programs.append(addax.make_jaxpr(pulled)(*xs))
-    for program in programs:
-        check_jaxpr(program)
-        parsed = parse(str(program))
-        assert str(parsed) == str(program)
-    [eqn] = programs[0].eqns[-1:]
-    [again] = parse(str(programs[0])).eqns[-1:]
+    program = check_programs_of(f, args, smooth_part(sample, args) if sample.order else None)[0]
+    [eqn] = program.eqns[-1:]
+    [again] = parse(str(program)).eqns[-1:]
     assert {k: str(v) for k, v in again.params.items()} == {k: str(v) for k, v in eqn.params.items()}

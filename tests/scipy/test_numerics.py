@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,27 +22,6 @@ def close(got, want, tol=2e-5, case=""):
     assert got.shape == want.shape, (case, got.shape, want.shape)
     np.testing.assert_allclose(got, want, rtol=tol, atol=tol, err_msg=str(case))
 
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "fft",
-        "integrate",
-        "ndimage",
-        "interpolate",
-        "optimize",
-        "sparse.linalg",
-        "cluster.vq",
-        "signal",
-        "spatial.transform",
-    ],
-)
-def test_everything_that_jax_has(name):
-    there, here = (importlib.import_module(f"{root}.scipy.{name}") for root in ("jax", "addax"))
-    assert [n for n in dir(there) if not n.startswith("_") and not hasattr(here, n)] == []
-
-
-# --- optimize ---
 
 PROBLEMS = {
     "rosenbrock": (
