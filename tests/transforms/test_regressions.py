@@ -118,6 +118,19 @@ def sum_of_nothing_in_a_loop(L, x):
     return L.lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 2 + s[1][3:].sum()), (0, x))[1]
 
 
+def weak_cotangents_of_slices(L, x):
+    """Seed 1000832: zeros around a weakly typed cotangent made it strong."""
+
+    def jacobians(x):
+        return L.m.jacrev(lambda x: (x * x * V, x * x))(x)
+
+    return (
+        L.m.jacrev(jacobians)(x),
+        L.m.jvp(jacobians, (x,), (x,)),
+        L.m.grad(lambda x: L.m.tree.leaves(jacobians(x))[1])(x),
+    )
+
+
 CASES = [
     (scan_from_what_it_reads, X), (two_carries_from_one_value, X), (while_from_what_it_reads, X),
     (third_derivative_of_softmax, V), (cond_whose_derivative_has_no_results, V),
@@ -125,7 +138,7 @@ CASES = [
     (derivative_of_writing_nothing, EMPTY), (convolution_over_no_channels, V),
     (maximum_of_narrow_floats, V.astype("float16")), (weak_gradients, 0.5), (mantissas, V), (sum_of_nothing_in_a_loop, V),
     (custom_jvp_with_an_integer_result, V), (weak_types_of_control_flow, 0.5),
-    (jacobians_with_integers, V),
+    (jacobians_with_integers, V), (weak_cotangents_of_slices, 0.5),
 ]  # fmt: skip
 
 

@@ -116,7 +116,7 @@ slice_p = primitive(
 
 
 def _scalar_zero(x):
-    return zeros(ShapedArray((), dtype_of(x)))
+    return zeros(get_aval(x).update(shape=()))
 
 
 def _pad_type(operand, padding_value, *, padding_config):
