@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from addax.core.execution import CompileOptions
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import registry
 from addax.engines.reference import evaluate
+from addax.sharding import PartitionSpec as P
 
 
 class Case:
@@ -87,3 +89,21 @@ def ulps(got: np.ndarray, want: np.ndarray, eps: float, scale: float = 0.0) -> f
         err = np.abs(a - b) / np.maximum(np.abs(b), max(scale, 1e-38)) / eps
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     return float(np.max(np.where(same, 0.0, np.where(np.isnan(err), np.inf, err)), initial=0.0))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Over several devices
+
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+_CUTS = (("x", "y"), ("y", "x"), ("x",), ("y",))
+
+
+def random_spec(rng: np.random.Generator, shape: tuple, sizes) -> P:
+    """Most dimensions that can be cut are, along axes that are drawn."""
+    free, entries = set(sizes), []
+    for n in shape:
+        fit = [c for c in _CUTS if free.issuperset(c) and n and n % math.prod(sizes[a] for a in c) == 0]
+        cut = fit[rng.integers(len(fit))] if fit and rng.random() < 0.8 else ()
+        free.difference_update(cut)
+        entries.append(cut)
+    return P(*entries)

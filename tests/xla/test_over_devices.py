@@ -3,13 +3,12 @@ reference engine, which knows of no devices."""
 
 from __future__ import annotations
 
-import math
 import zlib
 
 import numpy as np
 import pytest
 import samples as elementwise
-from batch import Case
+from batch import QUICK, Case, random_spec
 from samples_layout import LAYOUT_SAMPLES
 from samples_reduce import SAMPLES as FOLD_SAMPLES
 from test_primitives import problem_of, table_cases, ulp_problem
@@ -17,28 +16,7 @@ from test_primitives import problem_of, table_cases, ulp_problem
 import addax
 from addax.core.config import enable_x64
 from addax.engines.reference import evaluate
-from addax.engines.xla.client import cpu_client
-from addax.sharding import Mesh, NamedSharding, PartitionSpec as P
-
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-CUTS = (("x", "y"), ("y", "x"), ("x",), ("y",))
-
-
-@pytest.fixture(scope="module")
-def mesh():
-    """4 x 2 devices."""
-    return Mesh(np.array(cpu_client(8).devices()).reshape(4, 2), ("x", "y"))
-
-
-def random_spec(rng: np.random.Generator, shape: tuple, sizes) -> P:
-    """Most dimensions that can be cut are, along axes that are drawn."""
-    free, entries = set(sizes), []
-    for n in shape:
-        fit = [c for c in CUTS if free.issuperset(c) and n and n % math.prod(sizes[a] for a in c) == 0]
-        cut = fit[rng.integers(len(fit))] if fit and rng.random() < 0.8 else ()
-        free.difference_update(cut)
-        entries.append(cut)
-    return P(*entries)
+from addax.sharding import NamedSharding, PartitionSpec as P
 
 
 def cut_somewhere(case: Case, sizes) -> tuple[Case, list[P]]:

@@ -345,7 +345,7 @@ def _batch(axis, args, dims, *, forward, backward, num_consts, num_forward, chec
 
     there = build(in_avals, counting)
     back = build([*in_avals, *back.in_avals[num_consts + num_forward :]], lambda *values: backward_turn(*values)[2])
-    most = registry["reduce_max"].bind(n, axes=(0,), out_sharding=None)
+    most = registry["reduce_max"].bind(n, axes=(0,))
     outs = replay_p.bind(
         most, n, *consts, zero, *x, *y, forward=there, backward=back, num_consts=num_consts + 1,
         num_forward=num_forward + 1, checkpoints=checkpoints,
