@@ -14,13 +14,13 @@ import numpy as np
 from addax.core import dtypes, tree
 from addax.core.avals import get_aval, is_valid_type
 from addax.core.config import current_context
-from addax.core.jaxpr import ClosedJaxpr
 from addax.core.sizes import is_symbolic, larger
 from addax.core.trace import Tracer
 from addax.core.tree_prefix import equality_errors
 from addax.interpreters.values import convert, expand_dims, move_axis, reshape
 from addax.lax.arguments import axis_argument
 from addax.ops.control_flow import cond_p, scan_p, while_p
+from addax.ops.control_flow.common import add_unused_inputs
 from addax.transforms.flat import describe_function, jax_array, trace_captured
 
 
@@ -165,22 +165,14 @@ def _branches(what, index, functions, operands, labels):
     # All branches take the constants of all.
     counts = [len(consts) for _, consts, _ in traced]
     all_consts = [c for _, consts, _ in traced for c in consts]
+    avals = [get_aval(c) for c in all_consts]
     programs = []
     for k, (closed, consts, _) in enumerate(traced):
-        before, after = sum(counts[:k]), sum(counts[k + 1 :])
-        programs.append(_pad_inputs(closed, before, len(consts), after, [get_aval(c) for c in all_consts]))
+        before = sum(counts[:k])
+        end = before + len(consts)
+        programs.append(add_unused_inputs(add_unused_inputs(closed, len(consts), avals[end:]), 0, avals[:before]))
     outs = cond_p.bind(index, *all_consts, *leaves, branches=tuple(programs))
     return out_tree.unflatten(outs)
-
-
-def _pad_inputs(closed: ClosedJaxpr, before: int, own: int, after: int, const_avals) -> ClosedJaxpr:
-    from addax.core.jaxpr import Var
-
-    jaxpr = closed.jaxpr
-    front = [Var(a) for a in const_avals[:before]]
-    back = [Var(a) for a in const_avals[before + own :]]
-    assert len(back) == after
-    return ClosedJaxpr(jaxpr.replace(invars=[*front, *jaxpr.invars[:own], *back, *jaxpr.invars[own:]]), closed.consts)
 
 
 def _different_trees(what, functions, labels, traced):

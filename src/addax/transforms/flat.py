@@ -12,6 +12,7 @@ from addax.core.avals import get_aval, is_valid_type
 from addax.core.builder import trace_to_jaxpr
 from addax.core.errors import array_summary
 from addax.core.jaxpr import ClosedJaxpr, DebugInfo
+from addax.core.shared_programs import shared
 
 
 class FlatFunction:
@@ -127,7 +128,7 @@ def trace_captured(fun: Callable, in_tree, avals: Sequence, debug_info: DebugInf
     flat = FlatFunction(fun, in_tree)
     jaxpr, consts = trace_to_jaxpr(flat, avals, debug_info or LazyDebugInfo(fun))
     program = jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars])
-    return ClosedJaxpr(program), consts, flat.out_tree
+    return shared(ClosedJaxpr(program)), consts, flat.out_tree
 
 
 def check_leaves(fun, leaves: Sequence, args: tuple, kwargs: dict, transform: str) -> list:

@@ -45,7 +45,7 @@ def _rearranged(closed: ClosedJaxpr, inputs: tuple[int, ...], outputs: tuple[int
 
 def add_unused_inputs(closed: ClosedJaxpr, at: int, avals: Sequence) -> ClosedJaxpr:
     """The same program with arguments that it ignores inserted before argument ``at``."""
-    return closed.derive(_with_unused_inputs, at, tuple(avals))
+    return closed.derive(_with_unused_inputs, at, tuple(avals)) if avals else closed
 
 
 def _with_unused_inputs(closed: ClosedJaxpr, at: int, avals: tuple) -> ClosedJaxpr:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from addax.core.jaxpr import ClosedJaxpr
 from addax.core.primitive import registry
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -48,13 +51,33 @@ def _partial_eval(split, args, unknown, *, branches, **params):
         return split.write_later(cond_p, args, dict(params, branches=branches))
     index, ops = args[0], args[1:]
     ops_unknown = unknown[1:]
-    out_unknown = [False] * len(branches[0].out_avals)
+    cut = branches[0].derive(_cut_branches, branches[1:], tuple(ops_unknown))
+    outs = split.run_now(cond_p, [index, *choose(ops, ops_unknown, False)], dict(params, branches=cut.known))
+    n_known = cut.out_unknown.count(False)
+    later = []
+    if any(cut.out_unknown) or any(b.effects for b in cut.later):
+        later = split.write_later(
+            cond_p, [index, *outs[n_known:], *choose(ops, ops_unknown)], dict(params, branches=cut.later)
+        )
+    known_it, later_it = iter(outs[:n_known]), iter(later)
+    return [next(later_it) if u else next(known_it) for u in cut.out_unknown]
+
+
+class _Cut(NamedTuple):
+    """Branches that run now, whose last results are read by those that run later."""
+
+    known: tuple[ClosedJaxpr, ...]
+    later: tuple[ClosedJaxpr, ...]
+    out_unknown: list[bool]
+
+
+def _cut_branches(first: ClosedJaxpr, others: tuple[ClosedJaxpr, ...], ops_unknown: tuple[bool, ...]) -> _Cut:
+    branches = [first, *others]
+    out_unknown = [False] * len(first.out_avals)
     for b in branches:
         cut = split_jaxpr(b, ops_unknown)
         out_unknown = [x or y for x, y in zip(out_unknown, cut.out_unknown, strict=True)]
     cuts = [split_jaxpr(b, ops_unknown, out_unknown) for b in branches]
-    known_ops = choose(ops, ops_unknown, False)
-    n_known = out_unknown.count(False)
 
     # Residuals of the branches share slots of equal type; a branch that has none for a slot fills it with zeros.
     slots: list = []
@@ -62,8 +85,7 @@ def _partial_eval(split, args, unknown, *, branches, **params):
     for cut in cuts:
         free = list(range(len(slots)))
         mine = []
-        residual_avals = cut.unknown.in_avals[: len(cut.residuals)]
-        for aval in residual_avals:
+        for aval in cut.unknown.in_avals[: len(cut.residuals)]:
             slot = next((s for s in free if slots[s] == aval), None)
             if slot is None:
                 slot = len(slots)
@@ -72,20 +94,9 @@ def _partial_eval(split, args, unknown, *, branches, **params):
                 free.remove(slot)
             mine.append(slot)
         placed.append(mine)
-
-    known_branches, later_branches = [], []
-    for cut, mine in zip(cuts, placed, strict=True):
-        known_branches.append(_with_slots(cut, mine, slots, n_known))
-        later_branches.append(_from_slots(cut.unknown, mine, slots))
-    outs = split.run_now(cond_p, [index, *known_ops], dict(params, branches=tuple(known_branches)))
-    residuals = outs[n_known:]
-    later = []
-    if any(out_unknown) or any(b.effects for b in later_branches):
-        later = split.write_later(
-            cond_p, [index, *residuals, *choose(ops, ops_unknown)], dict(params, branches=tuple(later_branches))
-        )
-    known_it, later_it = iter(outs[:n_known]), iter(later)
-    return [next(later_it) if u else next(known_it) for u in out_unknown]
+    known = [_with_slots(cut, mine, slots, out_unknown.count(False)) for cut, mine in zip(cuts, placed, strict=True)]
+    later = [_from_slots(cut.unknown, mine, slots) for cut, mine in zip(cuts, placed, strict=True)]
+    return _Cut(tuple(known), tuple(later), out_unknown)
 
 
 def _with_slots(cut, mine, slots, n_known):

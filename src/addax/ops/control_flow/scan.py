@@ -6,6 +6,8 @@ Operands: constants, initial carry, arrays to slice along dimension 0. The body 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.trace import set_current_trace
@@ -101,18 +103,48 @@ def _partial_eval(split, args, unknown, *, jaxpr, num_consts, num_carry, **param
     jaxpr, args, num_consts = hoist_invariants(run, jaxpr, args, [not u for u in const_u], num_consts)
     unknown = [split.is_later(x) for x in args]
     const_u, init_u, xs_u = split_list(unknown, num_consts, num_carry)
-    n_ys = len(jaxpr.out_avals) - num_carry
-    carry_u = fixed_point(init_u, lambda u: split_jaxpr(jaxpr, [*const_u, *u, *xs_u]).out_unknown[:num_carry])
-    in_unknown = [*const_u, *carry_u, *xs_u]
-    cut = split_jaxpr(jaxpr, in_unknown, [*carry_u, *[False] * n_ys])
-    ys_u = cut.out_unknown[num_carry:]
+    cut = jaxpr.derive(_cut_body, tuple(const_u), tuple(init_u), tuple(xs_u))
+    consts, init, xs = split_list(args, num_consts, num_carry)
+    known_consts, known_init, known_xs = (
+        choose(consts, const_u, False), choose(init, cut.carry_u, False), choose(xs, xs_u, False),
+    )  # fmt: skip
+    known_outs = split.run_now(
+        scan_p, [*known_consts, *known_init, *known_xs],
+        dict(params, jaxpr=cut.known, num_consts=len(known_consts), num_carry=len(known_init)),
+    )  # fmt: skip
+    known_carry, known_ys, stacked = split_list(known_outs, len(known_init), cut.ys_u.count(False))
+    values = {"x": known_xs, "y": known_ys, "stacked": stacked, "const": known_consts}
+    const_res = [values[kind][i] for kind, i in cut.residuals if kind == "const"]
+    x_res = [values[kind][i] for kind, i in cut.residuals if kind != "const"]
+    later = cut.later.jaxpr
+    later_consts, later_init = [*const_res, *choose(consts, const_u)], choose(init, cut.carry_u)
+    later_outs = [] if not (later.outvars or later.effects) else split.write_later(
+        scan_p, [*later_consts, *later_init, *x_res, *choose(xs, xs_u)],
+        dict(params, jaxpr=cut.later, num_consts=len(later_consts), num_carry=len(later_init)),
+    )  # fmt: skip
+    known_it, later_it = iter([*known_carry, *known_ys]), iter(later_outs)
+    return [next(later_it) if u else next(known_it) for u in [*cut.carry_u, *cut.ys_u]]
+
+
+class _Cut(NamedTuple):
+    """The body of a loop that runs now and of one that runs later, and what of the first the second reads: ``residuals``, as
+    (which of the first loop's values: "const", "x", "y" or "stacked", the number there)."""
+
+    known: ClosedJaxpr
+    later: ClosedJaxpr
+    residuals: list[tuple[str, int]]
+    carry_u: list[bool]
+    ys_u: list[bool]
+
+
+def _cut_body(jaxpr: ClosedJaxpr, const_u: tuple, init_u: tuple, xs_u: tuple) -> _Cut:
+    n_ys = len(jaxpr.out_avals) - len(init_u)
+    carry_u = fixed_point(init_u, lambda u: split_jaxpr(jaxpr, [*const_u, *u, *xs_u]).out_unknown[: len(init_u)])
+    cut = split_jaxpr(jaxpr, [*const_u, *carry_u, *xs_u], [*carry_u, *[False] * n_ys])
+    ys_u = cut.out_unknown[len(init_u) :]
     nc, ni, n_known_outs = const_u.count(False), carry_u.count(False), cut.out_unknown.count(False)
     free = [i for i in range(len(cut.known.in_avals)) if not nc <= i < nc + ni]
     cut = fewer_residuals(cut, n_known_outs, free)
-    consts, init, xs = split_list(args, num_consts, num_carry)
-    known_consts, known_init, known_xs = (
-        choose(consts, const_u, False), choose(init, carry_u, False), choose(xs, xs_u, False),
-    )  # fmt: skip
 
     # Which residuals are constants of the later loop, which are slices of arrays we already have, which get stacked.
     computed = len(cut.known.out_avals) - n_known_outs
@@ -132,32 +164,14 @@ def _partial_eval(split, args, unknown, *, jaxpr, num_consts, num_carry, **param
             stack.append((kind, i))
     jx = cut.known.jaxpr
     extra = [jx.invars[i] if kind == "in" else jx.outvars[i] for kind, i in stack]
-    known_body = ClosedJaxpr(jx.replace(outvars=[*jx.outvars, *extra]), cut.known.consts)
-    known_outs = split.run_now(
-        scan_p, [*known_consts, *known_init, *known_xs],
-        dict(params, jaxpr=known_body, num_consts=nc, num_carry=ni),
-    )  # fmt: skip
-    known_carry, known_ys, stacked = split_list(known_outs, ni, n_known_outs - ni)
+    known = ClosedJaxpr(jx.replace(outvars=[*jx.outvars, *extra]), cut.known.consts)
 
-    n_res = len(cut.residuals)
     const_res = [i for i, (kind, _) in enumerate(kinds) if kind == "const"]
     x_res = [i for i, (kind, _) in enumerate(kinds) if kind != "const"]
-    u_const, u_carry = sum(const_u), sum(carry_u)
-    rest = split_list(range(n_res, len(cut.unknown.in_avals)), u_const, u_carry)
+    rest = split_list(range(len(kinds), len(cut.unknown.in_avals)), sum(const_u), sum(carry_u))
     order = [*const_res, *rest[0], *rest[1], *x_res, *rest[2]]
-    later_body = rearrange(cut.unknown, order, range(len(cut.unknown.out_avals)))
-    values = {"x": known_xs, "y": known_ys, "stacked": stacked, "const": known_consts}
-    residuals = [values[kind][i] for kind, i in kinds]
-    init_later = choose(init, carry_u)
-    wanted = later_body.jaxpr.outvars or later_body.effects
-    later_outs = [] if not wanted else split.write_later(
-        scan_p,
-        [*(residuals[i] for i in const_res), *choose(consts, const_u), *init_later,
-         *(residuals[i] for i in x_res), *choose(xs, xs_u)],
-        dict(params, jaxpr=later_body, num_consts=len(const_res) + u_const, num_carry=u_carry),
-    )  # fmt: skip
-    known_it, later_it = iter([*known_carry, *known_ys]), iter(later_outs)
-    return [next(later_it) if u else next(known_it) for u in [*carry_u, *ys_u]]
+    later = rearrange(cut.unknown, order, range(len(cut.unknown.out_avals)))
+    return _Cut(known, later, kinds, carry_u, ys_u)
 
 
 def _transpose(cts, *args, jaxpr, num_consts, num_carry, reverse, **params):
