@@ -14,6 +14,7 @@ from addax.core import tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.dtypes import canonicalize_dtype, dtype_name
 from addax.core.primitive import registry
+from addax.core.shared_programs import forget_programs
 from addax.core.sharding import is_local
 from addax.core.source_info import current_source, naming
 from addax.engines import platforms as _platforms
@@ -124,6 +125,7 @@ def clear_caches() -> None:
     """Forget compiled eager programs. Jitted functions keep theirs: use their ``clear_cache``."""
     for primitive in registry.values():
         primitive.eager_cache.clear()
+    forget_programs()
 
 
 def get_num_threads() -> int:
