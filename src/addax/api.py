@@ -14,8 +14,8 @@ from addax.core import tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.dtypes import canonicalize_dtype, dtype_name
 from addax.core.primitive import registry
-from addax.core.shared_programs import forget_programs
 from addax.core.sharding import is_local
+from addax.core.shared_programs import forget_programs
 from addax.core.source_info import current_source, naming
 from addax.engines import platforms as _platforms
 from addax.ops import callback as _callback
