@@ -20,6 +20,7 @@ from addax.core.primitive import registry
 from addax.core.prove import at_least_zero
 from addax.core.sizes import SymbolicSize
 from addax.core.source_info import SourceInfo, user_frame
+from addax.core.symbolic_text import read_constraint
 from addax.core.trace import base_trace, current_trace
 
 INTEGERS = (int, np.integer)
@@ -67,8 +68,6 @@ class Scope:
     """
 
     def __init__(self, constraints: Iterable[str] = ()):
-        from addax.core.symbolic_text import read_constraint
-
         self.source = user_frame()
         self.facts: list[Terms] = []  # polynomials that are at least zero
         self.lower: dict[Factor, int] = {}  # bounds of single factors among them

@@ -102,7 +102,7 @@ def leave() -> None:
 
 
 def _xla_devices(platform: str) -> list[Any]:
-    from addax.engines.xla.client import devices as of
+    from addax.engines.xla.client import devices as of  # jaxlib, which programs on one CPU do without
 
     return of(platform)
 
@@ -149,7 +149,7 @@ def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
 
 
 def _xla():
-    from addax.engines.xla.engine import xla_engine
+    from addax.engines.xla.engine import xla_engine  # jaxlib, which programs on one CPU do without
 
     return xla_engine
 

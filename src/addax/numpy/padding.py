@@ -26,6 +26,7 @@ from addax.numpy.reductions import max as max_, min as min_
 from addax.numpy.shapes import broadcast_to, moveaxis
 from addax.numpy.statistics import mean
 from addax.numpy.ufuncs import minimum
+from addax.transforms.vmap import vmap
 
 # The keyword arguments of each mode.
 _OPTIONS: dict[str, tuple[str, ...]] = {
@@ -310,8 +311,6 @@ def _extend_odd(array: Any, width: tuple[int, int], axis: int, mode: str):
 
 
 def _pad_by_function(array, widths, fun: Callable[..., Any], kwargs: dict):
-    from addax.transforms.vmap import vmap
-
     aval = get_aval(array)
     out = _constant(array, widths, 0) if array.ndim else array
     for axis, width in enumerate(widths):

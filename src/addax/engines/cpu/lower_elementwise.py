@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from addax.core.jaxpr import Eqn
@@ -38,18 +39,7 @@ def element_name(dtype) -> str | None:
     return _NAMES.get(dtype)
 
 
-_NAMES: dict[np.dtype, str] = {}
-
-
-def _fill_names():
-    import ml_dtypes
-
-    for name in DTYPES:
-        scalar = getattr(ml_dtypes, name, None)
-        _NAMES[np.dtype(scalar if scalar is not None else name)] = name
-
-
-_fill_names()
+_NAMES: dict[np.dtype, str] = {np.dtype(getattr(ml_dtypes, name, name)): name for name in DTYPES}
 
 _cache: dict[Any, Any] = {}
 
