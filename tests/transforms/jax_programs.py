@@ -27,8 +27,7 @@ QUICK = {
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
 }
-# What the interpreter does not know; a sort of nothing ends its process.
-COMPILED = {"custom_call", "fft", "cholesky", "triangular_solve", "rng", "rng_bit_generator", "sort of nothing"}
+COMPILED = {"custom_call", "fft", "cholesky", "triangular_solve", "rng", "rng_bit_generator"}  # not interpreted
 LARGEST = 100_000  # elements of all results of operations, or the interpreter takes longer than the compiler
 
 
@@ -127,22 +126,20 @@ def attribute(x, type: ir.RankedTensorType) -> ir.Attribute:
 
 
 def prepare(module) -> bool:
-    """Whether the interpreter can do it, and will."""
-    names, scatters, sizes = set(), [], []
+    """Whether the interpreter can do it, and will: arrays without elements may end its process."""
+    names, scatters, sizes = set(), [], [1]
 
     def visit(op):
         dialect, _, name = op.operation.name.partition(".")
         if name == "scatter":
             scatters.append(op.operation)
         names.add(dialect if dialect == "chlo" else name)
-        own = [math.prod(x.type.shape) for x in op.operation.results if isinstance(x.type, ir.RankedTensorType)]
-        if name == "sort" and 0 in own:
-            names.add("sort of nothing")
-        sizes.extend(own)
+        types = [x.type for x in op.operation.results]
+        sizes.extend(math.prod(t.shape) for t in types if isinstance(t, ir.RankedTensorType))
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(visit)
-    if sum(sizes) > LARGEST or not names.isdisjoint(COMPILED):
+    if sum(sizes) > LARGEST or min(sizes) == 0 or not names.isdisjoint(COMPILED):
         return False
     for op in scatters:  # the interpreter writes into the memory of the operand, which others read: scatter into a copy
         with ir.InsertionPoint(op):
