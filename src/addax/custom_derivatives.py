@@ -1,5 +1,6 @@
 """Functions that bring their own derivative, and what their rules see."""
 
+from addax.ops.custom import custom_jvp_call, custom_vjp_call
 from addax.transforms.custom import (
     CustomVJPPrimal as CustomVJPPrimal,
     SymbolicZero as SymbolicZero,
@@ -8,5 +9,8 @@ from addax.transforms.custom import (
     custom_jvp as custom_jvp,
     custom_vjp as custom_vjp,
     custom_vjp_primal_tree_values as custom_vjp_primal_tree_values,
+    zero_from_primal as zero_from_primal,
 )
 from addax.transforms.linear_maps import linear_call as linear_call
+
+custom_jvp_call_p, custom_vjp_call_p = custom_jvp_call, custom_vjp_call

@@ -274,7 +274,8 @@ def test_jaxprs_as_users_read_them():
     assert mul.invars[1].val == 2.0
     assert closed.jaxpr.debug_info.func_name.startswith("<lambda> at")
     assert closed.jaxpr.debug_info.arg_names == ("x", "y")
-    assert closed.consts == closed.literals == []
+    assert closed.consts == closed.literals == closed.constvars == []
+    assert (closed.invars, closed.outvars) == (closed.jaxpr.invars, closed.jaxpr.outvars)
     assert closed.pretty_print() == str(closed)
     x, y = jnp.ones((2, 3)), jnp.ones(3)
     for run in (

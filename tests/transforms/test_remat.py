@@ -201,6 +201,9 @@ def test_offloaded_values_are_kept():
 
     assert count(names_which_can_be_saved=["a"], names_which_can_be_offloaded=["b"]) == 3
     assert count(names_which_can_be_saved=[], names_which_can_be_offloaded=["b"]) == 2
+    assert POLICIES.save_and_offload_only_these_names(
+        names_which_can_be_saved=[], names_which_can_be_offloaded=["b"], offload_src="device", offload_dst="pinned_host"
+    )(addax.extend.core.primitives.name_p, name="b") == addax.ad_checkpoint.Offloadable("device", "pinned_host")
     dots = POLICIES.offload_dot_with_no_batch_dims("device", "pinned_host")
     assert len(kept(addax.checkpoint(lambda x: jnp.sin(x @ x), policy=dots), np.eye(2, dtype=np.float32))) == 2
     with pytest.raises(ValueError, match="either saved or offloaded, but 'a' stands in both"):

@@ -42,6 +42,18 @@ class SymbolicZero:
         return f"SymbolicZero({self.aval.str_short()})"
 
 
+def zero_from_primal(val, symbolic_zeros: bool = False) -> Any:
+    """The tangent of ``val`` that is zero: an array, of dtype float0 for integers, or a `SymbolicZero`.
+
+    >>> zero_from_primal(3.0)
+    Array(0., dtype=float32, weak_type=True)
+    >>> zero_from_primal(3.0, symbolic_zeros=True)
+    SymbolicZero(f32[])
+    """
+    zero = Zero.of(jax_array(val))
+    return SymbolicZero(zero.aval) if symbolic_zeros else as_array(instantiate(zero))
+
+
 class CustomVJPPrimal:
     """An argument as the forward rule of ``defvjp(symbolic_zeros=True)`` sees it.
 
@@ -446,5 +458,5 @@ def closure_convert(fun: Callable, *example_args) -> tuple[Callable, list]:
 
 __all__ = [
     "CustomVJPPrimal", "SymbolicZero", "closure_convert", "custom_gradient", "custom_jvp", "custom_vjp",
-    "custom_vjp_primal_tree_values",
+    "custom_vjp_primal_tree_values", "zero_from_primal",
 ]  # fmt: skip

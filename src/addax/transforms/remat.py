@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from addax.core import dtypes, tree
 from addax.core.axis_env import scope_key
@@ -18,9 +18,11 @@ from addax.ops.remat import checkpoint_p, name_p
 from addax.transforms.flat import LazyDebugInfo, check_leaves, describe_function, hold_arguments, jax_array
 from addax.transforms.jit import hoist_tracers, trace_to_closed
 
+Policy = Callable[..., Any]  # (primitive, *avals of its operands, **params) -> whether its results are kept
+
 
 def checkpoint(
-    fun: Callable | None = None, *, prevent_cse: bool = True, policy: Callable[..., bool] | None = None,
+    fun: Callable | None = None, *, prevent_cse: bool = True, policy: Policy | None = None,
     static_argnums: int | tuple[int, ...] = (), concrete: bool = False,
 ) -> Any:  # fmt: skip
     """``fun``, whose intermediate values reverse mode computes again instead of keeping them.
@@ -103,6 +105,16 @@ def checkpoint_name(x, name: str):
 # ---------------------------------------------------------------------------------------------------------------------
 # Policies
 
+# What a policy may say of a value, beside True and False.
+Saveable, Recompute = True, False
+
+
+class Offloadable(NamedTuple):
+    """The value is kept, in memory of the kind ``dst``; see `checkpoint_policies`."""
+
+    src: str
+    dst: str
+
 
 def _named(primitive, params) -> str | None:
     return params["name"] if primitive is name_p else None
@@ -141,40 +153,43 @@ class checkpoint_policies:
     checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable
 
     @staticmethod
-    def save_only_these_names(*names: str) -> Callable[..., bool]:
+    def save_only_these_names(*names: str) -> Policy:
         """Keep values with one of these names, and nothing else."""
         return lambda primitive, *_, **params: _named(primitive, params) in names
 
     @staticmethod
-    def save_any_names_but_these(*names: str) -> Callable[..., bool]:
+    def save_any_names_but_these(*names: str) -> Policy:
         """Keep values that have a name, unless it is one of these."""
         return lambda primitive, *_, **params: _named(primitive, params) not in (None, *names)
 
     @staticmethod
-    def save_anything_except_these_names(*names: str) -> Callable[..., bool]:
+    def save_anything_except_these_names(*names: str) -> Policy:
         """Keep everything but values with one of these names."""
         return lambda primitive, *_, **params: _named(primitive, params) not in names
 
     @staticmethod
-    def offload_dot_with_no_batch_dims(offload_src: str, offload_dst: str) -> Callable[..., bool]:
+    def offload_dot_with_no_batch_dims(offload_src: str, offload_dst: str) -> Policy:
         """Keep what ``dots_with_no_batch_dims_saveable`` keeps, in memory of the kind ``offload_dst`` (see above)."""
-        return checkpoint_policies.dots_with_no_batch_dims_saveable
+        saveable, there = checkpoint_policies.dots_with_no_batch_dims_saveable, Offloadable(offload_src, offload_dst)
+        return lambda primitive, *avals, **params: there if saveable(primitive, *avals, **params) else Recompute
 
     @staticmethod
     def save_and_offload_only_these_names(
         *, names_which_can_be_saved: Sequence[str], names_which_can_be_offloaded: Sequence[str],
         offload_src: str, offload_dst: str,
-    ) -> Callable[..., bool]:  # fmt: skip
+    ) -> Policy:  # fmt: skip
         """Keep values with one of these names, some of them in memory of the kind ``offload_dst`` (see above)."""
         if both := set(names_which_can_be_saved) & set(names_which_can_be_offloaded):
             raise ValueError(
                 "save_and_offload_only_these_names: a value is either saved or offloaded, but "
                 f"{', '.join(map(repr, sorted(both)))} stands in both lists of names."
             )
-        return checkpoint_policies.save_only_these_names(*names_which_can_be_saved, *names_which_can_be_offloaded)
+        said: dict[Any, Any] = dict.fromkeys(names_which_can_be_offloaded, Offloadable(offload_src, offload_dst))
+        said |= dict.fromkeys(names_which_can_be_saved, Saveable)
+        return lambda primitive, *_, **params: said.get(_named(primitive, params), Recompute)
 
     @staticmethod
-    def save_from_both_policies(first: Callable[..., bool], second: Callable[..., bool]) -> Callable[..., bool]:
+    def save_from_both_policies(first: Policy, second: Policy) -> Policy:
         """Keep what either of two policies keeps."""
         return lambda primitive, *avals, **params: (
             first(primitive, *avals, **params) or second(primitive, *avals, **params)
@@ -223,6 +238,6 @@ def print_saved_residuals(fun: Callable, *args, **kwargs) -> None:
 
 
 __all__ = [
-    "checkpoint", "checkpoint_name", "checkpoint_policies", "print_saved_residuals", "remat",
+    "Offloadable", "Recompute", "Saveable", "checkpoint", "checkpoint_name", "checkpoint_policies", "print_saved_residuals", "remat",
     "saved_residuals",
 ]  # fmt: skip
