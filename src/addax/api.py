@@ -14,7 +14,7 @@ from addax.core import tree
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.dtypes import canonicalize_dtype, dtype_name
 from addax.core.primitive import registry
-from addax.core.sharding import is_local
+from addax.core.sharding import SingleDeviceSharding, is_local
 from addax.core.shared_programs import forget_programs
 from addax.core.source_info import current_source, naming
 from addax.engines import platforms as _platforms
@@ -31,11 +31,17 @@ def devices(backend: str | None = None) -> list:
 
 
 def local_devices(process_index: int | None = None, backend: str | None = None, host_id=None) -> list:
-    """The devices of this process, or of another one."""
-    found = devices(backend)
-    if process_index is not None:
-        return [d for d in found if d.process_index == process_index]
-    return [d for d in found if is_local(d)]
+    """The devices of this process, or of another one. ``host_id`` is an older name for ``process_index``.
+
+    Raises:
+      ValueError: if there is no such process.
+    """
+    wanted = process_index if host_id is None else host_id
+    if wanted is None:
+        return [d for d in devices(backend) if is_local(d)]
+    if wanted not in process_indices(backend):
+        raise ValueError(f"Unknown process_index {wanted}: the processes are {process_indices(backend)}")
+    return [d for d in devices(backend) if d.process_index == wanted]
 
 
 def device_count(backend: str | None = None) -> int:
@@ -191,6 +197,13 @@ def _host_function(fun: Callable, in_tree, avals, out_tree) -> _callback.HostFun
     return _callback.HostFunction(host, name, current_source())
 
 
+def _check_callers(sharding: Any) -> None:
+    if sharding is not None and not isinstance(sharding, SingleDeviceSharding):
+        raise NotImplementedError(
+            f"callbacks are called from one device: expected a SingleDeviceSharding, got {type(sharding).__name__}"
+        )
+
+
 def pure_callback(
     callback: Callable, result_shape_dtypes, *args, sharding=None, vmap_method: str | None = None, **kwargs
 ):
@@ -200,6 +213,7 @@ def pure_callback(
       callback: returns arrays of the promised shapes and dtypes; must have no side effects.
       result_shape_dtypes: a pytree of `ShapeDtypeStruct` (or arrays) describing the result.
       args, kwargs: its arguments. It sees NumPy arrays; of PRNG keys, their uint32 words.
+      sharding: a `SingleDeviceSharding`, accepted for JAX programs: it is the host that calls, wherever the program runs.
       vmap_method: how to batch: "sequential", "expand_dims" or "broadcast_all".
 
     >>> import addax, numpy as np
@@ -207,6 +221,7 @@ def pure_callback(
     >>> float(f(0.0))
     0.0
     """
+    _check_callers(sharding)
     avals, out_tree = _result_avals(result_shape_dtypes)
     leaves, in_tree = tree.flatten((args, kwargs))
     outs = _callback.pure_callback.bind(
@@ -217,7 +232,18 @@ def pure_callback(
 
 
 def io_callback(callback: Callable, result_shape_dtypes, *args, sharding=None, ordered: bool = False, **kwargs):
-    """Call an impure Python function of NumPy arrays, exactly once per execution."""
+    """Call an impure Python function of NumPy arrays, exactly once per execution. Arguments as in `pure_callback`.
+
+    Args:
+      ordered: calls happen in program order, across jitted functions and loops.
+
+    >>> import addax, numpy as np
+    >>> calls = []
+    >>> f = addax.jit(lambda x: addax.experimental.io_callback(calls.append, None, x))
+    >>> f(1.0), f(2.0), [float(x) for x in calls]
+    (None, None, [1.0, 2.0])
+    """
+    _check_callers(sharding)
     avals, out_tree = _result_avals(result_shape_dtypes)
     leaves, in_tree = tree.flatten((args, kwargs))
     outs = _callback.io_callback.bind(

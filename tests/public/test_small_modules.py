@@ -223,3 +223,15 @@ def test_unknown_names():
     assert not hasattr(addax, "declare_inert")  # nor any other name of the modules where options stand
     with pytest.raises(AttributeError, match=r"module 'addax\.ops' has no attribute 'nonsense'"):
         addax.ops.nonsense
+
+
+def test_what_there_is_only_one_of():
+    device = addax.devices()[0]
+    assert addax.sharding.SingleDeviceSharding(device, memory_kind="device").memory_kind == "device"
+    with pytest.raises(ValueError, match="memory kind 'pinned_host' is not supported: arrays live in 'device' memory"):
+        addax.sharding.SingleDeviceSharding(device, memory_kind="pinned_host")
+    assert addax.local_devices(host_id=0) == addax.local_devices(0) == [device]
+    with pytest.raises(ValueError, match="Unknown process_index 3"):
+        addax.local_devices(3)
+    with pytest.raises(NotImplementedError, match="expected a SingleDeviceSharding, got str"):
+        addax.pure_callback(abs, addax.ShapeDtypeStruct((), "float32"), 1.0, sharding="x")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from addax import _native
 from addax.core.checker import check_if_enabled
@@ -71,16 +71,6 @@ def device_in(closed: ClosedJaxpr) -> Any:
                 found.update(where.device_list)
             stack += subjaxprs(eqn.params)
     return found.pop() if len(found) == 1 else None
-
-
-class Executable(Protocol):
-    """A compiled program: flat list of arrays in, flat list of arrays out."""
-
-    def __call__(self, arrays: list) -> list: ...
-
-
-class Engine(Protocol):
-    def compile(self, closed: ClosedJaxpr, options: CompileOptions) -> Any: ...
 
 
 _compile_rule: Any = None

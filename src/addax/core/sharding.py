@@ -42,23 +42,44 @@ class PartitionSpec:
 
     Dimensions beyond the last entry are not cut. ``P(("x", "y"))`` cuts the first dimension over both axes, x outermost.
 
+    Along the *explicit* axes named by ``unreduced`` the devices hold terms whose sum is the value: sums over devices can be
+    put off until all terms are added up (``reshard(x, P())`` sums). ``reduced`` is accepted, and says what holds anyway for
+    axes that cut nothing: the value is whole along them. (In JAX the gradient of a value that is marked so is unreduced;
+    here it is summed.)
+
     >>> from addax.sharding import PartitionSpec as P
     >>> P("data", None, ("x", "y"))
     P('data', None, ('x', 'y'))
     """
 
     UNCONSTRAINED = _Unconstrained()
-    unreduced: frozenset = frozenset()
-    reduced: frozenset = frozenset()
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "reduced", "unreduced")
+    unreduced: frozenset
+    reduced: frozenset
 
     def __init__(self, *entries, unreduced=frozenset(), reduced=frozenset()):
         self._entries = tuple(_entry(e) for e in entries)
-        if reduced or unreduced:
-            raise NotImplementedError(
-                f"PartitionSpec: values that are still to be summed (unreduced={set(unreduced)}, reduced={set(reduced)}) are "
-                "not supported yet: sum over these axes first, with lax.psum inside of a shard_map."
-            )
+        for name, axes in (("unreduced", unreduced), ("reduced", reduced)):
+            if not isinstance(axes, (set, frozenset)):
+                raise TypeError(
+                    f"{name} argument of PartitionSpec should be of type `frozenset` or `set`. Got {axes!r}"
+                )
+        self.unreduced, self.reduced = frozenset(unreduced), frozenset(reduced)
+        if unreduced or reduced:
+            self._check_sets()
+
+    def _check_sets(self) -> None:
+        for name in ("unreduced", "reduced"):
+            if both := getattr(self, name).intersection(self.axes()):
+                raise ValueError(
+                    f"{self!r}: mesh axes {sorted(both, key=str)} cut a dimension, and are {name}: partitions cannot overlap "
+                    f"with {name} axes."
+                )
+        if both := self.unreduced & self.reduced:
+            raise ValueError(f"{self!r}: `unreduced` and `reduced` axes cannot overlap, but {set(both)} are both.")
+
+    def _with(self, entries) -> PartitionSpec:
+        return PartitionSpec(*entries, unreduced=self.unreduced, reduced=self.reduced)
 
     @property
     def partitions(self) -> tuple:
@@ -75,10 +96,10 @@ class PartitionSpec:
         return self._entries[i]
 
     def __add__(self, other):
-        return PartitionSpec(*self._entries, *other)
+        return self._with((*self._entries, *other))
 
     def __radd__(self, other):
-        return PartitionSpec(*other, *self._entries)
+        return self._with((*other, *self._entries))
 
     def index(self, value) -> int:
         return self._entries.index(_entry(value))
@@ -88,22 +109,30 @@ class PartitionSpec:
 
     def update(self, partitions=None, unreduced=None, reduced=None) -> PartitionSpec:
         """The spec with other entries."""
-        entries = self._entries if partitions is None else partitions
-        return PartitionSpec(*entries, unreduced=unreduced or frozenset(), reduced=reduced or frozenset())
+        return PartitionSpec(
+            *(self._entries if partitions is None else partitions),
+            unreduced=self.unreduced if unreduced is None else unreduced,
+            reduced=self.reduced if reduced is None else reduced,
+        )
+
+    def _key(self):
+        return self._entries, self.unreduced, self.reduced
 
     def __eq__(self, other) -> bool:
-        return isinstance(other, PartitionSpec) and self._entries == other._entries
+        return isinstance(other, PartitionSpec) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash(self._entries)
+        return hash(self._key()) if self.unreduced or self.reduced else hash(self._entries)
 
     def __repr__(self) -> str:
-        if len(self._entries) == 1:
-            return f"P({self._entries[0]!r},)"
-        return f"P({', '.join(map(repr, self._entries))})"
+        parts = [repr(e) for e in self._entries]
+        for name in ("unreduced", "reduced"):
+            if axes := getattr(self, name):
+                parts.append(f"{name}={{{', '.join(sorted(map(repr, axes)))}}}")
+        return f"P({', '.join(parts)}{',' if len(parts) == len(self._entries) == 1 else ''})"
 
     def __reduce__(self):
-        return PartitionSpec, self._entries
+        return _spec, self._key()
 
     def axes_of(self, dim: int) -> tuple[Any, ...]:
         """The mesh axes that cut dimension ``dim``, outermost first."""
@@ -121,7 +150,7 @@ class PartitionSpec:
         n = len(self._entries)
         while n and self._entries[n - 1] is None:
             n -= 1
-        return PartitionSpec(*self._entries[:n])
+        return self._with(self._entries[:n])
 
 
 def _entry(e) -> Any:
@@ -129,6 +158,10 @@ def _entry(e) -> Any:
         e = tuple(e)
         return None if not e else e[0] if len(e) == 1 else e
     return e
+
+
+def _spec(entries, unreduced, reduced) -> PartitionSpec:
+    return PartitionSpec(*entries, unreduced=unreduced, reduced=reduced)
 
 
 P = PartitionSpec
@@ -140,6 +173,8 @@ class Sharding:
     __slots__ = ("__weakref__", "_maps", "_runtime")
 
     memory_kind: str = "device"
+    pending: frozenset = frozenset()
+    """Mesh axes along which the devices hold terms of a sum, which is the value."""
     _runtime: Any  # the engine's own description, made when first used
     _maps: dict[Any, Any]
 
@@ -202,6 +237,8 @@ class Sharding:
             return True
         if not isinstance(other, Sharding) or self.device_set != other.device_set:
             return False
+        if self.pending != other.pending:
+            return False
         return self.cuts(ndim) == other.cuts(ndim) and self._parts(ndim) == other._parts(ndim)
 
     def _parts(self, ndim: int) -> dict:
@@ -216,8 +253,7 @@ class Sharding:
         return np.zeros((self.num_devices, ndim), np.int64)
 
     def with_memory_kind(self, kind: str) -> Sharding:
-        if kind != self.memory_kind:
-            raise ValueError(f"memory kind {kind!r} is not supported here: arrays live in {self.memory_kind!r} memory")
+        check_memory_kind(kind)
         return self
 
 
@@ -225,6 +261,11 @@ def is_local(device) -> bool:
     """Whether a device belongs to this process."""
     client = getattr(device, "client", None)
     return client is None or device.process_index == client.process_index()
+
+
+def check_memory_kind(kind: str | None) -> None:
+    if kind not in (None, Sharding.memory_kind):
+        raise ValueError(f"memory kind {kind!r} is not supported: arrays live in {Sharding.memory_kind!r} memory")
 
 
 class SingleDeviceSharding(Sharding):
@@ -235,6 +276,7 @@ class SingleDeviceSharding(Sharding):
     _device: Any
 
     def __new__(cls, device, *, memory_kind: str | None = None) -> SingleDeviceSharding:
+        check_memory_kind(memory_kind)
         found = cls._interned.get(device)
         if found is None:
             found = super().__new__(cls)
@@ -283,8 +325,7 @@ class NamedSharding(Sharding):
             if spec is None or not isinstance(spec, tuple):
                 raise TypeError(f"NamedSharding: spec must be a PartitionSpec, got {spec!r} of type {type(spec)}")
             spec = PartitionSpec(*spec)
-        if memory_kind not in (None, "device"):
-            raise ValueError(f"NamedSharding: memory kind {memory_kind!r} is not supported; arrays live on the device")
+        check_memory_kind(memory_kind)
         key = (mesh, spec)
         found = cls._interned.get(key)
         if found is None:
@@ -304,12 +345,22 @@ class NamedSharding(Sharding):
     @property
     def is_fully_replicated(self) -> bool:
         sizes = self.mesh.shape
-        return all(sizes[a] == 1 for a in self.spec.axes())
+        return not self.pending and all(sizes[a] == 1 for a in self.spec.axes())
+
+    @property
+    def pending(self) -> frozenset:  # type: ignore[override]
+        return self.spec.unreduced
+
+    def is_first_term(self) -> dict:
+        """For each device, whether it stands first along all axes over which the value is still to be summed."""
+        grid = np.indices(self.mesh.axis_sizes).reshape(len(self.mesh.axis_names), -1)
+        over = [i for i, a in enumerate(self.mesh.axis_names) if a in self.pending]
+        return dict(zip(self.device_list, (grid[over] == 0).all(0).tolist(), strict=True))
 
     @property
     def replicated_axes(self) -> frozenset:
         """The mesh axes along which every device holds the same part."""
-        return frozenset(self.mesh.axis_names) - set(self.spec.axes())
+        return frozenset(self.mesh.axis_names) - set(self.spec.axes()) - self.pending
 
     def cuts(self, ndim: int) -> tuple[int, ...]:
         sizes = self.mesh.shape
@@ -372,6 +423,17 @@ def check_spec(mesh: Mesh | AbstractMesh, spec: PartitionSpec) -> None:
     for a in names:
         if a not in mesh.axis_names:
             raise ValueError(f"Resource axis: {a} of {spec!r} is not found in mesh: {mesh.axis_names}.")
+    for kind in ("unreduced", "reduced"):
+        for a in getattr(spec, kind):
+            if a not in mesh.axis_names:
+                raise ValueError(
+                    f"{kind.capitalize()} axes {a} is not found in mesh.axis_names={mesh.axis_names}. Got pspec={spec!r}"
+                )
+            if a not in mesh.explicit_axes:
+                raise ValueError(
+                    f"{kind.capitalize()} axes can only refer to mesh axes that are of type `Explicit`. Got {kind} axes "
+                    f"{set(spec.unreduced or spec.reduced)} and mesh {mesh!r}"
+                )
     for a, count in collections.Counter(names).items():
         if count > 1:
             raise DuplicateSpecError(

@@ -205,12 +205,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def clear_memory() -> None:
-    """Forget what is compiled (tests; the code itself stays mapped)."""
-    with _lock:
-        _addresses.clear()
-
-
 @functools.cache
 def _environment() -> str:
     """Hash of what, besides the nest, decides the code: the sources of the emitter, LLVM, the CPU."""
