@@ -269,5 +269,29 @@ def test_scalar_kinds_of_python_in_traces():
     assert str(out).split() == str(jax.make_jaxpr(lambda x: x * 2 + 1)(jnp.ones(3))).split()
     for fun, x in [(lambda x: x**2, 1.0), (lambda x: x**0.5, 1.0), (lambda x: x.astype("int32"), 1.0)]:
         assert len(addax.make_jaxpr(fun)(x).eqns) == len(jax.make_jaxpr(fun)(x).eqns) == 1
-    with pytest.raises(OverflowError, match="out of bounds for uint8"):
-        addax.jit(lambda x: x + 300)(anp.ones(3, "uint8"))
+
+
+def test_python_integers_beyond_a_narrow_dtype():
+    """Modulo 2^bits, as in JAX, and alike inside and outside of programs; what int32 does not hold either is refused."""
+    programs = [
+        (lambda m, u: u + 300, "uint8"), (lambda m, u: u & ~1, "uint32"), (lambda m, u: u * -1, "uint32"),
+        (lambda m, u: m.where(u > 1, u, -1), "uint8"), (lambda m, u: u - 200, "int8"), (lambda m, u: u == -1, "uint8"),
+        (lambda m, u: u.at[0].set(-1), "uint8"), (lambda m, u: m.full_like(u, -1), "uint8"),
+        (lambda m, u: m.full(2, 2**32 - 1, u.dtype), "uint32"), (lambda m, u: m.pad(u, 1, constant_values=-1), "uint16"),
+    ]  # fmt: skip
+    for i, (program, dtype) in enumerate(programs):
+        x = np.asarray([1, 2, 200], np.uint8).astype(dtype)
+        check(program, x, case=str(i))
+        assert addax.jit(lambda u, f=program: f(anp, u))(x).tolist() == program(anp, anp.asarray(x)).tolist()
+    for call in (lambda u: u.at[0].set(2**32), lambda u: anp.full(2, 2**40, u.dtype)):
+        with pytest.raises(OverflowError, match=r"out of bounds for uint32: it must be in \[0, 4294967295\]\. Enable"):
+            call(anp.ones(3, "uint32"))
+    with pytest.raises(OverflowError, match=r"2147483648 out of bounds for uint8: it must be in \[0, 255\]\.$"):
+        addax.jit(lambda u: u + 2**31)(anp.ones(3, "uint8"))
+
+
+def test_bounds_of_clip_beyond_the_dtype_are_none():
+    x = anp.asarray([0, 7, 200], "uint8")
+    for y in (x, anp.asarray([-100, 7, 100], "int8")):
+        assert y.clip(-300, 300).tolist() == addax.jit(lambda y: y.clip(-300, 300))(y).tolist() == y.tolist()
+    assert x.clip(-1, 9).tolist() == [0, 7, 9] and x.clip(max=300).dtype == np.uint8

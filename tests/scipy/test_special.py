@@ -145,6 +145,14 @@ def test_second_derivatives_and_vmap_through_the_host():
     np.testing.assert_allclose(np.asarray(got), (g(x + h) + g(x - h) - 2 * g(x)) / h**2, rtol=1e-3)
 
 
+def test_batches_of_operands_of_different_ranks_through_the_host():
+    a, b, x = np.array([1.0, 2.0], "f4"), np.array([2.0, 3.0], "f4"), np.array([[0.1, 0.2], [0.3, 0.4]], "f4")
+    got = addax.vmap(ours.hyp1f1)(a, b, x)
+    np.testing.assert_allclose(got, exact.hyp1f1(a[:, None], b[:, None], x), rtol=1e-6)
+    got = addax.vmap(ours.hyp2f1, (0, None, None, 1))(a, 1.5, 2.5, x)
+    np.testing.assert_allclose(got, exact.hyp2f1(a[:, None], 1.5, 2.5, x.T), rtol=1e-6)
+
+
 def test_gradients_at_zero_weights():
     assert addax.grad(ours.xlogy, (0, 1))(0.0, 2.0) == (anp.log(2.0), 0.0)
     assert addax.grad(ours.entr)(0.5).item() == pytest.approx(-math.log(0.5) - 1)

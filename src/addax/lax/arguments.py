@@ -5,12 +5,14 @@ The primitives below take arrays, and tuples of Python ints; users pass anything
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from addax import _native
+from addax.core import dtypes
 from addax.core.avals import ShapedArray, get_aval
 from addax.core.sizes import as_size
 from addax.core.trace import Tracer
@@ -131,3 +133,37 @@ def axes_argument(fun_name: str, what: str, axes: Any, rank: int) -> tuple[int, 
     if len(set(found)) != len(found):
         raise ValueError(f"lax.{fun_name}: {what} must be unique, got {tuple(axes)} for an array of dimension {rank}")
     return found
+
+
+@functools.lru_cache(maxsize=256)
+def integer_limits(dtype: np.dtype) -> tuple[int, int] | None:
+    """The least and largest number of an integer dtype, None for others."""
+    if not dtypes.issubdtype(dtype, np.integer):
+        return None
+    info = dtypes.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+def check_integer(x: int, dtype: np.dtype, wraps: bool = True) -> None:
+    """Refuse a Python int that an integer ``dtype`` cannot stand for.
+
+    Args:
+      wraps: an int among arrays has the default dtype first, as in JAX. What fits that, or ``dtype``, is taken modulo
+        2^bits, so that ``x & ~1`` means something for unsigned x.
+
+    Raises:
+      OverflowError: with the numbers that are possible.
+    """
+    limits = integer_limits(dtype)
+    if limits is None or limits[0] <= x <= limits[1]:
+        return
+    if wraps:
+        low, high = integer_limits(dtypes.default_int_dtype())  # type: ignore[misc]
+        if low <= x <= high:
+            return
+    hint = ""
+    if -(1 << 63) <= x < 1 << 64 and dtypes.itemsize_bits(dtype) == 32:
+        hint = " Enable 64-bit types with addax.config.update('addax_enable_x64', True), or use a float."
+    raise OverflowError(
+        f"Python integer {x} out of bounds for {dtypes.dtype_name(dtype)}: it must be in [{limits[0]}, {limits[1]}].{hint}"
+    )

@@ -17,6 +17,7 @@ from addax.lax.arguments import (
     aval_of,
     axes_argument,
     axis_argument,
+    check_integer,
     integer,
     integers,
     operand as _operand,
@@ -353,7 +354,7 @@ def full(shape: Sequence[int], fill_value: Array, dtype: Any = None, *, sharding
 
     Raises:
       TypeError: if ``fill_value`` is not a scalar.
-      OverflowError: if it is a Python int that does not fit the default int dtype.
+      OverflowError: if it is a Python int that fits neither ``dtype`` nor the default int dtype.
 
     >>> from addax import lax
     >>> lax.full((2, 2), 7, "float32").tolist()
@@ -368,15 +369,11 @@ def full(shape: Sequence[int], fill_value: Array, dtype: Any = None, *, sharding
             f"full must be called with scalar fill_value, got fill_value.shape {get_aval(value).shape}. "
             "addax.numpy.broadcast_to repeats an array."
         )
+    wanted = None if dtype is None else dtypes.canonicalize_user_dtype(dtype, "full")
     if type(value) is int:
-        info = dtypes.iinfo(dtypes.default_int_dtype())
-        if not info.min <= value <= info.max and (dtype is None or dtypes.issubdtype(dtype, np.integer)):
-            raise OverflowError(
-                f"lax.full: Python integer {value} does not fit {info.dtype}. Enable 64-bit types with "
-                "addax.config.update('addax_enable_x64', True), or use a float."
-            )
-    if dtype is not None:
-        value = _converted(value, dtypes.canonicalize_user_dtype(dtype, "full"))
+        check_integer(value, dtypes.default_int_dtype() if wanted is None else wanted)
+    if wanted is not None:
+        value = _converted(value, wanted)
     return broadcast(value, sizes)
 
 

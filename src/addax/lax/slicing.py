@@ -6,7 +6,6 @@ that the whole window lies in the array: nothing is ever read or written outside
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from addax.core.avals import get_aval
 from addax.core.sizes import is_symbolic, is_symbolic_shape
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
-from addax.lax.arguments import axis_argument, integer, integers, operand as _operand, shape_argument
+from addax.lax.arguments import axis_argument, integer, integer_limits, integers, operand as _operand, shape_argument
 from addax.lax.shape import expand_dims, squeeze, unstack
 from addax.ops import slicing
 from addax.ops.arithmetic import add
@@ -307,14 +306,8 @@ def _starts(name: str, shape: tuple[int, ...], starts: Any, allow_negative: bool
     dtype = _index_dtype(shape, given)
     if dtype is None:
         return given
-    limits = _limits(dtype)
+    limits: Any = integer_limits(dtype)
     return [_start(name, i, n, a, dtype, *limits) for i, n, a in zip(given, shape, allowed, strict=True)]
-
-
-@functools.lru_cache
-def _limits(dtype: Any) -> tuple[int, int]:
-    info = dtypes.iinfo(dtype)
-    return int(info.min), int(info.max)
 
 
 def _index_dtype(shape: tuple[int, ...], starts: Sequence) -> Any:
@@ -333,7 +326,7 @@ def _index_dtype(shape: tuple[int, ...], starts: Sequence) -> Any:
     if dtype is None:
         return dtypes.default_int_dtype()
     # An int8 index cannot be counted from the back of 300 elements.
-    fits = not shape or (not is_symbolic_shape(shape) and max(shape) <= _limits(dtype)[1])
+    fits = not shape or (not is_symbolic_shape(shape) and max(shape) <= dtypes.iinfo(dtype).max)
     return dtype if fits else dtypes.default_int_dtype()
 
 

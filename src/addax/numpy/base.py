@@ -17,6 +17,7 @@ from addax.core.sizes import as_size, shared
 from addax.core.trace import Tracer
 from addax.engines.eager import fused
 from addax.interpreters.values import broadcast_in_dim, broadcast_to, convert
+from addax.lax.arguments import check_integer
 from addax.numpy.masked import mapped
 from addax.transforms.flat import jax_array
 
@@ -65,9 +66,7 @@ def cast(x, dtype, weak: bool = False):
     cls = type(x)
     if cls in PYTHON_SCALARS:
         if cls is int:
-            limits = integer_limits(dtype)
-            if limits is not None and not limits[0] <= x <= limits[1]:
-                raise integer_overflow(x, dtype, limits)
+            check_integer(x, dtype)
         if not weak:
             return number(x, dtype)
         for kind in (cls, float, complex):  # an int among weak floats is a weak float
@@ -91,22 +90,6 @@ def number(x, dtype) -> np.generic:
     with np.errstate(all="ignore"):
         out: Any = np.asarray(x).astype(dtype)
     return out[()]
-
-
-@functools.lru_cache(maxsize=256)
-def integer_limits(dtype) -> tuple[int, int] | None:
-    """The least and largest number of an integer dtype, None for others."""
-    if not dtypes.issubdtype(dtype, np.integer):
-        return None
-    info = dtypes.iinfo(dtype)
-    return int(info.min), int(info.max)
-
-
-def integer_overflow(x: int, dtype, limits: tuple[int, int]) -> OverflowError:
-    return OverflowError(
-        f"Python integer {x} out of bounds for {dtypes.dtype_name(dtype)}: it must be in [{limits[0]}, {limits[1]}]. "
-        "Enable 64-bit types with addax.config.update('addax_enable_x64', True), or use a float."
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 
 from addax.core import dtypes
 from addax.core.avals import get_aval
+from addax.lax.arguments import integer_limits
 from addax.numpy import terms as t
 from addax.numpy.base import (
     as_array,
@@ -91,7 +92,8 @@ def select(condlist: Sequence, choicelist: Sequence, default=0) -> Any:
 def clip(arr=None, /, min=None, max=None) -> Any:
     """``arr`` with what is below ``min`` raised to it, and what is above ``max`` lowered to it.
 
-    Where min > max the result is max. nan stays nan. A bound of None does nothing.
+    Where min > max the result is max. nan stays nan. A bound of None does nothing, nor does a Python int beyond what the
+    dtype of ``arr`` holds. (In JAX 300 is 44 for uint8.)
 
     >>> import addax.numpy as jnp
     >>> jnp.clip(jnp.arange(6), 1, 4)
@@ -99,8 +101,13 @@ def clip(arr=None, /, min=None, max=None) -> Any:
     """
     if arr is None:
         raise ValueError("No input was provided to the clip function.")
-    bounds = {name: x for name, x in (("lower", min), ("upper", max)) if x is not None}
+    bounds = {name: _bound(x, arr) for name, x in (("lower", min), ("upper", max)) if x is not None}
     return _clip(arr, **bounds)
+
+
+def _bound(x, arr):
+    limits = integer_limits(arr.dtype) if type(x) is int and hasattr(arr, "dtype") else None
+    return x if limits is None else limits[0] if x < limits[0] else limits[1] if x > limits[1] else x
 
 
 @fused

@@ -21,6 +21,7 @@ from addax.core.sizes import as_size, is_symbolic, is_symbolic_shape, larger, ra
 from addax.core.trace import Tracer, base_trace, current_trace
 from addax.interpreters.values import broadcast_to, convert, expand_dims
 from addax.lax import arithmetic as lax_arithmetic, shape as lax_shape
+from addax.lax.arguments import check_integer
 from addax.lax.sharding import place
 from addax.numpy.base import (
     as_operand,
@@ -196,13 +197,8 @@ def _check_numeric(x, dtype) -> None:
 
 
 def _check_range(x, dtype) -> None:
-    if type(x) is int and dtypes.issubdtype(dtype, np.integer):
-        info = dtypes.iinfo(dtype)
-        if not info.min <= x <= info.max:
-            raise OverflowError(
-                f"Python int {x} too large to convert to {dtypes.dtype_name(dtype)}: enable 64-bit types with "
-                "addax.config.update('addax_enable_x64', True), or use a float."
-            )
+    if type(x) is int:
+        check_integer(x, dtype, wraps=False)
 
 
 def _check_convertible(value: np.ndarray, dtype) -> None:
@@ -370,8 +366,9 @@ def empty_like(prototype, dtype=None, shape=None, *, device=None):
 @placed
 def full_like(a, fill_value, dtype=None, shape=None, *, device=None, out_sharding=None):
     """``fill_value`` in the shape and dtype of ``a``."""
+    check_array_like("full_like", fill_value)
     shape, dtype, weak = _like(a, dtype, shape, "full_like")
-    out = full(shape, asarray(fill_value, dtype))
+    out = full(shape, fill_value, dtype)
     return _beside(a, convert(out, dtype, True) if weak else out)
 
 

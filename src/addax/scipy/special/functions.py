@@ -13,7 +13,7 @@ from addax.api import pure_callback
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.engines.eager import fused
-from addax.numpy.base import broadcast_shapes, inexact_dtype, operands, shape_of
+from addax.numpy.base import broadcast_arrays, inexact_dtype, operands
 from addax.numpy.creation import asarray
 from addax.transforms.custom import custom_jvp
 from addax.transforms.stages import ShapeDtypeStruct
@@ -89,8 +89,9 @@ def on_host(name: str, derivatives: Callable[..., Any]) -> Callable[..., Any]:
 
     @with_derivatives(derivatives)
     def fun(*xs):
-        shape = broadcast_shapes(*(shape_of(x) for x in xs))
-        return pure_callback(run, ShapeDtypeStruct(shape, get_aval(xs[0]).dtype), *xs, vmap_method="broadcast_all")
+        # Stretched here: a batch is a dimension in front, which in operands of different ranks would not meet.
+        xs = broadcast_arrays(*xs)
+        return pure_callback(run, ShapeDtypeStruct(xs[0].shape, xs[0].dtype), *xs, vmap_method="broadcast_all")
 
     return fun
 
