@@ -147,6 +147,52 @@ def test_stacked_results_are_stored_by_the_nest_that_makes_them():
     assert "dynamic_update_slice" not in body
 
 
+def turns(body, n=6):
+    """``f(x, w)``: n turns of ``body(carry, w)`` from x on."""
+    return lambda x, w: lax.scan(lambda c, _: (body(c, w), None), x, None, length=n)[0]
+
+
+# How often a turn's value, of 4800 bytes, stands in the memory that a loop needs beside its result.
+LOOP_MEMORY = {
+    "element by element": (turns(lambda c, w: jnp.tanh(c) * 2), 0),
+    "made elsewhere": (turns(lambda c, w: jnp.tanh(c @ w)), 2),
+    "made from both": (turns(lambda c, w: jnp.tanh(c @ w) + c), 1),
+    "read elsewhere": (turns(lambda c, w: c[::-1] * 0.9), 2),
+    "read here and elsewhere": (turns(lambda c, w: c[::-1] * 0.9 + c), 2),
+    "read afterwards": (lambda x, w: lax.scan(lambda c, _: (jnp.tanh(c), (c @ w).sum()), x, None, length=6), 3),
+    "two that trade places": (
+        lambda x, w: lax.scan(lambda c, _: ((jnp.tanh(c[1]), c[0] * 0.5), None), (x, x * 2), None, length=6)[0], 4,
+    ),
+    "one from the other": (
+        lambda x, w: lax.scan(lambda c, _: ((jnp.tanh(c[0]), jnp.sin(c[0]) @ w), None), (x, x), None, length=6)[0], 5,
+    ),
+    "positions that move": (
+        lambda x, w: lax.fori_loop(0, 6, lambda i, c: c * 0.9 + lax.dynamic_slice(c, (i, 0), (1, 30)), x), 2,
+    ),
+    "by a branch": (turns(lambda c, w: lax.cond(c[0, 0] > 0, jnp.tanh, lambda c: c @ w, c) * 1.1), 4),
+    "by a loop": (turns(lambda c, w: lax.fori_loop(0, 2, lambda _, d: jnp.tanh(d @ w), c) + 1), 4),
+    "a condition": (
+        lambda x, w: lax.while_loop(lambda c: c[1] < 5, lambda c: (jnp.tanh(c[0]) * 1.5, c[1] + 1), (x, 0))[0], 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LOOP_MEMORY)
+def test_memory_of_what_a_loop_carries(what):
+    f, values = LOOP_MEMORY[what]
+    executable = agree(f, f32(40, 30), f32(30, 30) * 0.3)
+    assert executable.memory_analysis().temp_size_in_bytes < (values + 0.9) * 4800
+
+
+def test_what_is_turned_first_is_turned_where_the_result_goes():
+    executable = agree(lambda x: x.T * 2 + 1, f32(70, 90))
+    assert executable.memory_analysis().temp_size_in_bytes == 0
+    agree(lambda x: (x.T + 1, x.T * 2), f32(70, 90))
+    agree(lambda x, y: x.T + y.T * y.T, f32(70, 90), f32(70, 90))
+    agree(lambda x: (x.T * 100).astype(jnp.int32), f32(70, 90))
+    agree(lambda x: x.T * 2 + x, f32(80, 80))
+
+
 def test_donated_memory_becomes_the_result():
     executable, arrays = compiled(lambda x, y: (x.sum(), y * 2), f32(40, 50), f32(40, 50), donated=(0, 1))
     assert len(executable.executable(arrays)) == 2

@@ -15,6 +15,7 @@ from addax.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from addax.core.primitive import registry
 from addax.engines.cpu import views
 from addax.engines.cpu.buffers import Buffer, Cond, Loop, Swap, While
+from addax.engines.cpu.carried import LoopBody
 from addax.engines.cpu.groups import Call
 from addax.engines.cpu.lower import Block, nbytes, rule
 from addax.engines.cpu.lower_scalar import try_loop
@@ -89,19 +90,21 @@ class Carry:
 
     def finish(self, inner: Block, outs) -> None:
         """Steps at the end of the body: what is not yet in its next buffer goes there, then buffers are swapped."""
-        swaps = []
+        moved = []
         for j, x in enumerate(outs):
             if self.invariant[j]:
                 continue
-            now, _ = self.now[j]
             at = _where(inner, x)
-            if at is now:
+            if at is self.now[j][0]:
                 self.in_place[j] = True
                 continue
             if at is not self.next[j]:
                 _write(inner, x, self.next[j])
-            swaps.append(Swap(now, self.next[j]))
-        inner.steps += swaps
+            moved.append(j)
+        body = LoopBody(inner.steps)
+        for j in moved:
+            self.in_place[j] = body.join(self.now[j][0], self.next[j])
+        inner.steps += [Swap(self.now[j][0], self.next[j]) for j in moved if not self.in_place[j]]
 
     def results(self, outvars) -> None:
         block = self.block

@@ -256,8 +256,10 @@ class NestBuilder(NestWriter):
             if access.key not in done:
                 atoms = [a for a in order if strides.get(a)]
                 dims = [self.sizes[a] for a in atoms]
-                buffer = self.new_buffer(size * _itemsize(access.dtype))
                 dense = views.contiguous_strides(tuple(dims))
+                buffer = self.only_result(access.dtype, dict(zip(atoms, dense, strict=True)))
+                if buffer is None or any(b is buffer for b, _ in done.values()):
+                    buffer = self.new_buffer(size * _itemsize(access.dtype))
                 table = [len(dims), access.offset, 0, *dims, *[strides[a] for a in atoms], *dense]
                 symbol = f"copy_{_itemsize(access.dtype)}"
                 copies.append(ahead_of_time(symbol, [access.buffer, buffer], {buffer}, table, size * 0.5))
@@ -265,6 +267,16 @@ class NestBuilder(NestWriter):
             buffer, dense_strides = done[access.key]
             access.buffer, access.offset, access.strides = buffer, 0, dict(dense_strides)
         return copies
+
+    def only_result(self, dtype: str, strides: dict[int, int]) -> Buffer | None:
+        """The memory of the one result, if it is laid out like this: what each element is made from may lie there before."""
+        if len(self.stores) != 1 or self.inner:
+            return None
+        (store,) = self.stores.values()
+        whole = not store.starts and store.offset == 0 and store.dtype == dtype
+        alone = sum(a.buffer is store.buffer for a in self.accesses) == 1
+        same = {a: s for a, s in store.strides.items() if s} == strides
+        return store.buffer if whole and alone and same else None
 
     def choose_vector(self) -> int | None:
         if not self.inner:
