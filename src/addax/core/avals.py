@@ -158,10 +158,21 @@ def get_aval(x) -> Any:
 
 def is_valid_type(x) -> bool:
     """Whether ``x`` can be an argument or a result of a traced program."""
-    return any(cls in aval_rules for cls in type(x).__mro__) or hasattr(x, "__jax_array__")
+    if isinstance(x, (np.ndarray, np.generic)):
+        return _has_numbers(x.dtype)
+    return type(x) in aval_rules or any(cls in aval_rules for cls in type(x).__mro__) or hasattr(x, "__jax_array__")
+
+
+def _has_numbers(dtype: np.dtype) -> bool:
+    """Not text, objects, dates and records. Those of ml_dtypes, and float0, are kinds of void."""
+    return dtype.kind in "fiubc" or (dtype.kind == "V" and (dtype.names is None or dtype == dtypes.float0))
 
 
 def _numpy_aval(x) -> ShapedArray:
+    if not _has_numbers(x.dtype):
+        raise TypeError(
+            f"Value {x!r:.200} with dtype {x.dtype} is not a valid array type. Only arrays of numbers are supported."
+        )
     return ShapedArray(x.shape, dtypes.canonicalize_dtype(x.dtype))
 
 

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import numpy as np
+
 from addax.core import tree
 from addax.core.avals import get_aval, is_valid_type
 from addax.core.builder import trace_to_jaxpr
@@ -29,7 +31,27 @@ class FlatFunction:
         if self.has_aux:
             out, self.aux = split_aux(out)
         flat, self.out_tree = tree.flatten(out)
+        check_results(flat, self.out_tree, self.fun)
         return [jax_array(x) for x in flat]
+
+
+def check_results(outs: Sequence, out_tree, fun: Callable) -> None:
+    """
+    Raises:
+      TypeError: naming the result that is not an array.
+    """
+    for i, x in enumerate(outs):
+        if not is_valid_type(x):
+            path = tree.flatten_with_path(out_tree.unflatten(range(len(outs))))[0][i][0]
+            where = f"result{tree.keystr(path)}" if path else "its result"
+            raise TypeError(
+                f"function {describe_function(fun)} returned a value of type {_kind(x)} at {where}, "
+                "which is not a valid array type. Return arrays, Python numbers, or pytrees of them."
+            )
+
+
+def _kind(x) -> str:
+    return f"{type(x)}{f' with dtype {x.dtype}' if isinstance(x, np.ndarray) else ''}"
 
 
 def hold_arguments(fun: Callable, args: tuple, positions: Collection[int], **held: Any) -> tuple[Callable, tuple]:
@@ -148,7 +170,7 @@ def check_leaves(fun, leaves: Sequence, args: tuple, kwargs: dict, transform: st
             where = names[i] if i < len(names) else f"number {i}"
             raise TypeError(
                 f"Error interpreting argument to {describe_function(fun)} as an abstract array. The problematic value "
-                f"is of type {type(x)} and was passed to the function at path {where}.\n"
+                f"is of type {_kind(x)} and was passed to the function at path {where}.\n"
                 f"This typically means that a {transform}-wrapped function was called with a non-array argument, and "
                 "this argument was not marked as static using the static_argnums or static_argnames parameters of "
                 "addax.jit."

@@ -16,7 +16,7 @@ from typing import Any
 
 from addax import _native
 from addax.core import tree
-from addax.core.avals import ShapedArray, is_valid_type
+from addax.core.avals import ShapedArray
 from addax.core.axis_env import scope_key
 from addax.core.builder import trace_to_jaxpr
 from addax.core.config import (
@@ -353,9 +353,7 @@ def trace_to_closed(
     def program(*leaves):
         if where:
             begin(current_trace(), where)
-        outs = flat(*leaves)
-        check_results(outs, flat.out_tree, fun)
-        return outs
+        return flat(*leaves)
 
     collects = gc.isenabled()
     gc.disable()  # what is written stays: looking through it for garbage took a quarter of the time of large programs
@@ -364,17 +362,6 @@ def trace_to_closed(
     finally:
         if collects:
             gc.enable()
-
-
-def check_results(outs: Sequence, out_tree, fun) -> None:
-    for i, x in enumerate(outs):
-        if not is_valid_type(x):
-            paths = [p for p, _ in tree.flatten_with_path(out_tree.unflatten(range(len(outs))))[0]]
-            where = f"result{tree.keystr(paths[i])}" if paths[i] else "its result"
-            raise TypeError(
-                f"function {describe_function(fun)} traced for jit returned a value of type {type(x)} at {where}, "
-                "which is not a valid array type. Return arrays, Python numbers, or pytrees of them."
-            )
 
 
 def warn_of_constants(fun, closed: ClosedJaxpr) -> None:
