@@ -1,8 +1,8 @@
 """Primitives: the instructions of a jaxpr, and the rules each of them carries.
 
 A primitive is one object that owns everything the library knows of an operation: its type rule, its derivative, its
-transpose, how it batches, its NumPy definition, and the *names* of its lowerings. No registry lives anywhere else. A
-rule that cannot exist is a `Refusal` that says why, so that "missing" and "impossible" are never confused.
+transpose, how it batches, its NumPy definition. No registry lives anywhere else. A rule that cannot exist is a `Refusal`
+that says why, so that "missing" and "impossible" are never confused.
 
 A primitive takes canonical arrays by position and static, hashable parameters by keyword.
 """
@@ -44,7 +44,7 @@ class Primitive:
       batch: ``(axis, args, dims, **params) -> (outs, out_dims)``.
       expand: ``(*avals, **params) -> ClosedJaxpr``, the plain program behind a call-like primitive, for engines.
       reference: ``(*ndarrays, **params) -> ndarray`` in NumPy: the living definition.
-      lowerings: engine name -> what that engine should do, in the engine's own vocabulary.
+      stablehlo: the operation of StableHLO that means the same, if there is one; all other lowerings stand in the engines.
       varying: ``(vmas, params) -> (vma per operand, params, vma per result)``, or None where nothing varies; see varying.py.
       scope: ``(params) -> context manager`` for primitives that bind named axes for the programs they contain.
       notation: how its equations are written, a `core.notation.Notation`.
@@ -65,7 +65,7 @@ class Primitive:
         self.varying: Callable[..., Any] | None = None
         self.scope: Callable[..., Any] | None = None
         self.impl: Callable[..., Any] | None = None  # of users' primitives: what a call outside of programs runs
-        self.lowerings: dict[str, Any] = {}
+        self.stablehlo: str | None = None
         self.notation: Notation = PLAIN
         self.eager_cache: dict[Any, Any] = {}
         self._types: dict[Any, Any] | None = {} if cache_types else None
@@ -97,11 +97,12 @@ class Primitive:
         out = self.abstract_eval(*avals, **params)
         return tuple(out) if self.multiple_results else (out,)
 
-    def lower(self, **names) -> Primitive:
-        """Name the lowerings: ``sin.lower(cpu="sin", stablehlo="sine", reference=np.sin)``."""
-        if "reference" in names:
-            self.reference = names.pop("reference")
-        self.lowerings.update(names)
+    def lower(self, stablehlo: str | None = None, reference: Callable[..., Any] | None = None) -> Primitive:
+        """Say what it does: ``sin.lower(stablehlo="sine", reference=np.sin)``."""
+        if stablehlo is not None:
+            self.stablehlo = stablehlo
+        if reference is not None:
+            self.reference = reference
         return self
 
     def __repr__(self) -> str:

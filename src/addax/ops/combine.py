@@ -104,7 +104,6 @@ concatenate = primitive(
     transpose=_concatenate_transpose,
     batch=_concatenate_batch,
     reference=lambda *xs, dimension: np.concatenate(xs, dimension),
-    cpu="concatenate",
 )
 
 
@@ -140,7 +139,6 @@ split = primitive(
     transpose=lambda cts, _, *, sizes, axis: [concatenate.bind(*map(instantiate, cts), dimension=axis)],
     batch=_split_batch,
     reference=lambda x, *, sizes, axis: np.split(x, np.cumsum(sizes[:-1], dtype=int), axis)[: len(sizes)],
-    cpu="split",
     multiple_results=True,
 )
 
@@ -192,7 +190,6 @@ stack = primitive(
     transpose=_stack_transpose,
     batch=_stack_batch,
     reference=lambda *xs, axis: np.stack(xs, axis),
-    cpu="stack",
 )
 
 
@@ -221,7 +218,6 @@ unstack = primitive(
     transpose=lambda cts, _, *, axis: [stack.bind(*map(instantiate, cts), axis=axis)],
     batch=_unstack_batch,
     reference=lambda x, *, axis: [np.take(x, i, axis) for i in range(x.shape[axis])],
-    cpu="unstack",
     multiple_results=True,
 )
 unstack.expand = expansion(

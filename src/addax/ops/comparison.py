@@ -152,7 +152,6 @@ clamp = primitive(
     jvp=_clamp_jvp,
     batch=_clamp_batch,
     reference=formula(lambda low, x, high: minimum(maximum(low, x), high)),
-    cpu="clamp",
 ).lower(stablehlo="clamp")
 
 # --- select_n: case 0 where which is 0 or False, case 1 where it is 1 or True, ... ---
@@ -239,7 +238,6 @@ select_n = primitive(
     transpose=_select_transpose,
     batch=_select_batch,
     reference=_select_reference,
-    cpu="select_n",
 ).lower(stablehlo="select")
 
 # --- add_any: the addition that differentiation inserts; any type that has tangents ---
@@ -247,4 +245,4 @@ select_n = primitive(
 add_any = elementwise("add_any", ANY, 2, numpy_name="add")
 add_any.derivative(lambda t, out, x, y: t, lambda t, out, x, y: t)
 add_any.linear(lambda ct, x, y: ct, lambda ct, x, y: ct)
-add_any.lower(cpu="add", stablehlo="add", reference=formula(np.add))
+add_any.lower(stablehlo="add", reference=formula(np.add))

@@ -380,7 +380,6 @@ conv_general_dilated = primitive(
     transpose=_conv_transpose,
     batch=_conv_batch,
     reference=_conv_reference,
-    cpu="conv_general_dilated",
 )
 
 __all__ = ["ConvDimensionNumbers", "conv_general_dilated", "dilated", "window_count"]

@@ -98,7 +98,6 @@ convert_element_type = primitive(
     transpose=_convert_transpose,
     batch=_convert_batch,
     reference=convert_reference,
-    cpu="convert_element_type",
 ).lower(stablehlo="convert")
 convert_element_type.notation = Notation(omit={"sharding": None})
 
@@ -179,7 +178,6 @@ bitcast_convert_type = primitive(
     transpose=Refusal("bitcast_convert_type is not linear, so it has no transpose"),
     batch=_bitcast_batch,
     reference=_bitcast_reference,
-    cpu="bitcast_convert_type",
 ).lower(stablehlo="bitcast_convert")
 
 # --- reduce_precision: round to a float with fewer exponent and mantissa bits, in the same dtype ---
@@ -226,10 +224,8 @@ def _identity_batch(p):
     return batch
 
 
-copy = primitive(
-    "copy", lambda x: x, jvp=LINEAR, transpose=lambda ct, x: [copy.bind(ct)], reference=component(np.copy), cpu="copy"
-)
+copy = primitive("copy", lambda x: x, jvp=LINEAR, transpose=lambda ct, x: [copy.bind(ct)], reference=component(np.copy))
 copy.batch = _identity_batch(copy)
 
-stop_gradient = primitive("stop_gradient", lambda x: x, jvp=ZERO_DERIVATIVE, reference=component(np.copy), cpu="copy")
+stop_gradient = primitive("stop_gradient", lambda x: x, jvp=ZERO_DERIVATIVE, reference=component(np.copy))
 stop_gradient.batch = _identity_batch(stop_gradient)

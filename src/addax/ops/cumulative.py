@@ -120,7 +120,7 @@ def _cumulative(name: str, accepts: tuple, accumulate: Callable[..., np.ndarray]
     def batch(axis_, args, dims, *, axis, reverse):
         return p.bind(args[0], axis=past(axis, dims[0]), reverse=reverse), dims[0]
 
-    p = primitive(name, _type_rule(name, accepts), batch=batch, reference=reference, cpu=name, **rules)
+    p = primitive(name, _type_rule(name, accepts), batch=batch, reference=reference, **rules)
     return p
 
 

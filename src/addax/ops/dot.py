@@ -250,7 +250,6 @@ dot_general = primitive(
     transpose=_dot_transpose,
     batch=_dot_batch,
     reference=_dot_reference,
-    cpu="dot_general",
 )
 
 

@@ -126,7 +126,6 @@ fft = primitive(
     transpose=_fft_transpose,
     batch=_fft_batch,
     reference=_fft_reference,
-    cpu="fft",
 )
 
 __all__ = ["FftType", "fft"]

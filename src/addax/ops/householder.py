@@ -97,7 +97,6 @@ qr = primitive(
     transpose=Refusal("qr is not linear, so it has no transpose"),
     batch=batch_leading(lambda: qr),
     reference=_qr_reference,
-    cpu="qr",
     multiple_results=True,
 )
 
@@ -126,7 +125,6 @@ geqrf = primitive(
     jvp=mx.no_derivative("geqrf"),
     batch=batch_leading(lambda: geqrf),
     reference=_geqrf_reference,
-    cpu="geqrf",
     multiple_results=True,
 )
 
@@ -168,7 +166,6 @@ householder_product = primitive(
     jvp=mx.no_derivative("householder_product"),
     batch=batch_leading(lambda: householder_product),
     reference=_product_reference,
-    cpu="householder_product",
 )
 
 # --- ormqr: q c, c q, or with q^H, for the whole square q that the reflectors stand for ---
@@ -213,7 +210,6 @@ ormqr = primitive(
     jvp=mx.no_derivative("ormqr"),
     batch=batch_leading(lambda: ormqr),
     reference=_ormqr_reference,
-    cpu="ormqr",
 )
 
 __all__ = ["geqrf", "householder_product", "ormqr", "qr"]

@@ -349,7 +349,6 @@ gather = primitive(
     transpose=_gather_transpose,
     batch=_gather_batch,
     reference=_gather_reference,
-    cpu="gather",
 )
 
 

@@ -108,7 +108,6 @@ triangular_solve = primitive(
     transpose=_triangular_transpose,
     batch=_triangular_batch,
     reference=_triangular_reference,
-    cpu="triangular_solve",
 )
 
 
@@ -165,7 +164,6 @@ cholesky = primitive(
     transpose=Refusal("cholesky is not linear, so it has no transpose"),
     batch=batch_leading(lambda: cholesky),
     reference=_cholesky_reference,
-    cpu="cholesky",
 )
 
 # --- cholesky_update: the upper triangular factor of r^T r + w w^T ---
@@ -203,7 +201,6 @@ cholesky_update = primitive(
     jvp=mx.no_derivative("cholesky_update"),
     batch=batch_leading(lambda: cholesky_update),
     reference=_update_reference,
-    cpu="cholesky_update",
 )
 
 # --- symmetric_product: alpha a a^T + beta c ---
@@ -244,7 +241,6 @@ symmetric_product = primitive(
     transpose=Refusal("symmetric_product is not linear, so it has no transpose"),
     batch=batch_leading(lambda: symmetric_product),
     reference=lambda a, c, *, alpha, beta: a.dtype.type(alpha) * (a @ np.swapaxes(a, -1, -2)) + c.dtype.type(beta) * c,
-    cpu="symmetric_product",
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -323,7 +319,6 @@ lu = primitive(
     transpose=Refusal("lu is not linear, so it has no transpose"),
     batch=batch_leading(lambda: lu),
     reference=_lu_reference,
-    cpu="lu",
     multiple_results=True,
 )
 
@@ -351,7 +346,6 @@ lu_pivots_to_permutation = primitive(
     jvp=ZERO_DERIVATIVE,
     batch=batch_leading(lambda: lu_pivots_to_permutation),
     reference=lambda pivots, *, permutation_size: permutation_of(pivots, permutation_size),
-    cpu="lu_pivots_to_permutation",
 )
 
 
@@ -452,7 +446,6 @@ tridiagonal_solve = primitive(
     transpose=_tridiagonal_transpose,
     batch=batch_leading(lambda: tridiagonal_solve),
     reference=_tridiagonal_reference,
-    cpu="tridiagonal_solve",
 )
 
 __all__ = [

@@ -171,7 +171,6 @@ threefry2x32 = primitive(
     jvp=ZERO_DERIVATIVE,
     batch=_threefry_batch,
     reference=lambda *args: [np.asarray(x) for x in np.broadcast_arrays(*threefry(*args))],
-    cpu="threefry2x32",
     multiple_results=True,
 )
 
@@ -200,7 +199,6 @@ def _seed_reference(seeds, *, impl):
 
 random_seed = primitive(
     "random_seed", _seed_type, jvp=ZERO_DERIVATIVE, batch=mapped("random_seed"), reference=_seed_reference,
-    cpu="random_seed",
 )  # fmt: skip
 
 
@@ -216,7 +214,6 @@ def _split_reference(keys, *, shape):
 
 random_split = primitive(
     "random_split", _split_type, jvp=ZERO_DERIVATIVE, batch=mapped("random_split"), reference=_split_reference,
-    cpu="random_split",
 )  # fmt: skip
 
 
@@ -241,7 +238,6 @@ def _fold_in_reference(keys, data):
 
 random_fold_in = primitive(
     "random_fold_in", _fold_in_type, jvp=ZERO_DERIVATIVE, batch=_fold_in_batch, reference=_fold_in_reference,
-    cpu="random_fold_in",
 )  # fmt: skip
 
 BIT_WIDTHS = (8, 16, 32, 64)
@@ -264,7 +260,6 @@ def _bits_reference(keys, *, bit_width, shape):
 
 random_bits = primitive(
     "random_bits", _bits_type, jvp=ZERO_DERIVATIVE, batch=mapped("random_bits"), reference=_bits_reference,
-    cpu="random_bits",
 )  # fmt: skip
 
 
@@ -287,7 +282,6 @@ random_wrap = primitive(
     jvp=ZERO_DERIVATIVE,
     batch=mapped("random_wrap"),
     reference=lambda data, *, impl: join(data[..., 0], data[..., 1]),
-    cpu="random_wrap",
 )
 
 
@@ -297,7 +291,6 @@ def _unwrap_type(keys):
 
 random_unwrap = primitive(
     "random_unwrap", _unwrap_type, jvp=ZERO_DERIVATIVE, batch=mapped("random_unwrap"), reference=words,
-    cpu="random_unwrap",
 )  # fmt: skip
 
 
@@ -308,5 +301,4 @@ def _clone_type(keys):
 
 random_clone = primitive(
     "random_clone", _clone_type, jvp=ZERO_DERIVATIVE, batch=mapped("random_clone"), reference=np.copy,
-    cpu="copy",
 )  # fmt: skip

@@ -95,7 +95,7 @@ def _batch_rule(get: Callable[[], Primitive]):
 
 
 def _reduction(name: str, accepts: tuple, reference, says: str | None = None, **rules) -> Primitive:
-    p = primitive(name, _type_rule(name, accepts, says), batch=_batch_rule(lambda: p), cpu=name, **rules)
+    p = primitive(name, _type_rule(name, accepts, says), batch=_batch_rule(lambda: p), **rules)
     p.reference = reference
     return p
 
@@ -298,7 +298,6 @@ def _arg(name: str, find) -> Primitive:
         transpose=Refusal(f"{name} is not linear, so it has no transpose"),
         batch=_batch_rule(lambda: registry[name]),
         reference=_arg_reference(find),
-        cpu=name,
     )
 
 

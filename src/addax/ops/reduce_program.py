@@ -92,7 +92,6 @@ reduce = primitive(
     transpose=Refusal("reduce is not linear, so it has no transpose: its derivative is made of other primitives"),
     batch=_reduce_batch,
     reference=_reduce_reference,
-    cpu="reduce",
     multiple_results=True,
 )
 

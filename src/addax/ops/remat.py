@@ -40,7 +40,6 @@ def _barrier_transpose(cts, *args):
 optimization_barrier = primitive(
     "optimization_barrier", lambda *xs: list(xs), jvp=_barrier_jvp, transpose=_barrier_transpose,
     batch=lambda axis, args, dims: (optimization_barrier.bind(*args), dims), reference=lambda *xs: list(xs),
-    cpu="removed by simplify",
     multiple_results=True,
 )  # fmt: skip
 
@@ -56,7 +55,7 @@ def _name_jvp(primals, tangents, *, name):
 name_p = primitive(
     "name", lambda x, *, name: x, jvp=_name_jvp, transpose=lambda ct, x, *, name: [ct],
     batch=lambda axis, args, dims, *, name: (name_p.bind(args[0], name=name), dims[0]),
-    reference=lambda x, *, name: x, cpu="copy",
+    reference=lambda x, *, name: x,
 )  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------------------------------

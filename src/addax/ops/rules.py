@@ -100,7 +100,6 @@ class Elementwise(Primitive):
         self.numpy_name = name if numpy_name == "" else numpy_name
         self.abstract_eval = self._type
         self.batch = self._batch
-        self.lowerings["cpu"] = name
 
     def __call__(self, *args, **params):
         """Bind, after giving Python scalars the dtype of the other operands (for use inside rules)."""
@@ -215,14 +214,11 @@ _OTHER_RULES = frozenset(
 )
 
 
-def primitive(
-    name: str, type_rule, *, jvp=None, cpu: str | None = None, multiple_results=False, cache_types=True, **rules
-) -> Primitive:
+def primitive(name: str, type_rule, *, jvp=None, multiple_results=False, cache_types=True, **rules) -> Primitive:
     """A primitive with its rules spelled out, in the same order every time. See `Primitive` for what they are.
 
     Args:
       jvp: a rule, or `LINEAR`, or `ZERO_DERIVATIVE`.
-      cpu: the name of its lowering there.
       rules: transpose, batch, reference, effects, partial_eval, expand, varying, scope, notation; None for none.
     """
     p = Primitive(name, multiple_results, cache_types)
@@ -234,8 +230,6 @@ def primitive(
             raise TypeError(f"{name}: primitives have no rule {rule!r}")
         if value is not None:
             setattr(p, rule, value)
-    if cpu is not None:
-        p.lowerings["cpu"] = cpu
     return p
 
 

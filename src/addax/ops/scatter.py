@@ -167,7 +167,6 @@ def _family_member(name: str, jvp, transpose, combine):
         jvp=jvp,
         transpose=transpose,
         reference=functools.partial(_scatter_reference, combine),
-        cpu=name,
     )
     p.batch = functools.partial(_scatter_batch, p)
     p.notation = Notation(open=("update_jaxpr",))

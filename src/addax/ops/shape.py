@@ -143,7 +143,6 @@ broadcast_in_dim = primitive(
     transpose=_broadcast_transpose,
     batch=_broadcast_batch,
     reference=_broadcast_reference,
-    cpu="broadcast_in_dim",
 )
 _result_shape = Derived(lambda ins, outs: outs[0].shape)
 broadcast_in_dim.notation = Notation(omit={"shape": _result_shape, "broadcast_dimensions": (), "sharding": None})
@@ -192,7 +191,6 @@ reshape = primitive(
     transpose=_reshape_transpose,
     batch=_reshape_batch,
     reference=_reshape_reference,
-    cpu="reshape",
 )
 
 
@@ -221,7 +219,6 @@ transpose = primitive(
     transpose=lambda ct, _, *, permutation: [rules.transpose(ct, np.argsort(permutation).tolist())],
     batch=_transpose_batch,
     reference=lambda x, *, permutation: np.transpose(x, permutation),
-    cpu="transpose",
 )
 
 
@@ -256,7 +253,6 @@ squeeze = primitive(
     transpose=_squeeze_transpose,
     batch=_squeeze_batch,
     reference=lambda x, *, dimensions: np.squeeze(x, dimensions),
-    cpu="squeeze",
 )
 
 
@@ -280,7 +276,6 @@ rev = primitive(
     transpose=lambda ct, _, *, dimensions: [rev.bind(ct, dimensions=dimensions)],
     batch=_rev_batch,
     reference=lambda x, *, dimensions: np.flip(x, dimensions),
-    cpu="rev",
 )
 
 
@@ -320,7 +315,6 @@ tile = primitive(
     transpose=_tile_transpose,
     batch=_tile_batch,
     reference=lambda x, *, reps: np.tile(x, reps),
-    cpu="tile",
 )
 
 
@@ -354,7 +348,6 @@ iota = primitive(
     jvp=nothing_to_differentiate("iota"),
     batch=never_batched("iota"),
     reference=_iota_reference,
-    cpu="iota",
 )
 
 
@@ -378,7 +371,6 @@ empty = primitive(
     jvp=nothing_to_differentiate("empty"),
     batch=never_batched("empty"),
     reference=_empty_reference,
-    cpu="empty",
 )
 
 __all__ = ["broadcast_in_dim", "empty", "iota", "reshape", "rev", "squeeze", "tile", "transpose"]

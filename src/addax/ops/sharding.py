@@ -32,13 +32,13 @@ def _batch(axis, args, dims, *, sharding):
         entries = list(sharding.spec)
         entries += [None] * (d - len(entries))
         entries.insert(d, axis.spmd_name or PartitionSpec.UNCONSTRAINED)
-        sharding = NamedSharding(sharding.mesh, PartitionSpec(*entries))
+        sharding = NamedSharding(sharding.mesh, sharding.spec.update(entries))
     return sharding_constraint.bind(x, sharding=sharding), d
 
 
 sharding_constraint = primitive(
     "sharding_constraint", _type, jvp=LINEAR, transpose=_transpose, batch=_batch,
-    reference=lambda x, *, sharding: x, cpu="copy",
+    reference=lambda x, *, sharding: x,
 )  # fmt: skip
 
 # How the parameters of this primitive and of shard_map are read from text.

@@ -107,7 +107,6 @@ slice_p = primitive(
     transpose=_slice_transpose,
     batch=_slice_batch,
     reference=_slice_reference,
-    cpu="slice",
 )
 
 
@@ -215,7 +214,6 @@ pad = primitive(
     transpose=_pad_transpose,
     batch=_pad_batch,
     reference=_pad_reference,
-    cpu="pad",
 )
 
 
@@ -312,7 +310,6 @@ dynamic_slice = primitive(
     transpose=_dynamic_slice_transpose,
     batch=_dynamic_slice_batch,
     reference=_dynamic_slice_reference,
-    cpu="dynamic_slice",
 )
 dynamic_slice.jvp = first_linear_jvp(dynamic_slice)
 
@@ -399,7 +396,6 @@ dynamic_update_slice = primitive(
     transpose=_dynamic_update_slice_transpose,
     batch=_dynamic_update_slice_batch,
     reference=_dynamic_update_slice_reference,
-    cpu="dynamic_update_slice",
 )
 
 __all__ = ["dynamic_slice", "dynamic_update_slice", "pad", "slice_p"]

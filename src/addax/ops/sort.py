@@ -133,7 +133,6 @@ sort = primitive(
     transpose=Refusal("sort is not linear, so it has no transpose"),
     batch=_sort_batch,
     reference=_sort_reference,
-    cpu="sort",
     multiple_results=True,
 )
 
@@ -217,7 +216,6 @@ top_k = primitive(
     transpose=Refusal("top_k is not linear, so it has no transpose"),
     batch=_top_k_batch,
     reference=lambda x, *, k, axis: list(_largest(x, k, axis)),
-    cpu="top_k",
     multiple_results=True,
 )
 
@@ -278,7 +276,6 @@ approx_top_k = primitive(
     transpose=Refusal("approx_top_k is not linear, so it has no transpose"),
     batch=_approx_batch,
     reference=_approx_reference,
-    cpu="approx_top_k",
     multiple_results=True,
 )
 

@@ -97,7 +97,6 @@ eigh = primitive(
     transpose=Refusal("eigh is not linear, so it has no transpose"),
     batch=batch_leading(lambda: eigh),
     reference=_eigh_reference,
-    cpu="eigh",
     multiple_results=True,
 )
 
@@ -220,7 +219,6 @@ svd = primitive(
     transpose=Refusal("svd is not linear, so it has no transpose"),
     batch=batch_leading(lambda: svd),
     reference=_svd_reference,
-    cpu="svd",
     multiple_results=True,
 )
 
@@ -307,7 +305,6 @@ eig = primitive(
     transpose=Refusal("eig is not linear, so it has no transpose"),
     batch=batch_leading(lambda: eig),
     reference=_eig_reference,
-    cpu="eig",
     multiple_results=True,
 )
 
@@ -346,7 +343,6 @@ schur = primitive(
     jvp=mx.no_derivative("schur"),
     batch=batch_leading(lambda: schur),
     reference=_schur_reference,
-    cpu="schur",
     multiple_results=True,
 )
 
@@ -380,7 +376,6 @@ hessenberg = primitive(
     jvp=mx.no_derivative("hessenberg"),
     batch=batch_leading(lambda: hessenberg),
     reference=_hessenberg_reference,
-    cpu="hessenberg",
     multiple_results=True,
 )
 
@@ -419,7 +414,6 @@ tridiagonal = primitive(
     jvp=mx.no_derivative("tridiagonal"),
     batch=batch_leading(lambda: tridiagonal),
     reference=_tridiagonal_reference,
-    cpu="tridiagonal",
     multiple_results=True,
 )
 

@@ -178,7 +178,6 @@ reduce_window_sum = primitive(
     transpose=_window_sum_transpose,
     batch=_batch_rule(lambda: reduce_window_sum),
     reference=_monoid_reference(np.add, lambda dtype: np.zeros((), dtype)),
-    cpu="reduce_window_sum",
 )
 
 
@@ -225,7 +224,6 @@ reduce_window_max = primitive(
     jvp=_extreme_jvp(lambda: reduce_window_max, "ge"),
     batch=_batch_rule(lambda: reduce_window_max),
     reference=_monoid_reference(maximum, lowest_value),
-    cpu="reduce_window_max",
 )
 reduce_window_min = primitive(
     "reduce_window_min",
@@ -233,7 +231,6 @@ reduce_window_min = primitive(
     jvp=_extreme_jvp(lambda: reduce_window_min, "le"),
     batch=_batch_rule(lambda: reduce_window_min),
     reference=_monoid_reference(minimum, highest_value),
-    cpu="reduce_window_min",
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -333,7 +330,6 @@ select_and_gather_add = primitive(
     transpose=_gather_add_transpose,
     batch=_gather_add_batch,
     reference=_gather_add_reference,
-    cpu="select_and_gather_add",
 )
 select_and_gather_add.jvp = _reading_jvp(lambda: select_and_gather_add)
 _COMPARISON = Notation(spelled={"select_prim": (str, registry.__getitem__)})
@@ -382,7 +378,6 @@ select_and_scatter_add = primitive(
     transpose=_scatter_add_transpose,
     batch=_scatter_add_batch,
     reference=_scatter_add_reference,
-    cpu="select_and_scatter_add",
 )
 select_and_scatter_add.jvp = _reading_jvp(lambda: select_and_scatter_add)
 select_and_scatter_add.notation = _COMPARISON
@@ -472,7 +467,6 @@ reduce_window = primitive(
     transpose=Refusal("reduce_window is not linear; its derivative is made of other primitives, which have transposes"),
     batch=_window_batch,
     reference=_window_reference,
-    cpu="reduce_window",
     multiple_results=True,
 )
 

@@ -1,5 +1,6 @@
-"""Elementwise primitives. Most name their operation themselves (``lowerings["stablehlo"]``); here is what those names mean
-and the few functions that StableHLO does not have."""
+"""Elementwise primitives. Most name their operation themselves (`Primitive.stablehlo`); here is what those names mean, and
+the few functions that StableHLO does not have.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ def _compare(words: str) -> Callable[..., Value]:
 
 
 def _rule_of(primitive: Elementwise) -> Callable[..., Value] | None:
-    name = primitive.lowerings.get("stablehlo")
+    name = primitive.stablehlo
     if name is None or name in SPECIAL:
         return None
     if name.startswith("compare"):
