@@ -48,21 +48,28 @@ int node_from_data(PyObject* type, PyObject* data, Py_ssize_t arity, NodeType* k
       PyErr_Format(PyExc_ValueError, "%R is not a registered pytree node type", type);
       return -1;
     }
-    if (kind->kind == Kind::kNamedTuple) {
-      *out = Ref::borrow(type);
-    } else {
-      *out = Ref::borrow(data);
-      if (kind->kind == Kind::kOrderedDict || kind->kind == Kind::kDefaultDict) {
-        PyObject* keys = data;
-        if (kind->kind == Kind::kDefaultDict && PyTuple_Check(data) && PyTuple_GET_SIZE(data) == 2) keys = PyTuple_GET_ITEM(data, 1);
-        if (!PyTuple_Check(keys)) {
-          PyErr_Format(PyExc_TypeError, "the node data of %R must hold a tuple of keys, got %R", type, data);
-          return -1;
-        }
-        expected = PyTuple_GET_SIZE(keys);
-      } else if (kind->kind == Kind::kDataclass) {
+    *out = Ref::borrow(kind->kind == Kind::kNamedTuple ? type : data);
+    // Whoever makes or compares nodes later relies on this form.
+    PyObject* keys = data;
+    const char* form = "a tuple of keys";
+    switch (kind->kind) {
+      case Kind::kDefaultDict:
+        keys = PyTuple_Check(data) && PyTuple_GET_SIZE(data) == 2 ? PyTuple_GET_ITEM(data, 1) : Py_None;
+        form = "a pair (default factory, tuple of keys)";
+        [[fallthrough]];
+      case Kind::kOrderedDict:
+        if (PyTuple_Check(keys)) expected = PyTuple_GET_SIZE(keys), form = nullptr;
+        break;
+      case Kind::kDataclass:
         expected = PyTuple_GET_SIZE(kind->reg->data_fields);
-      }
+        form = PyTuple_Check(data) && PyTuple_GET_SIZE(data) == PyTuple_GET_SIZE(kind->reg->meta_fields) ? nullptr
+                                                                                                         : "a tuple of its meta fields";
+        break;
+      default: form = nullptr;
+    }
+    if (form != nullptr) {
+      PyErr_Format(PyExc_TypeError, "the node data of %R must be %s, got %R", type, form, data);
+      return -1;
     }
   }
   if (arity != expected) {

@@ -358,3 +358,16 @@ def test_namespaces_have_jaxs_names():
     for ns, their_ns in ((ours, theirs), (addax.tree, jax.tree)):
         public = {n for n in dir(their_ns) if not n.startswith("_")} - {"default_registry"}
         assert public <= set(dir(ns)), public - set(dir(ns))
+
+
+def test_node_data_of_another_form_is_refused():
+    # Data that has not come from node_data(), such as that of a pickle whose class has changed.
+    leaf = ours.tree_structure(0)
+    for cls, data, form in [
+        (Data, None, "a tuple of its meta fields"),
+        (Data, ("a", "b"), "a tuple of its meta fields"),
+        (OrderedDict, [1], "a tuple of keys"),
+        (defaultdict, (1, 2, 3), "a pair"),
+    ]:
+        with pytest.raises(TypeError, match=f"{cls.__name__}'> must be {form}"):
+            ours.PyTreeDef.from_node_data_and_children(None, (cls, data), [leaf, leaf])
