@@ -96,6 +96,11 @@ def make_array_from_callback(shape, sharding: Sharding, data_callback: Callable[
       data_callback: takes a tuple of slices, returns an array-like.
     """
     shape = tuple(int(n) for n in shape)
+    if sharding.pending:
+        raise ValueError(
+            f"make_array_from_callback: an index does not tell which term of a sum over {set(sharding.pending)} is wanted; use "
+            "make_array_from_single_device_arrays."
+        )
     index = sharding.addressable_devices_indices_map(shape)
     known: dict[Any, Any] = {}
     parts = []

@@ -287,6 +287,11 @@ def _spread(specs, value, what: str) -> list[PartitionSpec]:
 
 def _check_specs(specs: Sequence[PartitionSpec], mesh, names: frozenset, what: str) -> None:
     for s in specs:
+        if s.unreduced:
+            raise NotImplementedError(
+                f"shard_map {what}: {s!r} is unreduced over {set(s.unreduced)}, and terms of a sum cannot go in or out: reshard "
+                "arguments to a spec that is not, and sum results in the function, with lax.psum."
+            )
         seen = set()
         for a in s.axes():
             if a not in names:

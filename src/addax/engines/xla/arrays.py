@@ -13,7 +13,7 @@ import numpy as np
 
 from addax import _native
 from addax.core.avals import ShapedArray
-from addax.core.sharding import Sharding, SingleDeviceSharding
+from addax.core.sharding import PartitionSpec, Sharding, SingleDeviceSharding
 from addax.engines.xla import compat, processes
 from addax.engines.xla.compat import xla_client
 from addax.engines.xla.placement import in_order, placement
@@ -48,6 +48,9 @@ def put_host(value: np.ndarray, sharding: Sharding) -> Any:
         parts = [value] * len(where.local)
     else:
         parts = [value[ix] for ix in where.parts(value.shape)]
+    if sharding.pending:  # a sum of the value and zeros
+        first = sharding.is_first_term()  # type: ignore[attr-defined]
+        parts = [p if first[d] else np.zeros_like(p) for p, d in zip(parts, where.local, strict=True)]
     return xla_client.batched_device_put(
         Aval(value.shape, value.dtype), where, parts, where.local, enable_x64=True  # whatever jax, if it is loaded, says
     )  # fmt: skip
@@ -131,12 +134,28 @@ def fetch(buffer: Any) -> np.ndarray:
     parts = _parts(buffer)
     if sharding.is_fully_replicated:
         return get(parts[0], shape, dtype)
+    if sharding.pending:
+        return _sum_of(buffer, parts, shape, dtype)
     out, seen = np.empty(shape, dtype), set()
     for part, ix in zip(parts, buffer._sharding.parts(shape), strict=True):
         key = tuple((s.start, s.stop) for s in ix)
         if key not in seen:  # a part that several devices hold is read once
             seen.add(key)
             out[ix] = get(part, sharding.shard_shape(shape), dtype)
+    return out
+
+
+def _sum_of(buffer: Any, parts: list[Any], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The value of which the devices hold terms."""
+    where = buffer._sharding
+    sharding, out, seen = where.sharding, np.zeros(shape, dtype), set()
+    term = sharding.update(spec=PartitionSpec(tuple(a for a in sharding.mesh.axis_names if a in sharding.pending)))
+    number = dict(zip(term.device_list, term.positions(1)[:, 0].tolist(), strict=True))
+    for part, ix, d in zip(parts, where.parts(shape), where.local, strict=True):
+        key = (number[d], *((s.start, s.stop) for s in ix))
+        if key not in seen:
+            seen.add(key)
+            out[ix] += get(part, sharding.shard_shape(shape), dtype)
     return out
 
 

@@ -34,7 +34,9 @@ from addax.engines.xla.lower import Program, has_rule, lower
 from addax.engines.xla.module import indented
 from addax.engines.xla.placement import in_order, placement, sharding_of
 from addax.engines.xla.types import storage_dtype
+from addax.engines.xla.unreduced import constrained_results, sums_stay_open
 from addax.ops.explicit import Layouts
+from addax.ops.layout import pending
 
 
 class _InFlight(threading.local):
@@ -80,7 +82,7 @@ class XlaCompiled:
         cut = cut_by_shard_map(closed) if len(devices) > 1 and None in given else {}
         self.in_shardings = [cut.get(i, default) if s is None else s for i, s in enumerate(given)]
         wanted = options.out_shardings or (None,) * len(closed.out_avals)
-        wanted = explicit_results(closed, given, wanted, meshes)
+        closed, wanted = explicit_results(closed, given, wanted, meshes)
         check_layouts(closed, self.in_shardings, wanted)
         platform, many = devices[0].platform, len(devices) > 1
         self._target = ShardedTarget(
@@ -256,22 +258,28 @@ def plan_devices(closed: ClosedJaxpr, options: CompileOptions, device: Any = Non
     return devices, concrete
 
 
-def explicit_results(closed: ClosedJaxpr, given, wanted, meshes: Sequence[Mesh]) -> Sequence[Sharding | None]:
-    """Where results are to be: as was asked for, or, if all axes of a mesh are explicit, as follows from the program.
+def explicit_results(
+    closed: ClosedJaxpr, given, wanted, meshes: Sequence[Mesh]
+) -> tuple[ClosedJaxpr, Sequence[Sharding | None]]:
+    """Where results are to be: as was asked for, or, if all axes of a mesh are explicit, as follows from the program; and the
+    program, in which what is unreduced stays so.
 
     Raises:
       ShardingTypeError: if operands are cut along explicit axes in ways that do not go together.
     """
     mesh = next((m for m in meshes if m.explicit_axes), None)
     if mesh is None:
-        return wanted
+        return closed, wanted
     layouts = Layouts(mesh)
-    found = layouts.program(
-        closed, [layouts.of_sharding(s, a.ndim) for s, a in zip(given, closed.in_avals, strict=True)]
-    )
-    if not mesh.are_all_axes_explicit:
-        return wanted
-    return [s or (None if f is None else layouts.sharding(f)) for s, f in zip(wanted, found, strict=True)]
+    arguments = [layouts.of_sharding(s, a.ndim) for s, a in zip(given, closed.in_avals, strict=True)]
+    closed = constrained_results(closed, wanted)
+    found = layouts.program(closed, arguments)
+    if layouts.sums:
+        closed = sums_stay_open(closed, arguments, mesh)
+    follows = [f is not None and (mesh.are_all_axes_explicit or bool(pending(f))) for f in found]
+    return closed, [
+        s or (layouts.sharding(f) if known else None) for s, f, known in zip(wanted, found, follows, strict=True)
+    ]
 
 
 def cut_by_shard_map(closed: ClosedJaxpr) -> dict[int, NamedSharding]:

@@ -71,7 +71,9 @@ def spec_text(mesh_name: str, spec: PartitionSpec, ndim: int, free: bool = False
     dims = []
     for d in range(ndim):
         names = [f'"{a}"' for a in spec.axes_of(d)]
-        if free or (d < len(spec) and spec[d] is PartitionSpec.UNCONSTRAINED):
+        # What is unreduced is left no freedom: the partitioner (jaxlib 0.10.2) loses track of it.
+        if free or (d < len(spec) and spec[d] is PartitionSpec.UNCONSTRAINED and not spec.unreduced):
             names.append("?")
         dims.append("{" + ", ".join(names) + "}")
-    return f"<@{mesh_name}, [{', '.join(dims)}]>"
+    terms = ", ".join(sorted(f'"{a}"' for a in spec.unreduced))
+    return f"<@{mesh_name}, [{', '.join(dims)}]{f', unreduced={{{terms}}}' if terms else ''}>"

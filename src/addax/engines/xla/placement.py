@@ -63,16 +63,18 @@ def placement(sharding: Sharding) -> Placement:
 
 
 def tile_assignment(sharding: Sharding, ndim: int, devices: Sequence[Any]) -> np.ndarray | None:
-    """Positions in ``devices`` of the devices that hold each part: shape ``(*cuts, copies)``; None if all hold all."""
+    """Positions in ``devices`` of the devices that hold each part: shape ``(*cuts, terms, copies)`` where the value is a sum of
+    terms, else ``(*cuts, copies)``; None if all hold all."""
     if isinstance(sharding, SingleDeviceSharding) or sharding.is_fully_replicated:
         return None
     assert isinstance(sharding, NamedSharding)
     mesh, order = sharding.mesh, {d: i for i, d in enumerate(devices)}
     ids = np.array([order[d] for d in mesh.devices.flat]).reshape(mesh.devices.shape)
     cut = [mesh.axis_names.index(a) for d in range(ndim) for a in sharding.spec.axes_of(d)]
-    rest = [i for i in range(len(mesh.axis_names)) if i not in cut]
-    cuts = sharding.cuts(ndim)
-    return ids.transpose(cut + rest).reshape(*cuts, ids.size // math.prod(cuts))
+    over = [i for i, a in enumerate(mesh.axis_names) if a in sharding.pending]
+    rest = [i for i in range(len(mesh.axis_names)) if i not in (*cut, *over)]
+    terms = [math.prod(ids.shape[i] for i in over)] if over else []
+    return ids.transpose(cut + over + rest).reshape(*sharding.cuts(ndim), *terms, -1)
 
 
 def hlo_sharding(sharding: Sharding, ndim: int, devices: Sequence[Any]) -> Any:
@@ -81,8 +83,11 @@ def hlo_sharding(sharding: Sharding, ndim: int, devices: Sequence[Any]) -> Any:
     if tiles is None:
         return xla_client.HloSharding.replicate()
     proto = xla_client.OpSharding()
-    proto.type = xla_client.OpSharding.Type.OTHER
-    if tiles.shape[-1] == 1:
+    kinds = xla_client.OpSharding.Type
+    proto.type = kinds.OTHER
+    if sharding.pending:
+        proto.last_tile_dims = [kinds.UNREDUCED, kinds.REPLICATED]
+    elif tiles.shape[-1] == 1:
         tiles = tiles[..., 0]
     else:
         proto.replicate_on_last_tile_dim = True
@@ -103,6 +108,10 @@ def sharding_of(proto: Any, meshes: Sequence[Mesh], ndim: int) -> NamedSharding:
     hlo = xla_client.HloSharding.from_proto(proto)
     if hlo.is_replicated():
         return NamedSharding(meshes[0], PartitionSpec())
+    if xla_client.OpSharding.Type.UNREDUCED in proto.last_tile_dims:
+        raise NotImplementedError(
+            "XLA left a result unreduced: say where it should be, with reshard(x, P(...)) or out_shardings."
+        )
     dims = list(hlo.tile_assignment_dimensions())
     wanted = np.array(hlo.tile_assignment_devices()).reshape(*dims[:ndim], -1)
     devices = in_order(meshes[0].devices.flat)
