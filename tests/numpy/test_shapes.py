@@ -240,3 +240,16 @@ def test_like_functions_take_descriptions_of_arrays():
         assert (made.shape, made.dtype) == ((2, 3), np.float16)
     with pytest.raises(TypeError, match="zeros_like requires ndarray or scalar arguments, got <class 'list'>"):
         addax.numpy.zeros_like([1, 2])
+
+
+def test_the_gradient_of_parts_is_their_concatenation():
+    def f(x):
+        a, b, c = addax.numpy.split(x, [2, 3], axis=1)
+        return (a * 2).sum() + (b * c[:, :1]).sum()
+
+    x = np.arange(12, dtype=np.float32).reshape(2, 6)
+    program = addax.make_jaxpr(addax.grad(f))(x)
+    names = [e.primitive.name for e in program.eqns]
+    assert names.count("split") == names.count("concatenate") == 1
+    assert [len(e.outvars) for e in program.eqns if e.primitive.name == "split"] == [3]
+    assert addax.grad(f)(x).tolist() == [[2, 2, 3, 2, 0, 0], [2, 2, 9, 8, 0, 0]]

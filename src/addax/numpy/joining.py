@@ -13,7 +13,7 @@ from addax.core import dtypes
 from addax.core.sizes import as_size
 from addax.core.trace import Tracer
 from addax.interpreters.values import convert
-from addax.lax import cumulative as lax_cumulative, shape as lax_shape, slicing as lax_slicing
+from addax.lax import cumulative as lax_cumulative, shape as lax_shape
 from addax.lax.sharding import place
 from addax.numpy.base import as_operand, canonical_axis, check_array_like, no_out, promote_dtypes
 from addax.numpy.creation import asarray
@@ -173,7 +173,7 @@ def _split(name: str, ary, sections, axis: int) -> list:
             raise ValueError(
                 f"{name}: the positions must increase from 0 to the size {n} of the axis, got {bounds[1:-1]}"
             )
-    return [lax_slicing.slice_in_dim(ary, a, b, axis=axis) for a, b in itertools.pairwise(bounds)]
+    return lax_shape.split(ary, [b - a for a, b in itertools.pairwise(bounds)], axis)
 
 
 def array_split(ary, indices_or_sections, axis: int = 0) -> list:
