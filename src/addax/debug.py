@@ -24,6 +24,13 @@ from addax.visualize import (
 class _Formatter(string.Formatter):
     """str.format that insists on using every argument, as a typo in a debug print should not pass."""
 
+    def get_value(self, key, args, kwargs):
+        try:
+            return super().get_value(key, args, kwargs)
+        except LookupError as e:
+            given = ", ".join([*map(str, range(len(args))), *kwargs]) or "none"
+            raise type(e)(f"debug.print: the format string asks for {{{key}}}; the values given are: {given}") from None
+
     def check_unused_args(self, used_args, args, kwargs):
         unused = [i for i in range(len(args)) if i not in used_args]
         missing = [k for k in kwargs if k not in used_args]

@@ -100,6 +100,25 @@ def test_options_first(capsys, caplog):
         addax.debug.print(x=1)
 
 
+@pytest.mark.parametrize(
+    ("mistake", "error", "message"),
+    [
+        (lambda: addax.debug.print("{x} {y}", x=1), KeyError, r"asks for \{y\}; the values given are: x"),
+        (lambda: addax.debug.print("{} {}", 1), IndexError, r"asks for \{1\}; the values given are: 0"),
+        (lambda: addax.debug.print("{}"), IndexError, r"asks for \{0\}; the values given are: none"),
+        (
+            lambda: addax.debug.print("x", 1, y=2),
+            ValueError,
+            r"unused positional arguments \[0\] and keyword arguments",
+        ),
+        (lambda: addax.debug.print(3), TypeError, "must be a format string, got int"),
+    ],
+)
+def test_formats_that_do_not_fit(mistake, error, message):
+    with pytest.raises(error, match=message):
+        mistake()
+
+
 class TestPureCallback:
     @pytest.mark.parametrize(
         ("method", "shapes"),
