@@ -197,11 +197,20 @@ def _host_function(fun: Callable, in_tree, avals, out_tree) -> _callback.HostFun
     return _callback.HostFunction(host, name, current_source())
 
 
-def _check_callers(sharding: Any) -> None:
+def _call_back(
+    primitive, callback: Callable, result_shape_dtypes, args: tuple, kwargs: dict, sharding: Any, **params
+) -> Any:
+    if not callable(callback):
+        raise TypeError(f"{primitive}: expected a function to call, got {callback!r:.100}")
     if sharding is not None and not isinstance(sharding, SingleDeviceSharding):
         raise NotImplementedError(
             f"callbacks are called from one device: expected a SingleDeviceSharding, got {type(sharding).__name__}"
         )
+    avals, out_tree = _result_avals(result_shape_dtypes)
+    leaves, in_tree = tree.flatten((args, kwargs))
+    function = _host_function(callback, in_tree, avals, out_tree)
+    outs = primitive.bind(*_callback.host_arguments(leaves), callback=function, result_avals=avals, **params)
+    return out_tree.unflatten(outs)
 
 
 def pure_callback(
@@ -221,14 +230,13 @@ def pure_callback(
     >>> float(f(0.0))
     0.0
     """
-    _check_callers(sharding)
-    avals, out_tree = _result_avals(result_shape_dtypes)
-    leaves, in_tree = tree.flatten((args, kwargs))
-    outs = _callback.pure_callback.bind(
-        *_callback.host_arguments(leaves), callback=_host_function(callback, in_tree, avals, out_tree), result_avals=avals,
-        vmap_method=vmap_method,
-    )  # fmt: skip
-    return out_tree.unflatten(outs)
+    if vmap_method not in (None, *_callback.VMAP_METHODS):
+        raise ValueError(
+            f"pure_callback: vmap_method must be one of {', '.join(_callback.VMAP_METHODS)} or None, got {vmap_method!r}"
+        )
+    return _call_back(
+        _callback.pure_callback, callback, result_shape_dtypes, args, kwargs, sharding, vmap_method=vmap_method
+    )
 
 
 def io_callback(callback: Callable, result_shape_dtypes, *args, sharding=None, ordered: bool = False, **kwargs):
@@ -243,14 +251,7 @@ def io_callback(callback: Callable, result_shape_dtypes, *args, sharding=None, o
     >>> f(1.0), f(2.0), [float(x) for x in calls]
     (None, None, [1.0, 2.0])
     """
-    _check_callers(sharding)
-    avals, out_tree = _result_avals(result_shape_dtypes)
-    leaves, in_tree = tree.flatten((args, kwargs))
-    outs = _callback.io_callback.bind(
-        *_callback.host_arguments(leaves), callback=_host_function(callback, in_tree, avals, out_tree), result_avals=avals,
-        ordered=ordered,
-    )  # fmt: skip
-    return out_tree.unflatten(outs)
+    return _call_back(_callback.io_callback, callback, result_shape_dtypes, args, kwargs, sharding, ordered=ordered)
 
 
 class named_scope(contextlib.ContextDecorator):

@@ -235,3 +235,7 @@ def test_what_there_is_only_one_of():
         addax.local_devices(3)
     with pytest.raises(NotImplementedError, match="expected a SingleDeviceSharding, got str"):
         addax.pure_callback(abs, addax.ShapeDtypeStruct((), "float32"), 1.0, sharding="x")
+    with pytest.raises(ValueError, match=r"vmap_method must be one of sequential, .* or None, got 'loop'"):
+        addax.pure_callback(abs, addax.ShapeDtypeStruct((), "float32"), 1.0, vmap_method="loop")
+    with pytest.raises(TypeError, match="pure_callback: expected a function to call, got 3"):
+        addax.pure_callback(3, addax.ShapeDtypeStruct((), "float32"), 1.0)

@@ -129,6 +129,9 @@ def _for_each(callback: HostFunction, batched: Sequence[bool], size: int, n_resu
     return HostFunction(host, f"vmap({callback})")
 
 
+VMAP_METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all", "legacy_vectorized")
+
+
 def _pure_batch(axis, args, dims, *, callback, result_avals, vmap_method):
     batched = [d is not None for d in dims]
     moved = [x if d is None else move_axis(x, d, 0) for x, d in zip(args, dims, strict=True)]
@@ -140,17 +143,12 @@ def _pure_batch(axis, args, dims, *, callback, result_avals, vmap_method):
         )
     if vmap_method in ("sequential", "sequential_unrolled"):
         function = _for_each(callback, batched, axis.size, len(result_avals))
-    elif vmap_method in ("expand_dims", "broadcast_all", "legacy_vectorized"):
+    else:
         if vmap_method == "broadcast_all":
             moved = [x if b else to_front(x, None, axis.size) for x, b in zip(moved, batched, strict=True)]
         elif vmap_method == "expand_dims":
             moved = [x if b else to_front(x, None, 1) for x, b in zip(moved, batched, strict=True)]
         function = callback
-    else:
-        raise ValueError(
-            f"vmap_method must be 'sequential', 'sequential_unrolled', 'expand_dims' or 'broadcast_all', got "
-            f"{vmap_method!r}"
-        )
     outs = pure_callback.bind(*moved, callback=function, result_avals=avals, vmap_method=vmap_method)
     return outs, [0] * len(outs)
 
