@@ -21,28 +21,39 @@ from addax.visualize import (
 )
 
 
+def check_format(name: str, fmt: str, args: tuple, kwargs: dict, all_used: bool = True) -> None:
+    """
+    Raises:
+      LookupError: if a format string asks for a value that is not given.
+      ValueError: if ``all_used`` and it leaves one out.
+    """
+    _Formatter(name, all_used).format(fmt, *tree.map(_Placeholder, args), **tree.map(_Placeholder, kwargs))
+
+
 class _Formatter(string.Formatter):
-    """str.format that insists on using every argument, as a typo in a debug print should not pass."""
+    """str.format that says what is missing, and insists on using every argument: a typo in a debug print should not pass."""
+
+    def __init__(self, name: str, all_used: bool):
+        self.name, self.all_used = name, all_used
 
     def get_value(self, key, args, kwargs):
         try:
             return super().get_value(key, args, kwargs)
         except LookupError as e:
             given = ", ".join([*map(str, range(len(args))), *kwargs]) or "none"
-            raise type(e)(f"debug.print: the format string asks for {{{key}}}; the values given are: {given}") from None
+            raise type(e)(f"{self.name}: the format string asks for {{{key}}}; the values given are: {given}") from None
 
     def check_unused_args(self, used_args, args, kwargs):
+        if not self.all_used:
+            return
         unused = [i for i in range(len(args)) if i not in used_args]
         missing = [k for k in kwargs if k not in used_args]
         if unused or missing:
             parts = [f"positional arguments {unused}"] * bool(unused) + [f"keyword arguments {missing}"] * bool(missing)
             raise ValueError(
-                f"debug.print: unused {' and '.join(parts)} to the format string. Write one {{}} or {{name}} per value, "
+                f"{self.name}: unused {' and '.join(parts)} to the format string. Write one {{}} or {{name}} per value, "
                 "e.g. debug.print('x = {x}', x=x). (f-strings print the tracer, not the value.)"
             )
-
-
-_formatter = _Formatter()
 
 
 def print(
@@ -102,7 +113,7 @@ def _show(
     if not isinstance(fmt, str):
         raise TypeError(f"The first argument to debug.print must be a format string, got {type(fmt).__name__}.")
     if not skip_format_check:
-        _formatter.format(fmt, *tree.map(_Placeholder, args), **tree.map(_Placeholder, kwargs))
+        check_format("debug.print", fmt, args, kwargs)
 
     def show(*a, **k):
         sink(fmt.format(*a, **k))

@@ -251,6 +251,12 @@ def test_mistakes(args, message):
         check(*args)
 
 
+def test_formats_are_checked_when_the_check_is_made():
+    check(True, "x is {x}", x=1, y=2)
+    with pytest.raises(KeyError, match=r"checkify.check: the format string asks for \{y\}; the values given are: x"):
+        addax.jit(lambda x: check(x > 0, "x is {y}", x=x))(1.0)
+
+
 def test_errors_only():
     with pytest.raises(TypeError, match="check_error takes an Error as argument"):
         checkify.check_error(5)

@@ -29,6 +29,7 @@ from addax.core.builder import trace_to_jaxpr
 from addax.core.jaxpr import ClosedJaxpr, eval_jaxpr
 from addax.core.source_info import current_source
 from addax.core.trace import Tracer, base_trace, current_trace
+from addax.debug import check_format
 from addax.ops.check import CheckError, FailedCheckError, JaxRuntimeError, Site, check_p, error_at
 from addax.transforms.checkify import DIVISION, INDEX, NAN, USER, Kinds, choose, functionalized
 from addax.transforms.flat import FlatFunction, LazyDebugInfo, check_leaves, jax_array
@@ -162,12 +163,14 @@ def check(pred, msg: str, *fmt_args, debug: bool = False, **fmt_kwargs) -> None:
 
     Raises:
       TypeError: if ``pred`` is not a boolean scalar or a value is not an array.
+      LookupError: if ``msg`` asks for a value that is not given (in JAX when the check fails).
     """
     aval = get_aval(pred) if is_valid_type(pred) else None
     if aval is None or aval.shape != () or aval.dtype != np.bool_:
         raise TypeError(f"check takes a scalar pred as argument, got {pred!r:.200}. Reduce it with .all() or .any().")
     if not isinstance(msg, str):
         raise TypeError(f"check takes a format string as message, got {type(msg).__name__}.")
+    check_format("checkify.check", msg, fmt_args, fmt_kwargs, all_used=False)
     values, treedef = tree.flatten((fmt_args, fmt_kwargs))
     for v in values:
         if not is_valid_type(v):
