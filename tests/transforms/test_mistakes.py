@@ -19,6 +19,12 @@ def leak(m, n):
     return seen[0] + 1
 
 
+def keep_a_string(m, n):
+    f = m.custom_vjp(lambda x: x)
+    f.defvjp(lambda x: (x, {"k": "text"}), lambda res, g: (g,))
+    return m.grad(f)(1.0)
+
+
 # name: program, pieces of the message
 MISTAKES = {
     "grad of an array": (lambda m, n: m.grad(lambda x: x * 2)(X), "scalar-output", "(3,)", ".sum()", "jacrev"),
@@ -104,6 +110,7 @@ MISTAKES = {
     "scan returns a string": (lambda m, n: m.lax.scan(lambda c, x: (c, {"a": "b"}), 1.0, X), "<class 'str'>", "result[1]['a']",
                               "__FILE__"),
     "cond returns a string": (lambda m, n: m.lax.cond(True, lambda: "a", lambda: "b"), "<class 'str'>", "its result"),
+    "custom_vjp keeps a string": (keep_a_string, "<class 'str'>", "result[1]['k']", "__FILE__"),
     "jvp returns a string": (lambda m, n: m.jvp(lambda x: "a", (1.0,), (1.0,)), "<class 'str'>", "its result", "__FILE__"),
     "jit argument missing": (lambda m, n: m.jit(lambda x, y: x)(X), "missing 1 required", "'y'"),
     "jit argument too many": (lambda m, n: m.jit(lambda x: x)(X, z=1), "unexpected keyword argument 'z'"),

@@ -20,6 +20,7 @@ from addax.ops.custom import FlatRule, custom_jvp_call, custom_vjp_call
 from addax.transforms.flat import (
     FlatFunction,
     LazyDebugInfo,
+    check_results,
     describe_function,
     function_name,
     hold_arguments,
@@ -306,6 +307,7 @@ class custom_vjp(_Custom):
             ps, _ = in_tree.unflatten(primals)
             meaning = "where the first element represents the primal output and the second element represents residuals"
             result = _pair(described, fwd_fun(*ps), meaning)
+            check_results(*tree.flatten(result), self.fwd)
             outs, out_t = tree.flatten(result[0])
             if out_t != out_tree:
                 raise TypeError(
