@@ -203,6 +203,12 @@ def test_permutations_over_several_mapped_axes():
     np.testing.assert_array_equal(rolled, turned.reshape(3, 2, 2).transpose(1, 0, 2))
 
 
+def test_groups_of_several_mapped_axes_are_refused():
+    f = addax.vmap(lambda v: lax.psum(v, ("a", "i"), axis_index_groups=[[0, 1, 2], [3, 4, 5]]), axis_name="i")
+    with pytest.raises(NotImplementedError, match="over several axes.*give the groups of one axis"):
+        addax.vmap(f, axis_name="a")(np.ones((2, 3), np.float32))
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -60,6 +60,11 @@ class AxisRule:
         groups = params.get("axis_index_groups")
         if groups is None:
             return self.rule(axis, vals, dims, **params)
+        if len(_names(params[self.param])) > 1:
+            raise NotImplementedError(
+                f"{self.primitive.name} with axis_index_groups over several axes, {params[self.param]}, of which vmap maps "
+                f"{axis.name!r}: give the groups of one axis, or map over one axis of all members."
+            )
 
         # The groups are a batch of smaller axes: members are brought into the order of groups, and back afterwards.
         order, count, size = np.ravel(groups).astype(np.int32), len(groups), len(groups[0])
