@@ -139,17 +139,15 @@ class XlaCompiled:
         if self._waits:
             _in_flight.wait()
         try:
-            results = self._loaded.execute_sharded(sent, self._program.ordered)
+            to_end = self._program.ordered or bool(self._program.callbacks)
+            results = self._loaded.execute_sharded(sent, to_end)
             outs = results.consume_with_handlers(self._handlers)
             if self._waits:
                 _in_flight.outs = outs
             if self._others is not None:
                 self._others.watchdog.launched(self._name, outs, self._collectives)
-            if self._program.ordered:
+            if to_end:  # callbacks raise where the program is called, not where its results are read, if it has any
                 results.consume_token().block_until_ready()
-            if self._program.callbacks:  # which raise where the program is called, not where its results are read
-                for out in outs:
-                    out.block_until_ready()
         except compat.XlaRuntimeError:
             _in_flight.settle()
             errors = [callback.take_error() for callback in self._program.callbacks]
