@@ -62,25 +62,15 @@ def auto_axes(f: Callable | None = None, /, *, axes=None, out_sharding=None) -> 
     ...     auto_axes(lambda v: v @ v.T, out_sharding=P("x"))(jnp.ones((2, 2))).tolist()
     [[2.0, 2.0], [2.0, 2.0]]
     """
-    if f is None:
-        return functools.partial(auto_axes, axes=axes, out_sharding=out_sharding)
 
-    @functools.wraps(f)
-    def wrapped(*args, out_sharding=out_sharding, **kwargs):
-        if out_sharding is None:
-            raise TypeError("auto_axes: say where the results are, out_sharding=P(...)")
-        mesh = get_mesh()
-        inner = _with_types(mesh, axes, AxisType.Auto)
+    def within(f, args, kwargs, mesh, inner, out_sharding):
+        with set_mesh(inner):
+            args, kwargs = _free((args, kwargs), inner)
+            out = f(*args, **kwargs)
+        return with_sharding_constraint(out, _on(mesh, out_sharding))
 
-        def within(args, kwargs):
-            with set_mesh(inner):
-                args, kwargs = _free((args, kwargs), inner)
-                out = f(*args, **kwargs)
-            return with_sharding_constraint(out, _on(mesh, out_sharding))
-
-        return jit(within)(args, kwargs)
-
-    return wrapped
+    what = "auto_axes: say where the results are, out_sharding=P(...)"
+    return _with_axes(f, within, AxisType.Auto, axes, "out_sharding", out_sharding, what)
 
 
 def explicit_axes(f: Callable | None = None, /, *, axes=None, in_sharding=None) -> Any:
@@ -96,22 +86,35 @@ def explicit_axes(f: Callable | None = None, /, *, axes=None, in_sharding=None) 
       RuntimeError: if no mesh is in scope.
       TypeError: if nothing says where the arguments are.
     """
+
+    def within(f, args, kwargs, mesh, inner, in_sharding):
+        with set_mesh(inner):
+            args = with_sharding_constraint(args, _on(inner, in_sharding))
+            return _free(f(*args, **kwargs), mesh)
+
+    what = "explicit_axes: say where the arguments are, in_sharding=P(...)"
+    return _with_axes(f, within, AxisType.Explicit, axes, "in_sharding", in_sharding, what)
+
+
+def _with_axes(f, within: Callable, kind: AxisType, axes, name: str, default, missing: str) -> Any:
+    """``f``, or a decorator if it is None, compiled as ``within`` says with axes of another type; where values cross the
+    boundary is said now or by the call, under ``name``."""
     if f is None:
-        return functools.partial(explicit_axes, axes=axes, in_sharding=in_sharding)
+        return lambda f: _with_axes(f, within, kind, axes, name, default, missing)
+    compiled: dict[Any, Any] = {}
 
     @functools.wraps(f)
-    def wrapped(*args, in_sharding=in_sharding, **kwargs):
-        if in_sharding is None:
-            raise TypeError("explicit_axes: say where the arguments are, in_sharding=P(...)")
-        mesh = get_mesh()
-        inner = _with_types(mesh, axes, AxisType.Explicit)
-
-        def within(args, kwargs):
-            with set_mesh(inner):
-                args = with_sharding_constraint(args, _on(inner, in_sharding))
-                return _free(f(*args, **kwargs), mesh)
-
-        return jit(within)(args, kwargs)
+    def wrapped(*args, **kwargs):
+        where = kwargs.pop(name, default)
+        if where is None:
+            raise TypeError(missing)
+        mesh, (specs, structure) = get_mesh(), tree.flatten(where)
+        call = compiled.get((mesh, *specs, structure))
+        if call is None:
+            inner = _with_types(mesh, axes, kind)
+            call = jit(lambda args, kwargs: within(f, args, kwargs, mesh, inner, where))
+            compiled[mesh, *specs, structure] = call
+        return call(args, kwargs)
 
     return wrapped
 
