@@ -89,6 +89,8 @@ MISTAKES = {
     "if": (lambda m, n: m.jit(lambda x: 1 if x.sum() > 0 else 2)(X), "boolean conversion", "bool[]", "argument x",
            "made by `gt`", "__FILE__", "jnp.where", "lax.cond"),
     "and": (lambda m, n: m.jit(lambda x: (x > 0).any() and (x < 0).any())(X), "boolean conversion", "&, |, ~"),
+    "if in scan": (lambda m, n: m.lax.scan(lambda carry, row: (carry if row["u"] > 0 else -carry, None), 1.0, {"u": X}),
+                   "boolean conversion", "argument row['u']", "__FILE__"),
     "if under vmap": (lambda m, n: m.vmap(lambda x: x if x > 0 else -x)(X), "boolean conversion", "bool[]", "lax.cond"),
     "int": (lambda m, n: m.jit(lambda x: int(x.sum()))(X), "float32[]", "`int`", "astype(int)", "argument x", "__FILE__"),
     "float": (lambda m, n: m.jit(lambda x: float(x.sum()))(X), "`float`", "astype(float)"),

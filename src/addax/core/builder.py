@@ -142,7 +142,7 @@ class JaxprTrace(Trace):
         """Which argument of the traced function a variable depends on, and where it was made."""
         info = self.debug_info
         name = info.func_name if info is not None else "the function"
-        text = f"The error occurred while tracing the function {name} for jit."
+        text = f"The error occurred while tracing the function {name}."
         reach = {var}
         made = None
         for eqn in reversed(self.eqns):

@@ -148,7 +148,8 @@ def trace_captured(fun: Callable, in_tree, avals: Sequence, debug_info: DebugInf
       ``(program, captured values, structure of the result)``
     """
     flat = FlatFunction(fun, in_tree)
-    jaxpr, consts = trace_to_jaxpr(flat, avals, debug_info or LazyDebugInfo(fun))
+    info = debug_info or LazyDebugInfo(fun, *in_tree.unflatten([0] * in_tree.num_leaves))
+    jaxpr, consts = trace_to_jaxpr(flat, avals, info)
     program = jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars])
     return shared(ClosedJaxpr(program)), consts, flat.out_tree
 
