@@ -47,3 +47,25 @@ def test_abstract_meshes():
     text = str(addax.make_jaxpr(summed(mesh, check_vma=False))(X))
     assert "mesh=AbstractMesh('x': 2, 'y': 3, axis_types=(Auto, Explicit))" in text
     assert str(parse(text)) == text
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_meshes_without_devices_are_enough_for_stablehlo(name, mesh):
+    def text(mesh):
+        spec = addax.ShapeDtypeStruct(X.shape, X.dtype, sharding=NamedSharding(mesh, P("x")))
+        return addax.jit(PROGRAMS[name](mesh)).lower(spec).as_text("stablehlo")
+
+    assert text(AbstractMesh((4, 2), ("x", "y"))) == text(mesh)
+    assert "mhlo.num_partitions = 512" in text(AbstractMesh((8, 64), ("x", "y")))
+
+
+def test_what_needs_devices_is_refused():
+    where = NamedSharding(AbstractMesh((4, 2), ("x", "y")), P("x"))
+    lowered = addax.jit(jnp.sin).lower(addax.ShapeDtypeStruct(X.shape, X.dtype, sharding=where))
+    for use in (lambda: lowered.compile()(X), lowered.cost_analysis, lambda: lowered.as_text("hlo")):
+        with pytest.raises(
+            ValueError, match="needs devices, and the arguments of this program are laid out over an AbstractM"
+        ):
+            use()
+    with pytest.raises(ValueError, match=r"argument x of sin: .*AbstractMesh.*pad it to 8"):
+        addax.jit(jnp.sin).lower(addax.ShapeDtypeStruct((6,), X.dtype, sharding=where)).as_text("stablehlo")

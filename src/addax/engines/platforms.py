@@ -16,6 +16,7 @@ from addax.core.context import current_context
 from addax.core.execution import CompileOptions, device_in, meshes_in, shardings_of
 from addax.core.jaxpr import ClosedJaxpr
 from addax.core.mesh import Mesh
+from addax.core.sharding import NamedSharding
 from addax.engines.cpu import cpu_engine
 from addax.engines.devices import CpuDevice, cpu_device
 
@@ -127,6 +128,10 @@ def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
     captured = (s for s in shardings_of(closed.consts) if s is not None and not all(map(is_native, s.device_list)))
     placed = [*(options.in_shardings or ()), *(options.out_shardings or ()), *captured]
     placed = [s for s in placed if s is not None]
+    if any(isinstance(s, NamedSharding) and not isinstance(s.mesh, Mesh) for s in placed):
+        from addax.engines.xla.abstract import AbstractProgram
+
+        return AbstractProgram(closed, options)
     meshes = [m for m in meshes_in(closed) if isinstance(m, Mesh)]
     if placed or meshes:
         native = all(is_native(d) for s in placed for d in s.device_list)

@@ -81,7 +81,9 @@ def manual_computation(b: Block, operands, params, ins, results, outs, axes, tex
 def _numbers(mesh: Any, meshes, devices) -> np.ndarray:
     """The number of the partition at each place of the mesh."""
     if not isinstance(mesh, Mesh):  # the arguments are over a mesh of these axes
-        mesh = next(m for m in meshes if isinstance(m, Mesh) and m.shape_tuple == mesh.shape_tuple)
+        mesh = next((m for m in meshes if isinstance(m, Mesh) and m.shape_tuple == mesh.shape_tuple), mesh)
+    if not isinstance(mesh, Mesh):  # nor are there any devices
+        return np.arange(mesh.size).reshape(mesh.axis_sizes)
     order = {d: i for i, d in enumerate(devices)}
     return np.array([order[d] for d in mesh.devices.flat]).reshape(mesh.axis_sizes)
 
