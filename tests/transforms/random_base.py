@@ -35,6 +35,7 @@ class Lib:
     lax: Any
     nn: Any
     mode: str = ""  # "forward" or "reverse": take all derivatives that way, for JAX refuses the other for some programs
+    calls_back: bool = True  # or callbacks are traced: what they compute is all that is asked of JAX
 
 
 class Draw:

@@ -5,6 +5,7 @@ arguments move by a millionth (a sort with ties, a comparison of equal numbers),
 """
 
 import dataclasses
+import gc
 import os
 from collections import Counter
 
@@ -22,8 +23,9 @@ FIRST = 10_000_000 * int(os.environ.get("ADDAX_RANDOM_SEED", "1"))
 # Where JAX refuses one mode (reverse mode of loops of unknown length, forward mode of functions with a custom_vjp), the
 # other one gives the same derivatives.
 MODES = [JAX, dataclasses.replace(JAX, mode="forward"), dataclasses.replace(JAX, mode="reverse")]
-# What addax refuses on purpose, and JAX does: callbacks of branches that are not taken, ...
-OURS = ("cond whose branches have effects", "random_gamma_grad, itself a derivative")
+# What addax refuses and JAX does: callbacks of branches that are not taken, a derivative that is refused in equations that
+# nothing reads (JAX drops them from jitted functions first), ...
+OURS = ("cond whose branches have effects", "random_gamma_grad, itself a derivative", "scatter_mul gradients")
 REFUSALS = ("Reverse-mode differentiation does not work", "can't apply forward-mode differentiation")
 
 
@@ -38,18 +40,18 @@ def oracle(nest: Nest) -> tuple[str, JaxProgram] | None:
     return None
 
 
-def nudged(nest: Nest, by: float) -> list:
-    rng = np.random.default_rng(0)
+def nudged(nest: Nest, seed: int) -> list:
+    rng = np.random.default_rng(seed)
     out = []
     for x in nest.args:
         inexact = np.asarray(x).dtype.kind in "fc"
-        moved = x * (1 + by * rng.uniform(-1, 1, np.shape(x))) if inexact else x
+        moved = x * (1 + rng.uniform(-2e-6, 2e-6, np.shape(x))) if inexact else x
         out.append(float(moved) if type(x) is float else moved.astype(x.dtype) if inexact else x)
     return out
 
 
 def has_a_value(nest: Nest, program: JaxProgram, want: list) -> bool:
-    return all(difference(program.run(nudged(nest, by)), want, 0.3) is None for by in (1e-6, -2e-6, 5e-7))
+    return all(difference(program.run(nudged(nest, seed)), want, 0.3) is None for seed in range(8))
 
 
 def check(seed: int, depth: int = 4) -> str:
@@ -104,6 +106,7 @@ def test_programs_under_nested_transformations(seed, depth):
 def test_many(block):
     """All failures of a block are reported, with their seeds. A program takes 0.1 s of one core, half of it JAX tracing;
     ``ADDAX_RANDOM_PROGRAMS=1000 pytest -m slow -k test_many`` for fewer, ``ADDAX_RANDOM_SEED=5`` for others."""
+    gc.freeze()  # what is imported is not looked at again: collections took a tenth of the time
     counts: Counter = Counter()
     failures = []
     for seed in range(block, PROGRAMS, BLOCKS):
