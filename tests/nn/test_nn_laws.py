@@ -108,6 +108,19 @@ def test_quantized_products(mode, size, close):
         addax.grad(lambda a: nn.scaled_dot_general(a, b, numbers, configs=configs[:2]).sum())(a)
 
 
+def test_derivatives_of_sums_of_complex_exponentials():
+    """Of the phase too; that of the sign is 0 in JAX."""
+    rng = np.random.default_rng(0)
+    z, t = (rng.normal(size=3) + 1j * rng.normal(size=3) for _ in range(2))
+    with addax.enable_x64(True):
+        for f in (
+            nn.logmeanexp, nn.logsumexp, lambda z: nn.logsumexp(z, b=np.array([1, -2, 1j])),
+            lambda z: nn.logsumexp(z, return_sign=True)[1],
+        ):  # fmt: skip
+            slope = (f(z + 1e-6 * t) - f(z - 1e-6 * t)) / 2e-6
+            np.testing.assert_allclose(addax.jvp(f, (z,), (t,))[1], slope, rtol=1e-7)
+
+
 def test_hard_tanh_of_unsigned_integers():
     assert nn.hard_tanh(np.array([0, 1, 2, 200], np.uint8)).tolist() == [0, 1, 1, 1]  # 255 for what is below, in JAX
 

@@ -153,6 +153,20 @@ def test_batches_of_operands_of_different_ranks_through_the_host():
     np.testing.assert_allclose(got, exact.hyp2f1(a[:, None], 1.5, 2.5, x.T), rtol=1e-6)
 
 
+def test_derivatives_without_a_formula_are_refused():
+    """They were 0."""
+    assert addax.grad(ours.hyp1f1, 2)(1.3, 2.2, 0.7).item() == pytest.approx(0.988425)
+    for fun, args, i in (
+        (ours.hyp1f1, (1.3, 2.2, 0.7), 0),
+        (ours.hyp2f1, (1.3, 2.2, 3.1, 0.4), 2),
+        (ours.expn, (2.0, 1.0), 0),
+    ):
+        text = f"The derivative of {fun.__name__} with respect to argument {i} is not implemented: wrap"
+        for gradient in (addax.grad(fun, i), addax.jit(addax.grad(fun, i))):
+            with pytest.raises(NotImplementedError, match=text):
+                gradient(*args)
+
+
 def test_gradients_at_zero_weights():
     assert addax.grad(ours.xlogy, (0, 1))(0.0, 2.0) == (anp.log(2.0), 0.0)
     assert addax.grad(ours.entr)(0.5).item() == pytest.approx(-math.log(0.5) - 1)

@@ -14,8 +14,8 @@ from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.engines.eager import fused
 from addax.numpy.base import broadcast_arrays, inexact_dtype, operands
-from addax.numpy.creation import asarray
-from addax.transforms.custom import custom_jvp
+from addax.numpy.creation import asarray, zeros_like
+from addax.transforms.custom import SymbolicZero, custom_jvp
 from addax.transforms.stages import ShapeDtypeStruct
 
 
@@ -47,8 +47,9 @@ def with_derivatives(derivatives: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of functions of float arrays: gives them derivatives by formulas, and narrow floats float32 to work in.
 
     Args:
-      derivatives: ``(outs, *operands) -> partial``, or one partial per operand; None where there is no formula. With
-        several outputs, each partial is a tuple. They are functions too, so that they can be differentiated again.
+      derivatives: ``(outs, *operands) -> partial``, or one partial per operand; None where there is no formula, so that
+        a derivative with respect to it is refused. With several outputs, each partial is a tuple. They are functions
+        too, so that they can be differentiated again.
     """
 
     def decorate(value: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,20 +61,24 @@ def with_derivatives(derivatives: Callable[..., Any]) -> Callable[..., Any]:
             outs = value(*(asarray(x, np.float32) for x in xs))
             return tuple(asarray(o, dtype) for o in outs) if isinstance(outs, tuple) else asarray(outs, dtype)
 
-        @fun.defjvp
         def jvp(primals, tangents):
             outs = fun(*primals)
             partials = derivatives(outs, *primals)
             partials = (partials,) if len(primals) == 1 else partials
             several = isinstance(outs, tuple)
-            total: Any = None
-            for partial, t in zip(partials, tangents, strict=True):
-                if partial is None:
+            total: Any = [zeros_like(o) for o in (outs if several else (outs,))]
+            for i, (partial, t) in enumerate(zip(partials, tangents, strict=True)):
+                if type(t) is SymbolicZero:
                     continue
-                terms = [p * t for p in (partial if several else (partial,))]
-                total = terms if total is None else [a + b for a, b in zip(total, terms, strict=True)]
+                if partial is None:
+                    raise NotImplementedError(
+                        f"The derivative of {value.__name__.lstrip('_')} with respect to argument {i} is not implemented: "
+                        "wrap the argument in lax.stop_gradient if it is meant to be constant."
+                    )
+                total = [a + p * t for a, p in zip(total, partial if several else (partial,), strict=True)]
             return outs, tuple(total) if several else total[0]
 
+        fun.defjvp(jvp, symbolic_zeros=True)
         return fun
 
     return decorate
@@ -87,13 +92,13 @@ def on_host(name: str, derivatives: Callable[..., Any]) -> Callable[..., Any]:
             out = getattr(importlib.import_module("scipy.special"), name)(*(_wide(x) for x in arrays))
         return np.asarray(out).astype(arrays[0].dtype)
 
-    @with_derivatives(derivatives)
     def fun(*xs):
         # Stretched here: a batch is a dimension in front, which in operands of different ranks would not meet.
         xs = broadcast_arrays(*xs)
         return pure_callback(run, ShapeDtypeStruct(xs[0].shape, xs[0].dtype), *xs, vmap_method="broadcast_all")
 
-    return fun
+    fun.__name__ = name
+    return with_derivatives(derivatives)(fun)
 
 
 def _wide(x: np.ndarray) -> np.ndarray:

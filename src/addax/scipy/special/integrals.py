@@ -207,7 +207,8 @@ _hyp1f1 = on_host("hyp1f1", lambda out, a, b, x: (None, None, a / b * _hyp1f1(a 
 
 @special
 def hyp1f1(a, b, x):
-    """Kummer's confluent hypergeometric function: the sum of (a)_k x^k / ((b)_k k!). Differentiable in x.
+    """Kummer's confluent hypergeometric function: the sum of (a)_k x^k / ((b)_k k!). Differentiable in x
+    only; JAX's is in a and b too.
 
     >>> from addax.scipy.special import hyp1f1
     >>> round(hyp1f1(1.0, 1.0, 1.0).item(), 5)
@@ -222,7 +223,8 @@ _hyp2f1 = on_host("hyp2f1", lambda out, a, b, c, x: (None, None, None, a * b / c
 
 @special
 def hyp2f1(a, b, c, x):
-    """Gauss's hypergeometric function: the sum of (a)_k (b)_k x^k / ((c)_k k!). Differentiable in x.
+    """Gauss's hypergeometric function: the sum of (a)_k (b)_k x^k / ((c)_k k!). Differentiable in x
+    only; JAX's is in all arguments.
 
     >>> from addax.scipy.special import hyp2f1
     >>> round(hyp2f1(1.0, 1.0, 2.0, 0.5).item(), 5)
