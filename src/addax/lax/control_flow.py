@@ -19,9 +19,13 @@ from addax.core.trace import Tracer
 from addax.core.tree_prefix import equality_errors
 from addax.interpreters.values import convert, expand_dims, move_axis, reshape
 from addax.lax.arguments import axis_argument
+from addax.lax.comparison import clamp
+from addax.lax.shape import concatenate, stack
+from addax.ops.comparison import ne
 from addax.ops.control_flow import cond_p, scan_p, while_p
 from addax.ops.control_flow.common import add_unused_inputs
 from addax.transforms.flat import describe_function, jax_array, trace_captured
+from addax.transforms.vmap import vmap
 
 
 def _flatten(value) -> tuple[list, Any]:
@@ -103,15 +107,9 @@ def cond(pred, true_fun: Callable, false_fun: Callable, *operands, operand: Any 
         if value is not None:
             return true_fun(*operands) if value else false_fun(*operands)
     if pred_aval.dtype != np.bool_:
-        pred = _ne_zero(pred)
+        pred = ne(pred, np.zeros((), get_aval(pred).dtype)[()])
     return _branches("cond", convert(pred, np.dtype(np.int32)), [false_fun, true_fun], operands,
                      ["false_fun", "true_fun"])  # fmt: skip
-
-
-def _ne_zero(x):
-    from addax.ops.comparison import ne
-
-    return ne(x, np.zeros((), get_aval(x).dtype)[()])
 
 
 def switch(index, branches: Sequence[Callable], *operands, operand: Any = _ABSENT):
@@ -138,8 +136,6 @@ def switch(index, branches: Sequence[Callable], *operands, operand: Any = _ABSEN
         value = _concrete(index)
         if value is not None:
             return branches[min(max(int(value), 0), len(branches) - 1)](*operands)
-    from addax.lax import clamp
-
     index = clamp(np.int32(0), convert(index, np.dtype(np.int32)), np.int32(len(branches) - 1))
     return _branches("switch", index, branches, operands, [f"branch {i}" for i in range(len(branches))])
 
@@ -515,8 +511,6 @@ def _slice_aval(aval):
 
 
 def _scan_eagerly(f, init, x_leaves, xs_tree, length, reverse):
-    from addax import numpy as jnp
-
     if length == 0:
         raise ValueError("zero-length scan is not supported in disable_jit() mode because the output type is unknown.")
     carry, ys = init, []
@@ -526,7 +520,12 @@ def _scan_eagerly(f, init, x_leaves, xs_tree, length, reverse):
         ys.append(y)
     if reverse:
         ys.reverse()
-    return carry, tree.map(lambda *ls: jnp.stack(ls), *ys)
+
+    def stacked(*rows):
+        dtype = dtypes.result_type(*rows)  # numbers of Python among them
+        return stack([convert(jax_array(x), dtype) for x in rows])
+
+    return carry, tree.map(stacked, *ys)
 
 
 def map(f: Callable, xs, *, batch_size: int | None = None):
@@ -542,8 +541,6 @@ def map(f: Callable, xs, *, batch_size: int | None = None):
         raise ValueError(f"lax.map: batch_size must be positive, got {batch_size}.")
     if not batch_size:
         return scan(lambda _, x: ((), f(x)), (), xs)[1]
-    from addax.transforms.vmap import vmap
-
     leaves, treedef = _flatten(xs)
     n = get_aval(leaves[0]).shape[0]
     whole = n // batch_size
@@ -557,8 +554,6 @@ def map(f: Callable, xs, *, batch_size: int | None = None):
         parts.append(g(treedef.unflatten([x[whole * batch_size :] for x in leaves])))
     if len(parts) == 1:
         return parts[0]
-    from addax.lax import concatenate
-
     return tree.map(lambda *ys: concatenate(ys, 0), *parts)
 
 
@@ -602,7 +597,7 @@ def associative_scan(fn: Callable, elems, reverse: bool = False, axis: int = 0):
             even = combine([x[:-1] for x in odd], [x[2::2] for x in xs])
         else:
             even = combine(odd, [x[2::2] for x in xs])
-        even = [_concat0([x[:1], e]) for x, e in zip(xs, even, strict=True)]
+        even = [concatenate([x[:1], e], 0) for x, e in zip(xs, even, strict=True)]
         return [_interleave(e, o) for e, o in zip(even, odd, strict=True)]
 
     out = prefixes(leaves)
@@ -611,22 +606,14 @@ def associative_scan(fn: Callable, elems, reverse: bool = False, axis: int = 0):
     return treedef.unflatten([move_axis(x, 0, axis) for x in out])
 
 
-def _concat0(parts):
-    from addax.lax import concatenate
-
-    return concatenate(parts, 0)
-
-
 def _interleave(even, odd):
     """``[e0, o0, e1, o1, ...]`` where ``even`` may be one longer."""
     n, m = even.shape[0], odd.shape[0]
     stacked = _concat_pairs(even[:m], odd)
-    return stacked if n == m else _concat0([stacked, even[m:]])
+    return stacked if n == m else concatenate([stacked, even[m:]], 0)
 
 
 def _concat_pairs(a, b):
-    from addax.lax import concatenate
-
     pairs = concatenate([expand_dims(a, (1,)), expand_dims(b, (1,))], 1)
     return reshape(pairs, (a.shape[0] * 2, *a.shape[1:]))
 
