@@ -54,8 +54,15 @@ struct Blocked {
     }
   }
 
-  // m x k in the direction in which a runs; tiles read single elements and take either.
+  // m x k by rows if they can be turned quickly, else in the direction in which a runs; tiles read single elements of either.
   static Matrix<const Acc> pack_a(Acc* to, Matrix<const In> a, int64_t m, int64_t k) {
+    if constexpr (kInPlace) {
+      if (a.row == 1 && k >= 16) {
+        using T = Item<sizeof(Acc)>;
+        transpose_block<sizeof(Acc)>(reinterpret_cast<T*>(to), k, reinterpret_cast<const T*>(a.data), a.col, m, k);
+        return {to, k, 1};
+      }
+    }
     if (a.row < a.col) {
       for (int64_t p = 0; p < k; ++p) {
         const In* from = a.at(0, p);
