@@ -200,8 +200,6 @@ void multiply_serial(int64_t m, int64_t n, int64_t k, Matrix<const In> a, Matrix
   Blocked<In, Acc, Out>::run(m, n, k, a, b, c, add);
 }
 
-constexpr int kMaxBatchRank = 16;
-
 struct Batch {
   int rank;
   const int64_t* dims;  // (size, a stride, b stride, c stride) per dimension

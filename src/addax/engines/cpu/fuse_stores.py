@@ -99,7 +99,7 @@ def reads_alike(user: Group, v: Var, axes: Axes) -> bool:
                 continue
             if i < anywhere or r.shape != v.aval.shape or not r.is_whole():
                 return False
-            if (r.shape and r.shape != walked_shape(user, e)) or broadcast_axes(user, e, v) != axes:
+            if (r.shape and r.shape != walked_shape(e)) or broadcast_axes(user, e, v) != axes:
                 return False
     return True
 

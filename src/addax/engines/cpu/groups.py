@@ -200,7 +200,7 @@ def walked_axes(group: Group, eqn: Eqn) -> Axes:
     return group.operand_axes.get(v) or group.axes[v]
 
 
-def walked_shape(group: Group, eqn: Eqn) -> tuple[int, ...]:
+def walked_shape(eqn: Eqn) -> tuple[int, ...]:
     """The shape a member's operands are read in."""
     if eqn.primitive.name in REDUCTIONS:
         return eqn.invars[0].aval.shape
