@@ -124,6 +124,10 @@ _NAMES = {
         "addax.sparse_derivatives",
     ),
 }
+_INSTEAD = {  # names that jax has had
+    "device_put_replicated": "device_put(numpy.stack([x] * n), NamedSharding(mesh, P('axis')))",
+    "device_put_sharded": "device_put(numpy.stack(shards), NamedSharding(mesh, P('axis')))",
+}
 # What checks, and options like debug_checks, make of programs before they are compiled.
 _execution.set_prepare_rule(lambda module, *args: _importlib.import_module(module).prepare(*args))
 
@@ -135,6 +139,7 @@ def __getattr__(name: str):
         # Options that do nothing here have context managers too, which say so.
         found = getattr(_importlib.import_module(_NAMES[name]), name) if name in _NAMES else _inert_manager(name)
     except AttributeError:
-        raise AttributeError(f"module 'addax' has no attribute {name!r}") from None
+        advice = f": use {_INSTEAD[name]}" if name in _INSTEAD else ""
+        raise AttributeError(f"module 'addax' has no attribute {name!r}{advice}") from None
     globals()[name] = found
     return found

@@ -64,8 +64,14 @@ def device_put(x, device: Any = None, *, src=None, donate: bool = False, may_ali
     leaves, treedef = tree.flatten(x)
     targets = broadcast_prefix(device, x, is_leaf=lambda d: d is None) if device is not None else [None] * len(leaves)
     outs = []
-    for leaf, target in zip(leaves, targets, strict=True):
-        out = _put(leaf, None if target is None else as_sharding(target, "device_put"))
+    for i, (leaf, target) in enumerate(zip(leaves, targets, strict=True)):
+        try:
+            out = _put(leaf, None if target is None else as_sharding(target, "device_put"))
+        except ValueError as error:
+            path = tree.keystr(tree.leaves_with_path(x)[i][0])
+            if not path:
+                raise
+            raise type(error)(f"device_put of {path}: {error}") from None
         if donate and isinstance(leaf, _native.Array) and out is not leaf:
             leaf.delete()
         outs.append(out)

@@ -10,6 +10,7 @@ import pytest
 import addax
 import addax.numpy as jnp
 from addax import lax
+from addax.errors import IndivisibleError
 from addax.experimental import checkify, multihost_utils
 from addax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec as P, SingleDeviceSharding
 
@@ -222,6 +223,9 @@ def test_errors_say_what_to_do(mesh, devices):
     message = error(ValueError, lambda: addax.device_put(np.ones(6), NamedSharding(mesh, P("x"))))
     assert "array axis 0 is partitioned 4 times, but the dimension size is 6 (full shape: (6,)" in message
     assert "mesh axis 'x' of size 4: pad it to 8" in message
+    tree = {"w": np.ones(8), "b": np.ones(6)}
+    message = error(IndivisibleError, lambda: addax.device_put(tree, NamedSharding(mesh, P("x"))))
+    assert message.startswith("device_put of ['b']: Sharding NamedSharding")
     message = error(ValueError, lambda: addax.device_put(np.ones(8), NamedSharding(mesh, P(None, "x"))))
     assert "only valid for values of rank at least 2, but was applied to a value of rank 1" in message
     message = error(ValueError, lambda: NamedSharding(mesh, P("z")))
@@ -249,10 +253,17 @@ def test_errors_say_what_to_do(mesh, devices):
     message = error(ValueError, lambda: addax.jit(lambda x: x, out_shardings=(whole, whole))(X))
     assert "jit out_shardings" in message
     cut = NamedSharding(mesh, P("x"))
-    message = error(addax.core.sharding.IndivisibleError, lambda: addax.jit(jnp.sin, in_shardings=cut)(X[:6]))
+    message = error(IndivisibleError, lambda: addax.jit(jnp.sin, in_shardings=cut)(X[:6]))
     assert message.startswith("argument x of sin: Sharding NamedSharding") and "pad it to 8" in message
     message = error(ValueError, lambda: addax.jit(lambda x: (x, x.sum()), out_shardings=cut)(X))
     assert message.startswith("result 1 of <lambda>: ") and "rank at least 1" in message
+
+
+def test_names_that_are_gone_say_what_to_write():
+    with pytest.raises(
+        AttributeError, match=r"device_put_sharded': use device_put\(numpy.stack\(shards\), NamedSharding"
+    ):
+        addax.device_put_sharded([X], addax.devices())
 
 
 def test_printing(mesh):
