@@ -1,13 +1,14 @@
 """The cost of transforming: an unrolled transformer's training step, traced by addax and traced and lowered by JAX.
 
 ``python benchmarks/transforms.py [--turns N]`` prints a table. Times are of the process (CPU time), the least of N turns, taken turn
-and turn about; caches of both libraries are cleared before each.
+and turn about; caches of both libraries are cleared before each. How much more the larger size takes is the median over turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import statistics
 import time
 
 import jax
@@ -53,21 +54,30 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs="*", default=[12, 48])
     args = parser.parse_args()
     print("| program | equations | addax traces | JAX traces and lowers | times |\n|---|---|---|---|---|")
-    for layers in args.layers:
-        ours, our_args = step_of(addax, layers)
-        theirs, their_args = step_of(jax, layers)
-        for name in ours:
-            runs = {"addax": prepare(addax, ours[name], our_args), "jax": prepare(jax, theirs[name], their_args)}
-            best = dict.fromkeys(runs, float("inf"))
+    for name in ("jit", "jit(grad step)", "jit(vmap(grad))"):
+        counts, runs = {}, {}
+        for lib in (addax, jax):
+            for layers in args.layers:
+                programs, values = step_of(lib, layers)
+                runs[layers, lib.__name__] = prepare(lib, programs[name], values)
+                if lib is addax:
+                    counts[layers] = equations(addax.make_jaxpr(programs[name])(*values).jaxpr)
+        turns: dict[tuple, list[float]] = {key: [] for key in runs}
+        for _ in range(args.turns):
             gc.collect()
-            for _ in range(args.turns):
-                for lib, run in runs.items():
-                    best[lib] = min(best[lib], run())
-            n = equations(addax.make_jaxpr(ours[name])(*our_args).jaxpr)
+            for key, run in runs.items():
+                turns[key].append(run())
+        for layers in args.layers:
+            ours, theirs = min(turns[layers, "addax"]), min(turns[layers, "jax"])
             print(
-                f"| {name}, {layers} layers | {n} | {best['addax'] * 1e3:.0f} ms | {best['jax'] * 1e3:.0f} ms | "
-                f"{best['jax'] / best['addax']:.1f}x |", flush=True,
+                f"| {name}, {layers} layers | {counts[layers]} | {ours * 1e3:.0f} ms | {theirs * 1e3:.0f} ms | "
+                f"{theirs / ours:.1f}x |", flush=True,
             )  # fmt: skip
+        # Runs of one turn follow each other: their ratio is sounder than that of the least times.
+        small, *larger = args.layers
+        for layers in larger:
+            ratios = [u / t for u, t in zip(turns[layers, "addax"], turns[small, "addax"], strict=True)]
+            print(f"<!-- {name}: {layers} layers take {statistics.median(ratios):.2f} times {small} -->", flush=True)
 
 
 if __name__ == "__main__":
