@@ -1,6 +1,7 @@
 # make build    a virtual environment in .venv with addax installed in it, editable, with its test tools
 # make native   recompile the C++ extension in place, into the environment that is active (a second or two per file)
-# make test     the test suite, less what is marked slow       make lint   ruff and pyright
+# make test     the test suite, less what is marked slow       make slow   the rest: long sweeps
+# make lint     ruff and pyright
 # make demo     train a digit classifier                        make bench  the benchmarks
 PYTHON ?= python3
 VENV := .venv
