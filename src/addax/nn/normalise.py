@@ -65,13 +65,10 @@ def _logsumexp(a, b=None, where=None, *, axis, keepdims, return_sign) -> Any:
         terms = terms * b
     total = jnp.sum(terms, axis=axis, keepdims=keepdims, where=where)
     shift = largest if keepdims else jnp.reshape(largest, total.shape)
-    is_complex = dtypes.issubdtype(total.dtype, np.complexfloating)
-    if is_complex and not return_sign:
+    if dtypes.issubdtype(total.dtype, np.complexfloating) and not return_sign:
         return jnp.log(total) + shift
-    size = jnp.abs(total)
-    # The sign of a complex number turns with it, and so has a derivative.
-    sign = total / jnp.where(size > 0, size, 1) if is_complex else jnp.sign(total)
-    magnitude = jnp.log(size) + shift
+    sign = jnp.sign(total)
+    magnitude = jnp.log(jnp.abs(total)) + shift
     if return_sign:
         return magnitude, sign
     return magnitude if b is None else jnp.where(sign < 0, np.nan, magnitude)

@@ -144,7 +144,20 @@ def _sign(x):
     return np.where((x == 0) | np.isnan(x), x, np.copysign(x.dtype.type(1), x))  # the sign of -0 is -0
 
 
-sign = elementwise("sign", NUMERIC).not_differentiable()
+def _sign_jvp(primals, tangents):
+    """0 for real x. The sign of a complex one turns with it: i out Im(conj(out) t) / |x|, and 0 at 0. (0 in JAX.)"""
+    (x,), (t,) = primals, tangents
+    out = sign(x)
+    if type(t) is Zero or not dtypes.issubdtype(dtype_of(x), np.complexfloating):
+        return out, Zero.of(out)
+    size = convert(abs_(x), dtype_of(x))
+    turn = imag(mul(conj(out, input_dtype=dtype_of(x)), t))
+    safe = select_n(eq(size, 0), size, full_like(size, 1))
+    return out, div(mul(out, complex_(full_like(turn, 0), turn)), safe)
+
+
+sign = elementwise("sign", NUMERIC)
+sign.jvp = _sign_jvp
 sign.lower(stablehlo="sign", reference=formula(_sign))
 
 
