@@ -118,3 +118,18 @@ def test_gradients_of_convolutions(mesh):
         got = addax.jit(program, compiler_options=QUICK)(*args)
         for a, b in zip(*map(addax.tree.leaves, (got, want)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_initial_values_are_folded_in_once(mesh):
+    """Also where they are no identities of a program of the user's."""
+    x = np.linspace(-1, 1, 32, dtype="float32").reshape(8, 4)
+
+    def both(a, b):
+        return a[0] + b[0], addax.numpy.maximum(a[1], b[1])
+
+    def program(x):
+        return addax.lax.reduce((x, x), (np.float32(3), np.float32(-5)), both, (0,))
+
+    got = addax.jit(program)(addax.device_put(x, NamedSharding(mesh, P("x", "y"))))
+    for a, want in zip(got, (x.sum(0) + 3, x.max(0)), strict=True):
+        np.testing.assert_allclose(a, want, atol=1e-6)

@@ -112,9 +112,9 @@ def _reduce(b: Block, eqn: Eqn, *args: Value) -> list[Value]:
     n = len(args) // 2
     if not eqn.params["dimensions"]:
         return list(args[:n])
-    if n == 1:  # devices cannot fold so what each of them has found (but XLA gathers where there are several results)
-        args = (b.whole(args[0], eqn.params["dimensions"]), args[1])
-    return b.reduce(args[:n], args[n:], eqn.params["dimensions"], scalar_program(eqn.params["jaxpr"]))
+    # Devices cannot fold so what each of them has found; and the initial value, which need not be an identity, is for all.
+    xs = [b.whole(x, eqn.params["dimensions"]) for x in args[:n]]
+    return b.reduce(xs, args[n:], eqn.params["dimensions"], scalar_program(eqn.params["jaxpr"]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
