@@ -42,8 +42,8 @@ from addax.ops.layout import pending
 class _InFlight(threading.local):
     """What the last program with collectives between CPU devices returned. Each device's part of it may hold a thread of
     the client's pool until the others have come; the parts of two such programs could leave each other short of threads
-    for ever, so the next is launched when the last is done. (Not waiting is not faster; JAX does not wait, and a
-    loop that launches two such programs in turn and reads nothing hangs there until XLA ends the process.)
+    for ever, so the next is launched when the last is done, also if it reads the results of the last. (JAX does not wait:
+    there a training loop that reads nothing hangs until XLA ends the process. On a quiet machine waiting costs nothing.)
     """
 
     def __init__(self):
