@@ -244,12 +244,7 @@ def matmul(a: np.ndarray, b: np.ndarray, dtype) -> np.ndarray:
 
 
 dot_general = primitive(
-    "dot_general",
-    _dot_type,
-    jvp=_dot_jvp,
-    transpose=_dot_transpose,
-    batch=_dot_batch,
-    reference=_dot_reference,
+    "dot_general", _dot_type, jvp=_dot_jvp, transpose=_dot_transpose, batch=_dot_batch, reference=_dot_reference
 )
 
 

@@ -119,13 +119,6 @@ def _fft_reference(x, *, fft_type, fft_lengths):
         return _ROUTINES[kind](x, fft_lengths, axes).astype(dtype, copy=False)
 
 
-fft = primitive(
-    "fft",
-    _fft_type,
-    jvp=LINEAR,
-    transpose=_fft_transpose,
-    batch=_fft_batch,
-    reference=_fft_reference,
-)
+fft = primitive("fft", _fft_type, jvp=LINEAR, transpose=_fft_transpose, batch=_fft_batch, reference=_fft_reference)
 
 __all__ = ["FftType", "fft"]

@@ -205,11 +205,7 @@ def _ormqr_reference(a, taus, c, *, left, transpose):
 
 
 ormqr = primitive(
-    "ormqr",
-    _ormqr_type,
-    jvp=mx.no_derivative("ormqr"),
-    batch=batch_leading(lambda: ormqr),
-    reference=_ormqr_reference,
+    "ormqr", _ormqr_type, jvp=mx.no_derivative("ormqr"), batch=batch_leading(lambda: ormqr), reference=_ormqr_reference
 )
 
 __all__ = ["geqrf", "householder_product", "ormqr", "qr"]

@@ -343,11 +343,7 @@ def _iota_reference(*, dtype, shape, dimension, sharding):
 
 
 iota = primitive(
-    "iota",
-    _iota_type,
-    jvp=nothing_to_differentiate("iota"),
-    batch=never_batched("iota"),
-    reference=_iota_reference,
+    "iota", _iota_type, jvp=nothing_to_differentiate("iota"), batch=never_batched("iota"), reference=_iota_reference
 )
 
 

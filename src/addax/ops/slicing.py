@@ -101,12 +101,7 @@ def _slice_reference(x, *, start_indices, limit_indices, strides):
 
 
 slice_p = primitive(
-    "slice",
-    _slice_type,
-    jvp=LINEAR,
-    transpose=_slice_transpose,
-    batch=_slice_batch,
-    reference=_slice_reference,
+    "slice", _slice_type, jvp=LINEAR, transpose=_slice_transpose, batch=_slice_batch, reference=_slice_reference
 )
 
 
@@ -207,14 +202,7 @@ def _pad_reference(x, value, *, padding_config):
     return out
 
 
-pad = primitive(
-    "pad",
-    _pad_type,
-    jvp=LINEAR,
-    transpose=_pad_transpose,
-    batch=_pad_batch,
-    reference=_pad_reference,
-)
+pad = primitive("pad", _pad_type, jvp=LINEAR, transpose=_pad_transpose, batch=_pad_batch, reference=_pad_reference)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
