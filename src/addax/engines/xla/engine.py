@@ -106,7 +106,7 @@ class XlaCompiled:
         passed = len(closed.in_avals) - len(bound)
         self.in_shardings, kept = self.in_shardings[:passed], self.in_shardings[passed:]
         captured = [put_host(np.array(x), default) for x in self._program.captured]
-        self._captured_bytes = sum(x.nbytes for x in captured)
+        self._captured_bytes = sum(x.nbytes for x in self._program.captured)
         donates_numbers = any(closed.in_avals[i].ndim == 0 for i in options.donated)
         careful = self._others or self._waits or self._program.ordered or self._program.callbacks
         self.executable = Launch(
