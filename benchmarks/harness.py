@@ -31,10 +31,16 @@ class Case:
 
 @dataclass
 class Result:
+    """Per library the median time of its runs; the time that a tenth of them stayed below, which others on the machine
+    lengthen less; and the median processor time of all threads, in which waiting for a core does not count.
+    """
+
     name: str
     unit: str
     median: dict[str, float] = field(default_factory=dict)
     note: str = ""
+    tenth: dict[str, float] = field(default_factory=dict)
+    processor: dict[str, float] = field(default_factory=dict)
 
     def ratio(self, other: str, ours: str = "addax") -> float:
         """How many times as long ``other`` takes."""
@@ -63,21 +69,37 @@ def check(case: Case) -> None:
         )  # fmt: skip
 
 
-def measure(case: Case, seconds: float = 1.0, min_turns: int = 7) -> Result:
+def measure(case: Case, seconds: float = 1.0, min_turns: int = 7, settle: bool = False) -> Result:
+    """
+    Args:
+      settle: every run follows one that is not timed, in which the threads of the other library stop looking for work.
+    """
     check(case)
     names = list(case.run)
     times: dict[str, list[float]] = {n: [] for n in names}
+    processor: dict[str, list[float]] = {n: [] for n in names}
     begin = time.perf_counter()
     turn = 0
     while turn < min_turns or time.perf_counter() - begin < seconds:
         for k in range(len(names)):
             name = names[(k + turn) % len(names)]
-            t0 = time.perf_counter()
+            if settle:
+                case.run[name]()
+            t0, c0 = time.perf_counter(), time.process_time()
             case.run[name]()
             times[name].append((time.perf_counter() - t0) / case.inner)
+            processor[name].append((time.process_time() - c0) / case.inner)
         turn += 1
     scale = SCALE[case.unit]
-    return Result(case.name, case.unit, {n: statistics.median(v) * scale for n, v in times.items()}, case.note)
+    median, tenth, spent = (
+        {n: of(v) * scale for n, v in measured.items()}
+        for of, measured in (
+            (statistics.median, times),
+            (lambda v: statistics.quantiles(v, n=10)[0], times),
+            (statistics.median, processor),
+        )
+    )
+    return Result(case.name, case.unit, median, case.note, tenth, spent)
 
 
 def table(results: list[Result]) -> str:
