@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import jax
 import numpy as np
 import pytest
 
@@ -138,3 +139,10 @@ def test_numbers_to_fold_in_are_not_cut_silently():
     for n in (-1, 2**32, 2**33 + 3):
         with pytest.raises(OverflowError, match="0 to 2"):
             jr.fold_in(K, n)
+
+
+def test_bits_are_as_wide_as_integers():
+    with addax.enable_x64(True), jax.enable_x64(True):
+        got, want = (library.random.bits(library.random.key(3), (3,)) for library in (addax, jax))
+        assert got.dtype == want.dtype == np.uint64 and got.tolist() == want.tolist()
+    assert addax.random.bits(addax.random.key(3)).dtype == np.uint32

@@ -247,14 +247,14 @@ def clone(key):
 
 @placed
 def bits(key, shape=(), dtype=None, *, out_sharding=None):
-    """Uniformly random unsigned integers: every bit pattern is equally likely.
+    """Uniformly random unsigned integers: every bit pattern is equally likely. 32 bits, or 64 with 64-bit types, by default.
 
     >>> import addax.random as jr
     >>> jr.bits(jr.key(0), (2,)).dtype
     dtype('uint32')
     """
     k = single_key("bits", key)
-    dtype = np.dtype(np.uint32) if dtype is None else dtypes.canonicalize_user_dtype(dtype, "bits")
+    dtype = dtypes.default_uint_dtype() if dtype is None else dtypes.canonicalize_user_dtype(dtype, "bits")
     if not dtypes.issubdtype(dtype, np.unsignedinteger):
         raise ValueError(f"dtype argument to `bits` must be an unsigned int dtype, got {dtypes.dtype_name(dtype)}")
     return _prims.random_bits.bind(k, bit_width=dtype.itemsize * 8, shape=canonical_shape(shape))
