@@ -181,3 +181,15 @@ def test_values_that_hold_nothing_are_moved_about():
     *moved, slopes = run(nothing)
     assert [x.shape for x in moved] == [(2, 3), (2,), (6,), (3,)]
     assert all(x.dtype == addax.dtypes.float0 for x in moved) and slopes.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_what_nothing_reads_needs_no_derivative():
+    """JAX refuses these, and not the program of seed 10013405, where a jitted function's dead equation was refused here."""
+
+    @addax.jit
+    def f(x):
+        x.at[np.array([0, 0])].multiply(x[:2])
+        return x * 2
+
+    np.testing.assert_array_equal(addax.grad(lambda x: f(x).sum())(V), [2, 2, 2])
+    np.testing.assert_array_equal(addax.jit(lambda x: addax.linearize(f, x)[1](x))(V), 2 * V)

@@ -271,7 +271,18 @@ def dce_jaxpr(jaxpr: Jaxpr, used_outputs: Sequence[bool], keep_inputs: bool = Tr
     return jaxpr.replace(invars=invars, outvars=outvars, eqns=kept[::-1]), used_inputs
 
 
+def without_dead_code(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program less the equations that no result needs."""
+    return closed.derive(_live_program)
+
+
+def _live_program(closed: ClosedJaxpr) -> ClosedJaxpr:
+    jaxpr, _ = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    return closed if len(jaxpr.eqns) == len(closed.jaxpr.eqns) else ClosedJaxpr(jaxpr, closed.consts)
+
+
 __all__ = [
     "Atom", "ClosedJaxpr", "DebugInfo", "DropVar", "Eqn", "Jaxpr", "JaxprEqn", "Literal", "Var",
     "bind_equation", "dce_jaxpr", "eval_jaxpr", "get_aval", "interpret", "join_effects", "last_uses", "subjaxprs",
+    "without_dead_code",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from addax.core.jaxpr import ClosedJaxpr
+from addax.core.jaxpr import ClosedJaxpr, without_dead_code
 from addax.core.notation import Notation
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -30,7 +30,7 @@ def _type(*avals, jaxpr: ClosedJaxpr, name: str, **_):
 
 def _jvp(primals, tangents, *, jaxpr, name, **params):
     nonzero = [type(t) is not Zero for t in tangents]
-    program, out_nonzero = jvp_jaxpr(jaxpr, nonzero)
+    program, out_nonzero = jvp_jaxpr(without_dead_code(jaxpr), nonzero)  # what nothing reads may have no derivative
     live = [t for t in tangents if type(t) is not Zero]
     outs = jit_p.bind(*primals, *live, jaxpr=program, name=name, **params)
     n = len(out_nonzero)

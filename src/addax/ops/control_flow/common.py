@@ -10,7 +10,7 @@ import numpy as np
 from addax.core import dtypes
 from addax.core.avals import get_aval
 from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr, Var, dce_jaxpr, eval_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, Var, eval_jaxpr, without_dead_code
 from addax.core.primitive import registry
 from addax.interpreters.linearize import split_jaxpr
 from addax.interpreters.values import broadcast_in_dim, broadcast_to, shape_of
@@ -79,15 +79,6 @@ def known_part(closed: ClosedJaxpr, unknown: Sequence[bool], out_unknown: Sequen
     cut = split_jaxpr(closed, unknown, out_unknown)
     program = rearrange(cut.known, range(len(cut.known.in_avals)), range(list(out_unknown).count(False)))
     return without_dead_code(program)
-
-
-def without_dead_code(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The same program less the equations that no result needs."""
-    return closed.derive(_live_program)
-
-
-def _live_program(closed: ClosedJaxpr) -> ClosedJaxpr:
-    return ClosedJaxpr(dce_jaxpr(closed.jaxpr, [True] * len(closed.out_avals))[0], closed.consts)
 
 
 def guard(mask, values: Sequence, batched: Sequence[bool]) -> list:

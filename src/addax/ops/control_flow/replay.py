@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from addax.core.avals import get_aval
-from addax.core.jaxpr import ClosedJaxpr, Var, join_effects
+from addax.core.jaxpr import ClosedJaxpr, Var, join_effects, without_dead_code
 from addax.core.notation import Notation
 from addax.core.primitive import Refusal, registry
 from addax.interpreters.batching import batch_jaxpr
@@ -52,7 +52,6 @@ from addax.ops.control_flow.common import (
     rearrange,
     run,
     split_list,
-    without_dead_code,
 )
 from addax.ops.control_flow.revolve import last_state, revolve
 from addax.ops.rules import program_primitive

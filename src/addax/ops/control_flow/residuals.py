@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from addax.core.jaxpr import Atom, ClosedJaxpr, Eqn, Literal, Var
+from addax.core.jaxpr import Atom, ClosedJaxpr, Eqn, Literal, Var, without_dead_code
 from addax.interpreters.linearize import SplitJaxpr
-from addax.ops.control_flow.common import build, choose, rearrange, run, without_dead_code
+from addax.ops.control_flow.common import build, choose, rearrange, run
 
 # No transcendental functions, divisions or reductions, and nothing that moves elements about.
 CHEAP = frozenset(
