@@ -8,7 +8,7 @@ import jax
 import jax.ad_checkpoint
 import jax.numpy
 import numpy as np
-from jax_programs import JaxProgram
+from jax_interpreted import JaxProgram
 from transform_programs import Lib
 
 import addax

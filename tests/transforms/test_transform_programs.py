@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from comparison import ADDAX, JAX, difference, results
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
-from jax_programs import JaxProgram
+from jax_interpreted import JaxProgram
 from transform_programs import REVERSE, Nest
 
 PROGRAMS, BLOCKS = int(os.environ.get("ADDAX_RANDOM_PROGRAMS", "20000")), 40
