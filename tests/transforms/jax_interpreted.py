@@ -1,7 +1,7 @@
 """A program of JAX, traced and lowered once, and run by the reference interpreter of StableHLO or compiled by XLA.
 
 Compiling takes a quarter of a second, interpreting a few elements two milliseconds. What JAX computes is the same: the
-interpreter defines what the program means that JAX made. Where it disagrees with addax, the compiled program decides.
+interpreter defines what the program means that JAX made.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ class JaxProgram:
         """Compiled."""
         return self.results([np.asarray(x) for x in jax.tree.leaves(self.compiled(*(split(x) for x in args)))])
 
-    def interpret(self, args) -> list[Result] | None:
-        """Not compiled; None for what the interpreter cannot or is slow to do. Once: the program is prepared in place."""
+    def interpret(self, args, largest: int = LARGEST) -> list[Result] | None:
+        """Not compiled; None for what the interpreter cannot or is slow to do."""
         module = self.lowered.compiler_ir("stablehlo")
         with module.context, ir.Location.unknown():
-            if not prepare(module):
+            if not prepare(module, largest):
                 return None
             main = next(op for op in module.body.operations if getattr(op, "name", None) == ir.StringAttr.get("main"))
             leaves = jax.tree.leaves([split(x) for x in args])
@@ -131,7 +131,7 @@ def attribute(x, type: ir.RankedTensorType) -> ir.Attribute:
     return ir.DenseElementsAttr.get(np.ascontiguousarray(x), type=type.element_type, shape=type.shape)
 
 
-def prepare(module) -> bool:
+def prepare(module, largest: int) -> bool:
     """Whether the interpreter can do it, and will: arrays without elements may end its process."""
     names, scatters, sizes = set(), [], [1]
 
@@ -145,7 +145,7 @@ def prepare(module) -> bool:
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(visit)
-    if sum(sizes) > LARGEST or min(sizes) == 0 or not names.isdisjoint(COMPILED):
+    if sum(sizes) > largest or min(sizes) == 0 or not names.isdisjoint(COMPILED):
         return False
     for op in scatters:  # the interpreter writes into the memory of the operand, which others read: scatter into a copy
         with ir.InsertionPoint(op):

@@ -5,6 +5,7 @@ arguments move by a millionth (a sort with ties, a comparison of equal numbers),
 """
 
 import dataclasses
+import functools
 import gc
 import os
 from collections import Counter
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from comparison import ADDAX, JAX, difference, results
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
-from jax_interpreted import JaxProgram
+from jax_interpreted import LARGEST, JaxProgram
 from transform_programs import REVERSE, Nest
 
 PROGRAMS, BLOCKS = int(os.environ.get("ADDAX_RANDOM_PROGRAMS", "20000")), 40
@@ -60,10 +61,9 @@ def check(seed: int, depth: int = 4) -> str:
     if found is None:
         return "JAX has no result"
     mode, program = found
-    want = program.interpret(nest.args)
-    exact = want is None
-    if exact:
-        want = program.run(nest.args)
+    # One that agrees is enough: XLA's approximations show in third derivatives, and the interpreter has a bug or two.
+    references = [program.interpret, program.run, functools.partial(program.interpret, largest=20 * LARGEST)]
+    wants: list = []
     # Sums of cotangents of weak and strong type, in another order, lose weak types elsewhere.
     weak = "ignored" if sum(name in REVERSE for name in nest.names) > 1 else "may stay"
     narrow = any("float16" in step for step in nest.body.trail)  # what they round shows in wider results
@@ -75,13 +75,17 @@ def check(seed: int, depth: int = 4) -> str:
             if any(text in str(error) for text in OURS):
                 return "refused"
             raise AssertionError(f"{about}: {type(error).__name__}: {error}") from error
-        message = difference(got, want, 30.0 if narrow else 1.0, weak)
-        if message is not None and not exact:
-            want, exact = program.run(nest.args), True
-            message = difference(got, want, 30.0 if narrow else 1.0, weak)
-        if message is not None and "JAX [" in message and not has_a_value(nest, program, want):
+        messages = []
+        for k, compute in enumerate(references):
+            if k == len(wants):
+                wants.append(compute(nest.args))
+            if wants[k] is not None:
+                messages.append(difference(got, wants[k], 30.0 if narrow else 1.0, weak))
+                if messages[-1] is None:
+                    break
+        if None not in messages and "JAX [" in messages[0] and not has_a_value(nest, program, wants[1]):
             return "no value"
-        assert message is None, f"{about}: {message}"
+        assert None in messages, f"{about}: {messages[0]}"
     return "same" if not mode else f"same in {mode} mode"
 
 
