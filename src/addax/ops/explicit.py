@@ -1,9 +1,9 @@
 """Explicit mesh axes: how each value of a program is cut along them, ``f32[8@x,4]``, worked out from the program.
 
 Along the ``Explicit`` axes of a mesh the layout of a value follows from those of what it was made of, by a rule per family
-of primitives (ops/explicit_rules.py), and is no choice of the compiler's. Layouts stand beside types, not in them: `Layouts` walks a program from
-its arguments on, and knows for each value which mesh axes cut which dimension. So tracing, derivatives and batching know
-nothing of all this, and programs over ``Auto`` axes pay nothing for it.
+of primitives (ops/explicit_rules.py), and is no choice of the compiler's. Layouts stand beside types, not in them:
+`Layouts` walks a program from its arguments on, and knows for each value which mesh axes cut which dimension. So tracing,
+derivatives and batching know nothing of all this, and programs over ``Auto`` axes pay nothing for it.
 
 Two things are asked of it: where the results of a program are, when the XLA engine compiles it; and ``typeof(x).sharding``.
 Operands that are cut in ways that do not go together are an error, with the line of the program. Where JAX asks for an

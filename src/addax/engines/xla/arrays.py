@@ -44,13 +44,12 @@ def put_host(value: np.ndarray, sharding: Sharding) -> Any:
       IndivisibleError, ValueError: if an array of this shape cannot be cut so.
     """
     where = placement(sharding)
-    if sharding.is_fully_replicated:
+    if where.whole:
         parts = [value] * len(where.local)
     else:
         parts = [value[ix] for ix in where.parts(value.shape)]
-    if sharding.pending:  # a sum of the value and zeros
-        first = sharding.is_first_term()  # type: ignore[attr-defined]
-        parts = [p if first[d] else np.zeros_like(p) for p, d in zip(parts, where.local, strict=True)]
+    if where.first_term is not None:  # a sum of the value and zeros
+        parts = [p if where.first_term[d] else np.zeros_like(p) for p, d in zip(parts, where.local, strict=True)]
     return xla_client.batched_device_put(
         Aval(value.shape, value.dtype), where, parts, where.local, enable_x64=True  # whatever jax, if it is loaded, says
     )  # fmt: skip

@@ -30,6 +30,8 @@ class Placement:
         self.sharding = sharding
         self.devices = in_order(sharding.device_list)
         self.local = [d for d in self.devices if is_local(d)]
+        self.whole = sharding.is_fully_replicated  # on each device
+        self.first_term = sharding.is_first_term() if sharding.pending else None  # type: ignore[attr-defined]
         self._list = xla_client.DeviceList(self.devices)
         self._hlo: dict[int, Any] = {}
         self.numbers: dict[Any, Any] = {}  # (aval, bytes) -> the buffer of a number that is there (arrays.number_at)
