@@ -14,8 +14,12 @@ struct LaunchObject {
   PyObject *execute, *finish, *handlers;            // buffers = finish(execute(buffers), handlers); finish may be null
   PyObject *place, *in_shardings, *tail;            // place(array, sharding) -> buffer; tail: more buffers, after the arguments
   PyObject *out_avals, *out_shardings;              // tuples
+  PyObject* in_flight;                              // a deque of tokens, or null: keep fewer than `most` programs unfinished
+  Py_ssize_t most;
   bool committed;
 };
+
+PyObject *popleft, *append, *block_until_ready, *consume_token;  // names
 
 inline LaunchObject* launch_of(PyObject* o) { return reinterpret_cast<LaunchObject*>(o); }
 
@@ -23,11 +27,12 @@ PyObject* launch_call(PyObject* self, PyObject* const* args, size_t nargsf, PyOb
 
 PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"execute",   "finish",        "handlers",  "place", "in_shardings",
-                                "out_avals", "out_shardings", "committed", "tail",  nullptr};
-  PyObject *execute, *finish, *handlers, *place, *in_shardings, *out_avals, *out_shardings, *tail = nullptr;
+                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "most", nullptr};
+  PyObject *execute, *finish, *handlers, *place, *in_shardings, *out_avals, *out_shardings, *tail = nullptr, *in_flight = Py_None;
   int committed;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|O:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
-                                   &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail))
+  Py_ssize_t most = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|OOn:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
+                                   &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail, &in_flight, &most))
     return nullptr;
   auto* l = launch_of(type->tp_alloc(type, 0));
   if (l == nullptr) return nullptr;
@@ -38,6 +43,8 @@ PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   l->handlers = Py_NewRef(handlers);
   l->place = Py_NewRef(place);
   l->committed = committed;
+  l->in_flight = in_flight == Py_None ? nullptr : Py_NewRef(in_flight);
+  l->most = most;
   l->in_shardings = PySequence_Tuple(in_shardings);
   l->out_avals = PySequence_Tuple(out_avals);
   l->out_shardings = PySequence_Tuple(out_shardings);
@@ -58,6 +65,35 @@ inline PyObject* buffer_of(LaunchObject* l, ArrayObject* a, PyObject* sharding) 
   return PyObject_CallFunctionObjArgs(l->place, reinterpret_cast<PyObject*>(a), sharding, nullptr);
 }
 
+inline Ref call_method(PyObject* self, PyObject* name) { return Ref(PyObject_VectorcallMethod(name, &self, 1, nullptr)); }
+
+// Waits for the oldest programs until fewer than `most` are unfinished; -1 with an exception set.
+int make_room(LaunchObject* l) {
+  for (;;) {
+    Py_ssize_t unfinished = PyObject_Size(l->in_flight);
+    if (unfinished < l->most) return unfinished < 0 ? -1 : 0;
+    Ref token = call_method(l->in_flight, popleft);
+    Ref done = token ? call_method(token.get(), block_until_ready) : Ref();
+    if (done) continue;
+    // Another thread has popped the last one, or that program failed, as its results say to whoever reads them.
+    if (!PyErr_ExceptionMatches(PyExc_IndexError) && !PyErr_ExceptionMatches(PyExc_RuntimeError)) return -1;
+    PyErr_Clear();
+  }
+}
+
+Ref execute(LaunchObject* l, PyObject* buffers) {
+  if (l->in_flight == nullptr) return Ref(PyObject_CallOneArg(l->execute, buffers));
+  if (make_room(l) < 0) return Ref();
+  PyObject* with_token[] = {buffers, Py_True};
+  Ref outs(PyObject_Vectorcall(l->execute, with_token, 2, nullptr));
+  if (!outs) return outs;
+  Ref token = call_method(outs.get(), consume_token);
+  if (!token) return token;
+  PyObject* both[] = {l->in_flight, token.get()};
+  if (!Ref(PyObject_VectorcallMethod(append, both, 2, nullptr))) return Ref();
+  return outs;
+}
+
 // Calls the engine with the buffers of `arrays`; a list of as many buffers as there are results.
 PyObject* run(LaunchObject* l, ArrayObject* const* arrays, size_t n) {
   if (ADDAX_UNLIKELY(static_cast<Py_ssize_t>(n) != PyTuple_GET_SIZE(l->in_shardings)))
@@ -71,7 +107,7 @@ PyObject* run(LaunchObject* l, ArrayObject* const* arrays, size_t n) {
     PyList_SET_ITEM(buffers.get(), i, buffer);
   }
   for (Py_ssize_t i = 0; i < more; i++) PyList_SET_ITEM(buffers.get(), own + i, Py_NewRef(PyTuple_GET_ITEM(l->tail, i)));
-  Ref outs(PyObject_CallOneArg(l->execute, buffers.get()));
+  Ref outs = execute(l, buffers.get());
   if (outs && l->finish != nullptr) {
     PyObject* both[] = {outs.get(), l->handlers};
     outs = Ref(PyObject_Vectorcall(l->finish, both, 2, nullptr));
@@ -112,13 +148,16 @@ PyObject* launch_call(PyObject* self, PyObject* const* args, size_t nargsf, PyOb
 int launch_traverse(PyObject* self, visitproc visit, void* arg) {
   LaunchObject* l = launch_of(self);
   Py_VISIT(Py_TYPE(self));
-  for (PyObject* o : {l->execute, l->finish, l->handlers, l->place, l->in_shardings, l->tail, l->out_avals, l->out_shardings}) Py_VISIT(o);
+  for (PyObject* o : {l->execute, l->finish, l->handlers, l->place, l->in_shardings, l->tail, l->out_avals, l->out_shardings,
+                      l->in_flight})
+    Py_VISIT(o);
   return 0;
 }
 
 int launch_clear(PyObject* self) {
   LaunchObject* l = launch_of(self);
-  for (PyObject** o : {&l->execute, &l->finish, &l->handlers, &l->place, &l->in_shardings, &l->tail, &l->out_avals, &l->out_shardings})
+  for (PyObject** o : {&l->execute, &l->finish, &l->handlers, &l->place, &l->in_shardings, &l->tail, &l->out_avals, &l->out_shardings,
+                       &l->in_flight})
     Py_CLEAR(*o);
   return 0;
 }
@@ -144,11 +183,12 @@ PyType_Slot slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_members, members},
     {Py_tp_doc, const_cast<char*>(
-        "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=()): an executable "
-        "over another engine's buffers.\n\n"
+        "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=(), in_flight=None, most=0): "
+        "an executable over another engine's buffers.\n\n"
         "Called with a sequence of Arrays, it calls finish(execute(buffers), handlers), or execute(buffers) if finish is None, and "
         "makes Arrays of the list of buffers that this returns. An argument that is not placed as in_shardings says is given to "
-        "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments.")},
+        "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments. in_flight: a deque, in "
+        "which each call leaves a token, execute(buffers, True).consume_token(), having waited for the oldest if there are `most`.")},
     {0, nullptr},
 };
 PyType_Spec spec = {"addax._native.Launch", sizeof(LaunchObject), 0,
@@ -179,7 +219,11 @@ size_t launch_num_outputs(PyObject* launch) { return static_cast<size_t>(PyTuple
 
 int init_launch(PyObject* m) {
   LaunchType = add_type(m, &spec, "Launch");
-  return LaunchType == nullptr ? -1 : 0;
+  popleft = PyUnicode_InternFromString("popleft");
+  append = PyUnicode_InternFromString("append");
+  block_until_ready = PyUnicode_InternFromString("block_until_ready");
+  consume_token = PyUnicode_InternFromString("consume_token");
+  return LaunchType && popleft && append && block_until_ready && consume_token ? 0 : -1;
 }
 
 }  // namespace addax

@@ -1,5 +1,6 @@
 """The native runtime: arrays and their memory, pytrees, the jit call path, compiled programs."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType
 from typing import Any, Literal
@@ -251,6 +252,8 @@ class Launch:
         out_shardings: Sequence[Any],
         committed: bool,
         tail: Sequence[Any] = (),
+        in_flight: deque[Any] | None = None,
+        most: int = 0,
     ) -> None: ...
     def __call__(self, arrays: Sequence[Array], /) -> tuple[Array, ...]: ...
 

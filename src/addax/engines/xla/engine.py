@@ -7,8 +7,7 @@ that nobody placed is read back.
 
 from __future__ import annotations
 
-import contextlib
-import threading
+import collections
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,9 +24,9 @@ from addax.engines.costs import cost_of, has_loops
 from addax.engines.devices import CpuDevice
 from addax.engines.memory_use import MemoryAnalysis, of_xla
 from addax.engines.xla import compat, processes
-from addax.engines.xla.arrays import Aval, buffer_at, number_at, put_host, wait
+from addax.engines.xla.arrays import Aval, buffer_at, number_at, put_host
 from addax.engines.xla.executable import load
-from addax.engines.xla.hlo import collectives, describe_collectives
+from addax.engines.xla.hlo import describe_collectives
 from addax.engines.xla.inspect import readable
 from addax.engines.xla.layouts import ShardedTarget
 from addax.engines.xla.lower import Program, has_rule, lower
@@ -38,32 +37,18 @@ from addax.engines.xla.unreduced import constrained_results, sums_stay_open
 from addax.ops.explicit import Layouts
 from addax.ops.layout import pending
 
+_MOST_IN_FLIGHT = 16
+"""Programs on virtual CPU devices that are launched and unfinished.
 
-class _InFlight(threading.local):
-    """What the last program with collectives between CPU devices returned. Each device's part of it may hold a thread of
-    the client's pool until the others have come; the parts of two such programs could leave each other short of threads
-    for ever, so the next is launched when the last is done, also if it reads the results of the last. (JAX does not wait:
-    there a training loop that reads nothing hangs until XLA ends the process. On a quiet machine waiting costs nothing.)
-    """
-
-    def __init__(self):
-        self.outs: list[Any] = []
-
-    def wait(self) -> None:
-        outs, self.outs = self.outs, []
-        for out in outs:
-            if not out.is_deleted():
-                wait(out)
-
-    def settle(self) -> None:
-        """Wait for a program that failed; that it did is known."""
-        outs, self.outs = self.outs, []
-        for out in outs:
-            with contextlib.suppress(compat.XlaRuntimeError):
-                out.block_until_ready()
-
-
-_in_flight = _InFlight()
+Each device takes 32. To launch one more, XLA's client blocks a thread of its pool per device until there is room, and as a
+collective needs a thread per device too, it then waits for ever: a loop of 33 steps that reads none of their results ends
+with XLA killing the process after 40 s, in JAX too. With fewer nothing ever blocks, and programs with collectives are run by
+XLA one after the other. (16: as many threads may launch one more at the same time. More threads in XLA's pool would do too,
+but double the time of a small launch.)
+"""
+_in_flight: collections.deque[Any] = (
+    collections.deque()
+)  # something to wait for per program (native/dispatch_launch.cpp)
 
 
 class XlaCompiled:
@@ -95,7 +80,6 @@ class XlaCompiled:
         self.out_shardings = self._results(wanted, default, meshes)
         # Uncommitted results are those of a program that nothing binds to its device.
         self.committed = len(devices) > 1 or any(s is not None for s in (*given, *wanted)) or options.device is not None
-        self._waits = many and platform == "cpu" and bool(collectives(self.as_text("hlo")))
         self._others = processes.current() if len({d.process_index for d in devices}) > 1 else None
         info = closed.jaxpr.debug_info
         self._name = "a program" if info is None else info.func_name.partition(" at ")[0]
@@ -108,12 +92,14 @@ class XlaCompiled:
         captured = [put_host(np.array(x), default) for x in self._program.captured]
         self._captured_bytes = sum(x.nbytes for x in self._program.captured)
         donates_numbers = any(closed.in_avals[i].ndim == 0 for i in options.donated)
-        careful = self._others or self._waits or self._program.ordered or self._program.callbacks
+        careful = self._others or self._program.ordered or self._program.callbacks
+        paced = platform == "cpu" and devices[0].client.local_device_count() > 1
         self.executable = Launch(
             self._run_with_care if careful else self._loaded.execute_sharded,
             None if careful else compat.consume_with_handlers, self._handlers,
             buffer_at if donates_numbers else number_at, self.in_shardings, closed.out_avals, self.out_shardings, self.committed,
             [*map(buffer_at, bound, kept), *captured],
+            *((_in_flight, _MOST_IN_FLIGHT) if paced and not careful else ()),
         )  # fmt: skip
 
     def run(self, arrays: Sequence[Any]) -> Sequence[Any]:
@@ -135,21 +121,18 @@ class XlaCompiled:
         ]
 
     def _run_with_care(self, sent: list) -> list:
-        """Run a program that must wait for others, that others must know of, or that calls the host: buffers in and out."""
-        if self._waits:
-            _in_flight.wait()
+        """Run a program that other processes must know of, or that calls the host: buffers in and out."""
+        if self._others is not None and self.devices[0].platform == "cpu":
+            self._others.watchdog.wait_for_last()
         try:
             to_end = self._program.ordered or bool(self._program.callbacks)
             results = self._loaded.execute_sharded(sent, to_end)
             outs = results.consume_with_handlers(self._handlers)
-            if self._waits:
-                _in_flight.outs = outs
             if self._others is not None:
                 self._others.watchdog.launched(self._name, outs, self._collectives)
             if to_end:  # callbacks raise where the program is called, not where its results are read, if it has any
                 results.consume_token().block_until_ready()
         except compat.XlaRuntimeError:
-            _in_flight.settle()
             errors = [callback.take_error() for callback in self._program.callbacks]
             error = next((e for e in errors if e is not None), None)
             if error is not None:

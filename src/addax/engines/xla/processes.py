@@ -84,6 +84,16 @@ class Watchdog(threading.Thread):
         self.step += 1
         self.name, self.started, self.pending, self.describe = name, time.monotonic(), list(outs), describe
 
+    def wait_for_last(self) -> None:
+        """Wait for what was launched last: processes with one device each could run two programs in different orders."""
+        for x in self.pending:
+            try:
+                if not x.is_deleted():
+                    x.block_until_ready()
+            except compat.XlaRuntimeError:
+                explain()
+                raise
+
     def stop(self) -> None:
         """End the thread; it must not be inside the runtime when the interpreter goes."""
         self._stop_event.set()
