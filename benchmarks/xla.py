@@ -145,9 +145,10 @@ def main() -> None:
         f"load {os.getloadavg()[0]:.0f}; jaxlib {jaxlib_version} for both, JAX {jax.__version__}). Runs alternate; 2x: JAX takes twice",
         "as long. *Calm* is the time that a tenth of the runs stayed below, which others on the machine lengthen least;",
         "*processor* the median of the time that all threads together were on a core. XLA makes the same instructions of what",
-        "either library sends it. Before a program with collectives between CPU devices addax waits for the last one, which costs",
-        "a wake-up where others want the cores, as `x.sum()` and `psum` show, and JAX does not: it hangs, and is ended by XLA after",
-        "40 s, in a loop of steps that reads none of their results (seen here each time, on 2, 4 and 8 devices).",
+        "either library sends it. A call on virtual CPU devices leaves a token behind, by which addax keeps fewer than 32",
+        "programs unfinished: JAX does not, and a loop of steps that reads none of their results hangs there, and is ended by",
+        "XLA after 40 s (seen here each time, on 2, 4 and 8 devices). An array of the host goes to one device by a slower way",
+        "than JAX's own, which needs the state of its Python modules.",
     ]
     for count in (1, DEVICES):
         found = results(

@@ -99,7 +99,7 @@ class XlaCompiled:
             None if careful else compat.consume_with_handlers, self._handlers,
             buffer_at if donates_numbers else number_at, self.in_shardings, closed.out_avals, self.out_shardings, self.committed,
             [*map(buffer_at, bound, kept), *captured],
-            *((_in_flight, _MOST_IN_FLIGHT) if paced and not careful else ()),
+            _in_flight if paced and not careful else None, _MOST_IN_FLIGHT,
         )  # fmt: skip
 
     def run(self, arrays: Sequence[Any]) -> Sequence[Any]:
