@@ -1,9 +1,11 @@
 # make build    a virtual environment in .venv with addax installed in it, editable, with its test tools
+#               (EXTRAS=test,plugins: with the compilers for GPUs and TPUs, whose tests are skipped otherwise)
 # make native   recompile the C++ extension in place, into the environment that is active (a second or two per file)
 # make test     the test suite, less what is marked slow       make slow   the rest: long sweeps
 # make lint     ruff and pyright
 # make demo     train a digit classifier                        make bench  the benchmarks
 PYTHON ?= python3
+EXTRAS ?= test
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -12,7 +14,7 @@ STAMP := $(VENV)/.installed
 
 $(STAMP): pyproject.toml CMakeLists.txt $(wildcard native/*.cpp native/*.h native/kernels/*.cpp native/kernels/*.h)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@# A plain path instead of the installed import hook: quicker to start, and it follows files that move.
 	site=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") \
 	  && rm -f $$site/_editable_skbc_addax.* && echo $(CURDIR)/src > $$site/addax.pth

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")  # for the oracle of tests/sharding
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the oracle's only: plugins may be here that find no hardware
 
 import hypothesis
 import pytest

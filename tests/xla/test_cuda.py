@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -70,6 +74,28 @@ def module(fun, *args):
 def test_programs_compile_without_a_gpu(fun):
     compiled = compile_only(module(fun, X), CUDA, cuda.topology(H100))
     assert "HloModule" in compiled.hlo_modules()[0].to_string()
+
+
+@needs_plugin
+def test_the_plugin_may_be_that_of_jax():
+    """JAX, imported first, loads the plugin for itself: a process holds one."""
+    code = f"""
+import contextlib, numpy, jax
+with contextlib.suppress(RuntimeError):
+    jax.devices("cuda")  # no GPU is here, but the plugin has been loaded
+from jaxlib import xla_client
+assert xla_client.pjrt_plugin_loaded("cuda")
+import addax
+from addax import lax
+from addax.engines.xla import cuda, executable, lower, module
+target = module.Target("cuda")
+program = lower.lower(addax.jit(lambda x: lax.linalg.qr(x)).trace(numpy.ones((4, 3), numpy.float32)).jaxpr, target)
+executable.compile_only(program, target, cuda.topology({H100!r}))
+print("compiled")
+"""
+    environment = os.environ | {"JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert ran.stdout == "compiled\n", ran.stderr
 
 
 def test_solvers_are_those_of_cuda():

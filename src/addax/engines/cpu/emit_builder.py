@@ -279,10 +279,6 @@ class Math:
     def iselect(self, m, a, b):
         return self.emit(f"select {self.B} {m}, {self.I} {a}, {self.I} {b}")
 
-    def toint(self, a):
-        """Truncate a float known to fit."""
-        return self.emit(f"fptosi {self.F} {a} to {self.I}")
-
     def tofloat(self, a):
         return self.emit(f"sitofp {self.I} {a} to {self.F}")
 

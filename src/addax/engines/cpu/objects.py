@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterable
 
+from addax import _native
 from addax.engines.cpu import llvm, memory
 from addax.engines.cpu.elf import Image, link
 from addax.engines.cpu.llvm import Target
@@ -140,7 +141,7 @@ def _file_name(key: str, target: Target | None) -> str:
 
 def _compile(nests: list[Nest], target: Target | None) -> list[tuple[Nest, Image]]:
     """Several kernels to a module (a module costs 1 ms by itself), modules in parallel."""
-    threads = min(os.cpu_count() or 1, MOST_THREADS, len(nests))
+    threads = min(_native.get_num_threads(), MOST_THREADS, len(nests))
     size = min(MOST_PER_MODULE, max(1, len(nests) // (2 * threads)))
     groups = [nests[i : i + size] for i in range(0, len(nests), size)]
     groups.reverse()

@@ -25,8 +25,11 @@ def client(platform: str = "cpu") -> Any:
             make = _MAKERS.get(platform)
             if make is None:
                 raise RuntimeError(f"unknown platform {platform!r}: expected one of {', '.join(map(repr, _MAKERS))}")
-            with compat.without_jax():
-                found = _clients[platform] = make()
+            try:
+                with compat.without_jax():
+                    found = _clients[platform] = make()
+            except compat.XlaRuntimeError as error:
+                raise RuntimeError(f"no device of platform {platform!r} can be used here: {error}") from error
         return found
 
 

@@ -48,6 +48,9 @@ def array_result_handler(aval: Any, sharding: Any) -> Any:
 # consume_with_handlers(results of an execution, handlers) -> list of arrays
 consume_with_handlers = _jax.ExecuteResults.consume_with_handlers
 
+# get_default_c_api_topology(plugin, name, options) -> the devices described by the options
+get_default_c_api_topology = _jax.get_default_c_api_topology
+
 _guard = threading.RLock()
 
 

@@ -31,24 +31,27 @@ def find_library(distribution: str, name: str) -> pathlib.Path | None:
 
 
 @functools.cache
-def load_plugin() -> Any:
-    """Load the plugin and register its kernels; gives the plugin's C interface.
+def load_plugin() -> None:
+    """Load the plugin and register its kernels, unless JAX, in the same process, has done so.
 
     Raises:
       RuntimeError: if the wheels are not installed.
     """
+    with compat.without_jax():
+        if not xla_client.pjrt_plugin_loaded("cuda"):
+            version, library = _find_plugin()
+            api = xla_client.load_pjrt_plugin_dynamically("cuda", str(library))
+            _register_kernels(f"jax_cuda{version}_plugin", api)
+        if not xla_client.pjrt_plugin_initialized("cuda"):
+            xla_client.initialize_pjrt_plugin("cuda")
+
+
+def _find_plugin() -> tuple[str, pathlib.Path]:
     for version in VERSIONS:
         library = find_library(f"jax-cuda{version}-pjrt", "xla_cuda_plugin.so")
         if library is not None:
-            break
-    else:
-        raise RuntimeError("no CUDA plugin is installed: pip install 'addax[cuda13]'")
-    with compat.without_jax():
-        api = xla_client.load_pjrt_plugin_dynamically("cuda", str(library))
-        if not xla_client.pjrt_plugin_initialized("cuda"):
-            xla_client.initialize_pjrt_plugin("cuda")
-        _register_kernels(f"jax_cuda{version}_plugin", api)
-    return api
+            return version, library
+    raise RuntimeError("no CUDA plugin is installed: pip install 'addax[cuda13]'")
 
 
 def _register_kernels(package: str, api: Any) -> None:
@@ -104,7 +107,7 @@ def topology(target_config: str, shape: str = "1x1x1") -> Sequence[Any]:
       target_config: the text of XLA's ``GpuTargetConfigProto`` of a GPU.
       shape: slices x hosts x devices of each.
     """
-    api = load_plugin()
+    load_plugin()
+    options = {"target_config": target_config, "topology": shape}
     with compat.without_jax():
-        described = xla_client.make_c_api_device_topology(api, "", target_config=target_config, topology=shape)
-        return described._make_compile_only_devices()
+        return compat.get_default_c_api_topology("cuda", "", options)._make_compile_only_devices()

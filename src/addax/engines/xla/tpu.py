@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +14,8 @@ from addax.engines.xla.cuda import find_library
 
 
 @functools.cache
-def load_plugin() -> Any:
-    """Load libtpu.
+def load_plugin() -> None:
+    """Load libtpu, unless JAX, in the same process, has.
 
     Raises:
       RuntimeError: if the wheel is not installed.
@@ -22,10 +23,14 @@ def load_plugin() -> Any:
     library = find_library("libtpu", "libtpu.so")
     if library is None:
         raise RuntimeError("libtpu is not installed: pip install libtpu")
+    if not (glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")):  # no TPU: only to compile for one
+        os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # or libtpu asks the cloud, for minutes, which machine this is
+        os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # or it refuses a second process that compiles
     with compat.without_jax():
-        api = xla_client.load_pjrt_plugin_dynamically("tpu", str(library))
-        xla_client.initialize_pjrt_plugin("tpu")
-    return api
+        if not xla_client.pjrt_plugin_loaded("tpu"):
+            xla_client.load_pjrt_plugin_dynamically("tpu", str(library))
+        if not xla_client.pjrt_plugin_initialized("tpu"):
+            xla_client.initialize_pjrt_plugin("tpu")
 
 
 def make_client() -> Any:
@@ -36,7 +41,6 @@ def make_client() -> Any:
 
 def topology(name: str) -> Sequence[Any]:
     """Devices to compile for that need not be here: ``"v5e:2x2"``."""
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # or libtpu asks the cloud, for minutes, which machine this is
     load_plugin()
     with compat.without_jax():
         return xla_client.make_tfrt_tpu_c_api_device_topology(name)._make_compile_only_devices()
