@@ -34,7 +34,7 @@ test: build
 	$(BIN)/python -m pytest -n 2 -q -m "not slow"
 
 slow: build
-	$(BIN)/python -m pytest -n 2 -q -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
 lint: build
 	$(BIN)/ruff check .

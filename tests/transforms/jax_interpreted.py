@@ -133,19 +133,22 @@ def attribute(x, type: ir.RankedTensorType) -> ir.Attribute:
 
 def prepare(module, largest: int) -> bool:
     """Whether the interpreter can do it, and will: arrays without elements may end its process."""
-    names, scatters, sizes = set(), [], [1]
+    names, scatters, sizes, nothing = set(), [], [1], []
+
+    def elements(x) -> int:
+        return math.prod(x.type.shape) if isinstance(x.type, ir.RankedTensorType) else 1
 
     def visit(op):
         dialect, _, name = op.operation.name.partition(".")
         if name == "scatter":
             scatters.append(op.operation)
         names.add(dialect if dialect == "chlo" else name)
-        types = [x.type for x in op.operation.results]
-        sizes.extend(math.prod(t.shape) for t in types if isinstance(t, ir.RankedTensorType))
+        sizes.extend(elements(x) for x in op.operation.results)
+        nothing.extend(x for x in op.operation.operands if elements(x) == 0)
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(visit)
-    if sum(sizes) > largest or min(sizes) == 0 or not names.isdisjoint(COMPILED):
+    if sum(sizes) > largest or nothing or min(sizes) == 0 or not names.isdisjoint(COMPILED):
         return False
     for op in scatters:  # the interpreter writes into the memory of the operand, which others read: scatter into a copy
         with ir.InsertionPoint(op):

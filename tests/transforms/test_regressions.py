@@ -118,6 +118,25 @@ def sum_of_nothing_in_a_loop(L, x):
     return L.lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 2 + s[1][3:].sum()), (0, x))[1]
 
 
+def tangents_of_mapped_mantissas(L, x):
+    """Seed 10003539: the exponent's tangent, which holds nothing, was taken for one."""
+    f = L.m.vmap(lambda x: L.np.frexp(x * x)[0])
+    return L.m.jacfwd(L.m.jacrev(f))(x), L.m.vmap(L.m.hessian(lambda x: L.np.frexp(x)[0] * x))(x)
+
+
+def loop_that_continues_another(L, x):
+    """Seed 10018813: the memory of the first loop's carry, which it trades with another, became that of the result."""
+    halves = lambda c: L.np.tanh(c) * 0.5 + c * 0.5  # noqa: E731
+    first, _ = L.lax.scan(lambda c, x: (L.np.tanh(x) * 0.5 + c * 0.5, None), 0.5, x, unroll=2)
+    return L.lax.fori_loop(0, 3, lambda i, c: halves(c), first)
+
+
+def weak_types_of_sums_by_subscripts(L, x):
+    """Seed 10010977."""
+    ones = L.np.arange(4).reshape(2, 2) * x
+    return [L.np.einsum(s, ones) for s in ("ij->", "...i->...", "ii->", "ij->i")], L.np.einsum("ij,j->", ones, ones[0])
+
+
 def weak_cotangents_of_slices(L, x):
     """Seed 1000832: zeros around a weakly typed cotangent made it strong."""
 
@@ -138,7 +157,8 @@ CASES = [
     (derivative_of_writing_nothing, EMPTY), (convolution_over_no_channels, V),
     (maximum_of_narrow_floats, V.astype("float16")), (weak_gradients, 0.5), (mantissas, V), (sum_of_nothing_in_a_loop, V),
     (custom_jvp_with_an_integer_result, V), (weak_types_of_control_flow, 0.5),
-    (jacobians_with_integers, V), (weak_cotangents_of_slices, 0.5),
+    (jacobians_with_integers, V), (weak_cotangents_of_slices, 0.5), (tangents_of_mapped_mantissas, V),
+    (loop_that_continues_another, V), (weak_types_of_sums_by_subscripts, 0.5),
 ]  # fmt: skip
 
 

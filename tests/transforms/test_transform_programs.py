@@ -9,6 +9,7 @@ import functools
 import gc
 import os
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -17,26 +18,24 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from jax_interpreted import LARGEST, JaxProgram
 from transform_programs import REVERSE, Nest
 
-PROGRAMS, BLOCKS = int(os.environ.get("ADDAX_RANDOM_PROGRAMS", "20000")), 40
+PROGRAMS, BLOCKS = int(os.environ.get("ADDAX_RANDOM_PROGRAMS", "20000")), 200
 FIRST = 10_000_000 * int(os.environ.get("ADDAX_RANDOM_SEED", "1"))
 
 
 # Where JAX refuses one mode (reverse mode of loops of unknown length, forward mode of functions with a custom_vjp), the
 # other one gives the same derivatives.
 MODES = [JAX, dataclasses.replace(JAX, mode="forward"), dataclasses.replace(JAX, mode="reverse")]
-# What addax refuses on purpose, and JAX does: callbacks of branches that are not taken, ...
 REFUSALS = ("Reverse-mode differentiation does not work", "can't apply forward-mode differentiation")
 
 
-def oracle(nest: Nest) -> tuple[str, JaxProgram] | None:
-    """``(mode, the program)`` of JAX in the mode that it has, or None: a derivative or an index that JAX does not define."""
+def oracles(nest: Nest) -> Iterator[tuple[str, JaxProgram]]:
+    """``(mode, the program)`` of JAX in the modes that it has: none, if JAX does not define a derivative or an index."""
     for lib in MODES:
         try:
-            return lib.mode, JaxProgram(nest.function(lib), nest.args)
+            yield lib.mode, JaxProgram(nest.function(lib), nest.args)
         except (NotImplementedError, TypeError, IndexError, ValueError) as error:
             if not any(text in str(error) for text in REFUSALS):
-                return None
-    return None
+                return
 
 
 def nudged(nest: Nest, seed: int) -> list:
@@ -56,13 +55,14 @@ def has_a_value(nest: Nest, program: JaxProgram, want: list) -> bool:
 def check(seed: int, depth: int = 4) -> str:
     """Whether JAX has a result, and ours is the same."""
     nest = Nest(seed, depth)
-    found = oracle(nest)
-    if found is None:
+    programs = oracles(nest)
+    mode, program = next(programs, (None, None))
+    if program is None:
         return "JAX has no result"
-    mode, program = found
     # One that agrees is enough: XLA's approximations show in third derivatives, and the interpreter has a bug or two.
     references = [program.interpret, program.run, functools.partial(program.interpret, largest=20 * LARGEST)]
     wants: list = []
+    others: list = []
     # Sums of cotangents of weak and strong type, in another order, lose weak types elsewhere.
     weak = "ignored" if sum(name in REVERSE for name in nest.names) > 1 else "may stay"
     narrow = any("float16" in step for step in nest.body.trail)  # what they round shows in wider results
@@ -80,9 +80,13 @@ def check(seed: int, depth: int = 4) -> str:
                 messages.append(difference(got, wants[k], 30.0 if narrow else 1.0, weak))
                 if messages[-1] is None:
                     break
-        if None not in messages and "JAX [" in messages[0] and not has_a_value(nest, program, wants[1]):
+        if None in messages:
+            continue
+        if "JAX [" in messages[0] and not has_a_value(nest, program, wants[1]):
             return "no value"
-        assert None in messages, f"{about}: {messages[0]}"
+        # JAX may differ from itself: its grad of scan forgets a custom_jvp rule that its jvp keeps (seed 10015177).
+        others = others or [other.run(nest.args) for _, other in programs]
+        assert any(difference(got, want, 1.0, weak) is None for want in others), f"{about}: {messages[0]}"
     return "same" if not mode else f"same in {mode} mode"
 
 
@@ -101,12 +105,19 @@ def test_programs_under_nested_transformations(seed, depth):
     check(seed, depth)
 
 
+@functools.cache
+def forget_what_is_imported() -> None:
+    """Garbage collections, which took a tenth of the time, do not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_many(block):
     """All failures of a block are reported, with their seeds. A program takes 0.1 s of one core, half of it JAX tracing;
     ``ADDAX_RANDOM_PROGRAMS=1000 pytest -m slow -k test_many`` for fewer, ``ADDAX_RANDOM_SEED=5`` for others."""
-    gc.freeze()  # what is imported is not looked at again: collections took a tenth of the time
+    forget_what_is_imported()
     counts: Counter = Counter()
     failures = []
     for seed in range(block, PROGRAMS, BLOCKS):

@@ -59,8 +59,9 @@ def einsum(
     if extra:
         x, names = x.sum(tuple(extra)), [n for n in names if n in output]
     x = transpose(x, [names.index(n) for n in output])
-    wanted = arrays[0].dtype if preferred is None else preferred  # sums of narrow integers have been widened
-    return x if x.dtype == wanted else convert(x, wanted)
+    if preferred is None:  # sums of narrow integers have been widened, those of weakly typed arrays made strong
+        return convert(x, arrays[0].dtype, all(a.weak_type for a in arrays))
+    return convert(x, preferred)
 
 
 def _from_lists(first, operands) -> tuple[str, Sequence]:

@@ -95,7 +95,8 @@ def _custom_jvp_batch(axis, args, dims, *, call_jaxpr, jvp, num_consts, symbolic
 
         outs, out_dims = batch_flat(rule, axis, [*primals, *live], [*arg_dims, *live_dims], current_trace())
         outs = [to_front(x, d, axis.size) for x, d in zip(outs, out_dims, strict=True)]
-        return outs[: len(outs) // 2], outs[len(outs) // 2 :]
+        outs, out_ts = outs[: len(outs) // 2], outs[len(outs) // 2 :]
+        return outs, [Zero.of(x) if dtype_of(t) == dtypes.float0 else t for x, t in zip(outs, out_ts, strict=True)]
 
     outs = custom_jvp_call.bind(
         *_move(args, dims), call_jaxpr=program, jvp=FlatRule(batched_jvp, "batched_jvp"), num_consts=num_consts,

@@ -14,7 +14,8 @@ from addax import _native
 
 
 class Buffer:
-    """A block of memory. ``kind``: in, const, arena, out. ``shared_with``: lives in another buffer's memory."""
+    """A block of memory. ``kind``: in, const, arena, out. ``parent``: lives in another buffer's memory. ``swapped``: holds
+    what a loop carries; ``traded``: a `Swap` exchanges it with another."""
 
     __slots__ = (
         "first",
@@ -28,6 +29,7 @@ class Buffer:
         "parent_offset",
         "slot",
         "swapped",
+        "traded",
     )
 
     def __init__(self, kind: str, nbytes: int, index: int = -1):
@@ -35,7 +37,7 @@ class Buffer:
         self.first = self.last = self.offset = self.slot = -1
         self.parent: Buffer | None = None
         self.parent_offset = 0
-        self.swapped = False
+        self.swapped = self.traded = False
         self.note = ""
 
     def __repr__(self) -> str:

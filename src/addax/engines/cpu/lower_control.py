@@ -104,7 +104,12 @@ class Carry:
         body = LoopBody(inner.steps)
         for j in moved:
             self.in_place[j] = body.join(self.now[j][0], self.next[j])
-        inner.steps += [Swap(self.now[j][0], self.next[j]) for j in moved if not self.in_place[j]]
+        for j in moved:
+            if not self.in_place[j]:
+                pair = self.now[j][0], self.next[j]
+                inner.steps.append(Swap(*pair))
+                for b in pair:
+                    b.traded = True
 
     def results(self, outvars) -> None:
         block = self.block
@@ -112,7 +117,7 @@ class Carry:
             buffer, offset = self.now[j]
             place = block.destinations.get(v)
             if self.in_place[j] and place is not None and place[0].kind == "out" and buffer.kind == "arena":
-                if buffer.nbytes == place[0].nbytes and buffer.parent is None:
+                if buffer.nbytes == place[0].nbytes and buffer.parent is None and not buffer.traded:
                     buffer.kind, buffer.index = "out", place[0].index
             block.env[v] = (buffer, offset)
 
