@@ -20,8 +20,10 @@ def pytest_report_collectionfinish() -> str:
 
 @pytest.fixture(scope="session")
 def mesh():
-    """4 x 2 virtual CPU devices of a client of their own."""
+    """4 x 2 virtual CPU devices of a client of their own, with threads for the many loops that tests put into one program."""
     from addax.engines.xla.client import cpu_client
     from addax.sharding import Mesh
 
-    return Mesh(np.array(cpu_client(8).devices()).reshape(4, 2), ("x", "y"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NPROC", "32")
+        return Mesh(np.array(cpu_client(8).devices()).reshape(4, 2), ("x", "y"))
