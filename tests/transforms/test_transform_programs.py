@@ -133,4 +133,5 @@ def test_many(block):
         except AssertionError as failure:
             failures.append(str(failure))
     assert not failures, "\n".join([f"{len(failures)} of {sum(counts.values())} programs:", *failures])
-    assert counts["same"] > 0.8 * sum(counts.values()) - 5, counts
+    if sum(counts.values()) >= 50:  # of a handful, chance may have chosen those that JAX refuses
+        assert counts["same"] > 0.8 * sum(counts.values()), counts

@@ -129,7 +129,7 @@ def compile_program(closed: ClosedJaxpr, options: CompileOptions) -> Any:
     placed = [*(options.in_shardings or ()), *(options.out_shardings or ()), *captured]
     placed = [s for s in placed if s is not None]
     if any(isinstance(s, NamedSharding) and not isinstance(s.mesh, Mesh) for s in placed):
-        from addax.engines.xla.abstract import AbstractProgram
+        from addax.engines.xla.abstract import AbstractProgram  # the lowering to StableHLO: not needed on one CPU
 
         return AbstractProgram(closed, options)
     meshes = [m for m in meshes_in(closed) if isinstance(m, Mesh)]
