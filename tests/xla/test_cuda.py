@@ -56,6 +56,10 @@ def module(fun, *args):
     return lower(addax.jit(fun).trace(*args).jaxpr, CUDA)
 
 
+def in_a_process(code: str, **environment: str):
+    return subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True)
+
+
 @needs_plugin
 @pytest.mark.parametrize(
     "fun",
@@ -93,9 +97,14 @@ program = lower.lower(addax.jit(lambda x: lax.linalg.qr(x)).trace(numpy.ones((4,
 executable.compile_only(program, target, cuda.topology({H100!r}))
 print("compiled")
 """
-    environment = os.environ | {"JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}
-    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    ran = in_a_process(code, JAX_SKIP_CUDA_CONSTRAINTS_CHECK="1")
     assert ran.stdout == "compiled\n", ran.stderr
+
+
+@needs_plugin
+def test_a_machine_without_a_gpu_says_so():
+    ran = in_a_process("import addax; addax.devices('cuda')", CUDA_VISIBLE_DEVICES="")
+    assert "RuntimeError: no device of platform 'cuda' can be used here: " in ran.stderr
 
 
 def test_solvers_are_those_of_cuda():

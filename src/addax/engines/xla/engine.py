@@ -46,9 +46,9 @@ with XLA killing the process after 40 s, in JAX too. With fewer nothing ever blo
 XLA one after the other. (16: as many threads may launch one more at the same time. More threads in XLA's pool would do too,
 but double the time of a small launch.)
 """
-_in_flight: collections.deque[Any] = (
-    collections.deque()
-)  # something to wait for per program (native/dispatch_launch.cpp)
+
+# Something to wait for per program (native/dispatch_launch.cpp).
+_in_flight: collections.deque[Any] = collections.deque()
 
 
 class XlaCompiled:
