@@ -132,6 +132,36 @@ def test_least_recently_used_entries_go_first(cache):
     assert sum(map(os.path.getsize, left)) <= cache.max_bytes
 
 
+def test_a_process_knows_the_total_without_a_look_at_each_entry(cache, monkeypatch):
+    check(nest(2))
+    check(nest(3), 3)
+
+    def later(max_bytes: int) -> DiskCache:
+        disk = DiskCache(cache.directory, max_bytes)
+        disk.write("ab" + "0" * 20, b"x" * 1000)
+        return disk
+
+    with monkeypatch.context() as m:
+        m.setattr(os, "scandir", None)
+        later(1 << 30)
+    total = sum(map(os.path.getsize, entries(cache)))
+    later(total - 500)  # which others have used up
+    assert sum(map(os.path.getsize, entries(cache))) <= 0.9 * (total - 500)
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"123"])
+def test_a_lost_record_of_sizes_is_made_again(cache, damage):
+    check(nest(2))
+    record = os.path.join(cache.directory, "sizes")
+    os.unlink(record)
+    if damage is not None:
+        Path(record).write_bytes(damage)
+    (entry,) = entries(cache)
+    disk = DiskCache(cache.directory, os.path.getsize(entry) + 1000)
+    disk.write("ab" + "0" * 20, b"x" * 1000)
+    assert entries(disk) == [disk.path("ab" + "0" * 20)]
+
+
 def test_environment_variables_choose_the_directory():
     def choose(**env):
         return default_directory("kernels", env.get)

@@ -26,13 +26,6 @@ stablehlo.register_stablehlo_passes()
 CONTEXT = jax._src.interpreters.mlir.make_ir_context()
 jax._src.interpreters.mlir.make_ir_context = lambda: CONTEXT
 
-# These programs run once: what XLA spends its time on is left out, fusion emitters above all (half of it).
-QUICK = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
 COMPILED = {"custom_call", "fft", "cholesky", "triangular_solve", "rng", "rng_bit_generator"}  # not interpreted
 LARGEST = 100_000  # elements of all results of operations, or the interpreter takes longer than the compiler
 
@@ -78,7 +71,7 @@ class JaxProgram:
     def compiled(self):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return self.lowered.compile(QUICK)
+            return self.lowered.compile()
 
     def run(self, args) -> list[Result]:
         """Compiled."""
