@@ -19,7 +19,6 @@ from jax_interpreted import LARGEST, JaxProgram
 from transform_programs import REVERSE, Lib, Nest
 
 PROGRAMS, BLOCKS = int(os.environ.get("ADDAX_RANDOM_PROGRAMS", "20000")), 200
-PART, PARTS = map(int, os.environ.get("ADDAX_RANDOM_PART", "0/1").split("/"))
 FIRST = 10_000_000 * int(os.environ.get("ADDAX_RANDOM_SEED", "1"))
 
 
@@ -119,11 +118,10 @@ def forget_what_is_imported() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", range(PART, BLOCKS, PARTS))
+@pytest.mark.parametrize("block", range(BLOCKS))
 def test_many(block):
     """All failures of a block are reported, with their seeds. A program takes 0.2 s of one core, half of it JAX tracing;
-    ``ADDAX_RANDOM_PROGRAMS=1000 pytest -m slow -k test_many`` for fewer, ``ADDAX_RANDOM_SEED=5`` for others,
-    ``ADDAX_RANDOM_PART=1/2`` for the second half of the blocks."""
+    ``ADDAX_RANDOM_PROGRAMS=1000 pytest -m slow -k test_many`` for fewer, ``ADDAX_RANDOM_SEED=5`` for others."""
     forget_what_is_imported()
     counts: Counter = Counter()
     failures = []

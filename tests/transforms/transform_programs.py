@@ -28,6 +28,7 @@ __all__ = ["Lib", "Nest", "random_functions", "random_inner", "random_steps"]
 
 LAYERS = "jit jit vmap vmap scan checkpoint grad jvp vjp linearize jacfwd jacrev".split()
 REVERSE = {"grad", "vjp", "linearize", "jacrev"}
+DERIVATIVES = REVERSE | {"jvp", "jacfwd"}
 
 
 class Nest:
@@ -41,7 +42,10 @@ class Nest:
     def __init__(self, seed: int, depth: int = 4, dropped: frozenset = frozenset(), length: int | None = None):
         d = Draw(seed, zlib.crc32(b"nest"))
         self.names = [d.of(LAYERS) for _ in range(d.below(depth + 1))]
-        rules = Rules(bool(REVERSE & set(self.names)), 2, length or 3 + d.below(5), dropped)
+        drawn = 3 + d.below(5)
+        if sum(name in DERIVATIVES for name in self.names) > 1:  # each multiplies the program
+            drawn = min(drawn, 4)
+        rules = Rules(bool(REVERSE & set(self.names)), 2, length or drawn, dropped)
         self.body = Body(d.seed(), rules)
         self.args: list = [self.argument(d) for _ in range(1 + d.below(3))]
         if not any(type(x) is not int and is_float(np.asarray(x)) for x in self.args):
