@@ -6,6 +6,7 @@ functions named; the primitives of ``ops/control_flow`` see only consistent prog
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -331,13 +332,15 @@ def fori_loop(
 ):  # fmt: skip
     """``val = init_val; for i in range(lower, upper): val = body_fun(i, val)``, compiled to a loop.
 
-    With bounds known at trace time it is a `scan`, whose reverse mode keeps what each turn leaves. With bounds known only at
-    run time, or if ``checkpoints`` is given, it is a `while_loop`, whose reverse mode (which JAX does not have) works in
-    memory for that many values of the loop and runs turns again; what that costs stands there.
+    With bounds known at trace time it is a `scan` (for floats too, unless adding 1 to them would round), whose reverse mode
+    keeps what each turn leaves. With bounds known only at run time, or if ``checkpoints`` is given, it is a `while_loop`,
+    whose reverse mode (which JAX does not have) works in memory for that many values of the loop and runs turns again; what
+    that costs stands there.
 
     Args:
-      lower, upper: integer scalars.
-      body_fun: ``(i, val) -> val``.
+      lower, upper: scalars, both integers or both floats; i is ``lower``, ``lower + 1``, ... and less than ``upper``.
+      body_fun: ``(i, val) -> val``. i is a Python integer's array if the bounds are known integers, else it has the type of
+        ``lower`` (in JAX, known floats are counted in integers).
       unroll: as in `scan`, for bounds known at trace time only (else ValueError).
 
     >>> import addax
@@ -349,17 +352,16 @@ def fori_loop(
     """
     if not callable(body_fun):
         raise TypeError("lax.fori_loop: body_fun argument should be callable.")
-    for name, bound in (("lower", lower), ("upper", upper)):
-        aval = get_aval(jax_array(bound))
-        if aval.shape != () or not dtypes.issubdtype(aval.dtype, np.integer):
-            raise TypeError(f"lower and upper arguments to fori_loop must be integers, got {name} of type {aval}")
-    dtype = dtypes.result_type(lower, upper)
-    low, high = _static_int(lower), _static_int(upper)
-    if current_context().disable_jit and low is not None and high is not None:
-        for i in range(low, high):
-            init_val = body_fun(np.asarray(i, dtype)[()], init_val)
+    dtype = _counter_dtype(lower, upper)
+    bounds = _static_bounds(lower, upper, dtype)
+    if current_context().disable_jit and not isinstance(lower, Tracer) and not isinstance(upper, Tracer):
+        i, end = (np.asarray(bound, dtype)[()] for bound in (lower, upper))
+        while i < end:
+            init_val = body_fun(i, init_val)
+            i += 1
         return init_val
-    if low is not None and high is not None and checkpoints is None:
+    if bounds is not None and checkpoints is None:
+        low, high = bounds
 
         def scan_body(carry, _):
             i, x = carry
@@ -367,7 +369,7 @@ def fori_loop(
 
         _stands_for(scan_body, body_fun, 1)
 
-        start = low if isinstance(lower, int) else convert(jax_array(low), dtype)
+        start = low if dtype.kind in "iu" else _counter(lower, dtype)
         (_, result), _ = scan(scan_body, (start, init_val), None, length=larger(high - low, 0), unroll=unroll or 1)
         return result
     if unroll is not None and unroll > 1:
@@ -375,7 +377,7 @@ def fori_loop(
             "Can only use `unroll` in `fori_loop` if the loop bounds are statically known (and `checkpoints` is not given): "
             "the loop becomes a while_loop, which runs one turn at a time. Leave it out."
         )
-    lower, upper = convert(jax_array(lower), dtype), convert(jax_array(upper), dtype)
+    lower, upper = _counter(lower, dtype), convert(jax_array(upper), dtype)
 
     def while_body(carry):
         i, end, x = carry
@@ -392,10 +394,37 @@ def _stands_for(loop_body, body_fun, position: int) -> None:
     loop_body.fori_position = position
 
 
-def _static_int(x) -> int | None:
-    if isinstance(x, Tracer):
+def _counter_dtype(lower, upper) -> np.dtype:
+    """The dtype of what counts from ``lower`` to ``upper``."""
+    avals = [get_aval(jax_array(bound)) for bound in (lower, upper)]
+    for name, aval in zip(("lower", "upper"), avals, strict=True):
+        if aval.shape != () or not (aval.dtype.kind in "iu" or dtypes.issubdtype(aval.dtype, np.floating)):
+            raise TypeError(
+                f"lower and upper arguments to fori_loop must be integers or floats, got {name} of type {aval}"
+            )
+    if (avals[0].dtype.kind in "iu") != (avals[1].dtype.kind in "iu"):
+        raise TypeError(
+            "lower and upper arguments to fori_loop must both be integers or both be floats, got lower of type "
+            f"{avals[0]} and upper of type {avals[1]}: convert one of them."
+        )
+    return dtypes.result_type(lower, upper)
+
+
+def _counter(lower, dtype):
+    """The first index, with the weak type of ``lower`` if it keeps its dtype."""
+    aval = get_aval(jax_array(lower))
+    return convert(jax_array(lower), dtype, aval.weak_type and aval.dtype == dtype)
+
+
+def _static_bounds(lower, upper, dtype) -> tuple[Any, Any] | None:
+    """The bounds as integers, if they are known and counting in ``dtype`` makes the turns of ``range``: without rounding."""
+    if isinstance(lower, Tracer) or isinstance(upper, Tracer):
         return None
-    return x if is_symbolic(x) else int(x)
+    if is_symbolic(lower) or is_symbolic(upper) or dtype.kind in "iu":
+        return lower if is_symbolic(lower) else int(lower), upper if is_symbolic(upper) else int(upper)
+    low, high = (float(np.asarray(bound, dtype)) for bound in (lower, upper))
+    exact = 2.0 ** dtypes.finfo(dtype).nmant
+    return (int(low), math.ceil(high)) if low.is_integer() and abs(low) <= exact >= abs(high) else None
 
 
 def scan(
