@@ -124,3 +124,32 @@ def test_roots():
     assert addax.grad(lambda a: with_aux(a)[0].sum())(anp.array([4.0, 1.0])).tolist() == [0.25, 0.5]
     with pytest.raises(TypeError, match="custom_root: f must return the structure of initial_guess"):
         addax.lax.custom_root(lambda x: (x, x), 1.0, lambda f, x: x, lambda g, y: y)
+
+
+def weak_types(library, module):
+    """Of solutions and derivatives, at Python's numbers and at arrays."""
+
+    def linear(a, b):
+        return library.lax.custom_linear_solve(lambda x: x * a, b, lambda mv, b: b / a, lambda mv, b: b / a)
+
+    def root(a):
+        def newton(f, x):
+            return library.lax.fori_loop(0, 30, lambda i, x: x - f(x) / library.grad(f)(x), x)
+
+        return library.lax.custom_root(lambda x: x * x - a, 1.5, newton, lambda g, y: y / g(1.0))
+
+    two, three = module.float32(2), module.float32(3)
+    found = [
+        *(f(a, b) for a, b in [(2.0, 3.0), (two, 3.0), (2.0, three)] for f in (linear, library.grad(linear, (0, 1)))),
+        library.jit(linear)(2.0, 3.0), library.jvp(linear, (2.0, 3.0), (1.0, 1.0)), library.hessian(linear, (0, 1))(2.0, 3.0),
+        *(f(a) for a in (2.0, two) for f in (root, library.value_and_grad(root), library.hessian(root))),
+        library.jvp(root, (2.0,), (1.0,)), library.jit(library.grad(root))(2.0),
+        library.vmap(library.value_and_grad(root))(module.array([2.0, 3.0])),
+    ]  # fmt: skip
+    return jax.tree.leaves(found)
+
+
+def test_solutions_are_as_weakly_typed_as_in_jax():
+    for g, w in zip(weak_types(addax, anp), weak_types(jax, jnp), strict=True):
+        assert (g.dtype, g.aval.weak_type) == (w.dtype, w.aval.weak_type)
+        np.testing.assert_allclose(g, w, rtol=1e-5)

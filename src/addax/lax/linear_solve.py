@@ -10,7 +10,6 @@ from addax.core.avals import get_aval
 from addax.core.jaxpr import eval_jaxpr
 from addax.core.varying import join, vary
 from addax.interpreters.transpose import transpose_instantiated
-from addax.interpreters.values import convert
 from addax.lax.convert import stop_gradient
 from addax.ops.control_flow import linear_solve_p
 from addax.transforms.autodiff import jvp
@@ -59,8 +58,7 @@ def custom_linear_solve(
         transpose_solve = solve
     leaves, b_tree = tree.flatten(b)
     leaves = [jax_array(x) for x in leaves]
-    avals = [get_aval(x).strip_weak_type() for x in leaves]
-    leaves = [convert(x, a.dtype) for x, a in zip(leaves, avals, strict=True)]
+    avals = [get_aval(x) for x in leaves]
     args_tree = tree.structure(((b,), {}))
 
     forward, forward_consts, out_tree = trace_captured(matvec, args_tree, avals)
@@ -133,8 +131,7 @@ def custom_root(f: Callable, initial_guess: Any, solve: Callable, tangent_solve:
     """
     leaves, x_tree = tree.flatten(initial_guess)
     leaves = [jax_array(x) for x in leaves]
-    avals = [get_aval(x).strip_weak_type() for x in leaves]
-    leaves = [convert(x, a.dtype) for x, a in zip(leaves, avals, strict=True)]
+    avals = [get_aval(x) for x in leaves]
     args_tree = tree.structure(((initial_guess,), {}))
     program, consts, out_tree = trace_captured(f, args_tree, avals)
     _check_same("custom_root: f", out_tree, program.out_avals, x_tree, avals, "initial_guess")
