@@ -88,6 +88,15 @@ def turned(x):
 
 
 RING = [(0, 1), (1, 2), (2, 0)]
+OFFLOADED = addax.checkpoint(
+    lambda x: jnp.sin(addax.ad_checkpoint.checkpoint_name(jnp.sin(x), "kept")),
+    policy=addax.checkpoint_policies.save_and_offload_only_these_names(
+        names_which_can_be_saved=[],
+        names_which_can_be_offloaded=["kept"],
+        offload_src="device",
+        offload_dst="pinned_host",
+    ),
+)
 
 PROGRAMS = [
     Program("jit", lambda x: addax.jit(jnp.sin)(x) * x, (V,), 2),
@@ -97,6 +106,7 @@ PROGRAMS = [
     Program("replay", lambda x, y: addax.vjp(turned, x)[1](y)[0], (V, V * 2), 2),
     Program("checkpoint", addax.checkpoint(lambda x: jnp.sin(jnp.sin(x) * x)), (V,), 2),
     Program("name", lambda x: jnp.sin(addax.ad_checkpoint.checkpoint_name(x * x, "square")), (V,), 2),
+    Program("to_memory", addax.grad(lambda x: OFFLOADED(x).sum()), (V,), 2),
     Program("optimization_barrier", lambda x: lax.optimization_barrier((jnp.sin(x), x * x)), (V,), 2),
     Program("custom_jvp_call", own_jvp, (V,), 2),
     Program("custom_vjp_call custom_lin", own_vjp, (V,), 2),
@@ -155,7 +165,7 @@ BY_DEFINITION = set(
 )
 SIMPLIFIED = set(
     "name optimization_barrier random_clone random_fold_in random_seed reduce_window_max reduce_window_min reduce_window_sum "
-    "select_and_gather_add select_and_scatter_add".split()
+    "select_and_gather_add select_and_scatter_add to_memory".split()
 )
 
 

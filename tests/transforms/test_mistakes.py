@@ -55,7 +55,7 @@ MISTAKES = {
     "grad of a compiled function": (lambda m, n: m.grad(m.jit(lambda x: x * 2).lower(1.0).compile())(2.0),
                                     "lowered and compiled", "JVPTracer", "the jitted function"),
     "checkpoint static_argnums": (lambda m, n: m.checkpoint(lambda x, y: x, static_argnums=5)(1.0, 2),
-                                  "static_argnums=(5,)", "called with 2", "__FILE__"),
+                                  "static_argnums=(5,)", "accepts 2 positional arguments", "__FILE__"),
     "scan carry tree": (lambda m, n: m.lax.scan(lambda c, _: ({"a": c["a"]}, None), {"a": 1.0, "b": 2.0}, X),
                         "pytree structure", "only the input carry has ['b']", "__FILE__"),
     "scan carry shape": (lambda m, n: m.lax.scan(lambda c, _: ({"a": c["a"], "b": X}, None), {"a": 1.0, "b": 2.0}, X),

@@ -41,6 +41,7 @@ WRAPS = {
     "plain": addax.checkpoint, "unprotected": addax.checkpoint(prevent_cse=False),
     **{name: addax.checkpoint(policy=getattr(POLICIES, name)) for name in
        ("everything_saveable", "nothing_saveable", "dots_saveable", "dots_with_no_batch_dims_saveable")},
+    "offloaded": addax.checkpoint(policy=POLICIES.offload_dot_with_no_batch_dims("device", "pinned_host")),
 }  # fmt: skip
 
 
@@ -182,6 +183,19 @@ def test_programs_are_kept_apart_by_axis_sizes_and_types_of_static_arguments():
     assert [times(np.int32(3), n).dtype for n in (2, 2.0, True)] == [np.int32, np.float32, np.int32]
 
 
+def test_static_arguments_by_name():
+    power = addax.checkpoint(lambda x, *, n: x**n, static_argnames="n")
+    assert float(addax.grad(lambda x: power(x, n=3))(2.0)) == 12
+    both = addax.checkpoint(static_argnums=1, prevent_cse=[False, True])(
+        lambda x, n=2: x**n if isinstance(n, int) else 0.0
+    )
+    assert [float(addax.grad(f)(2.0)) for f in (both, lambda x: both(x, 3), lambda x: both(x, n=4))] == [4, 12, 32]
+    with pytest.raises(ValueError, match="checkpointed function has invalid argname 'k' in static_argnames"):
+        addax.checkpoint(lambda x: x, static_argnames="k")
+    with pytest.raises(ValueError, match=r"checkpointed function has static_argnums=\(2,\), but only accepts 1"):
+        addax.checkpoint(lambda x: x, static_argnums=2)
+
+
 def test_static_arguments_without_a_hash():
     """As in JAX: lists, arrays and values that are being traced."""
     power = addax.checkpoint(lambda n, x: x ** len(n), static_argnums=0)
@@ -206,5 +220,7 @@ def test_offloaded_values_are_kept():
     )(addax.extend.core.primitives.name_p, name="b") == addax.ad_checkpoint.Offloadable("device", "pinned_host")
     dots = POLICIES.offload_dot_with_no_batch_dims("device", "pinned_host")
     assert len(kept(addax.checkpoint(lambda x: jnp.sin(x @ x), policy=dots), np.eye(2, dtype=np.float32))) == 2
+    with pytest.raises(ValueError, match=r"offload_dst must be a kind of memory, one of 'device', .*; got 'host'"):
+        POLICIES.offload_dot_with_no_batch_dims("device", "host")
     with pytest.raises(ValueError, match="either saved or offloaded, but 'a' stands in both"):
         count(names_which_can_be_saved=["a"], names_which_can_be_offloaded=["a"])

@@ -80,6 +80,48 @@ def test_programs_compile_without_a_gpu(fun):
     assert "HloModule" in compiled.hlo_modules()[0].to_string()
 
 
+def rows(x, w, policy):
+    """Three layers, written out."""
+    for k in range(3):
+        x = addax.checkpoint(layer, policy=policy)(x, w[k])
+    return x.sum()
+
+
+def turns(x, w, policy):
+    """The same in a loop."""
+    return lax.scan(lambda c, w: (addax.checkpoint(layer, policy=policy)(c, w), None), x, w)[0].sum()
+
+
+def whole(x, w, policy):
+    """The same, the loop inside."""
+    return addax.checkpoint(lambda x, w: lax.scan(lambda c, w: (layer(c, w), None), x, w)[0].sum(), policy=policy)(x, w)
+
+
+def layer(x, w):
+    return jnp.tanh(addax.ad_checkpoint.checkpoint_name(x @ w, "y"))
+
+
+@needs_plugin
+@pytest.mark.parametrize("fun", [rows, turns, whole])
+def test_offloaded_values_wait_in_the_memory_of_the_host(fun):
+    x, w = np.ones((256, 256), np.float32), np.ones((3, 256, 256), np.float32)
+    names = {"names_which_can_be_saved": [], "names_which_can_be_offloaded": ["y"]}
+    there = addax.checkpoint_policies.save_and_offload_only_these_names(
+        **names, offload_src="device", offload_dst="pinned_host"
+    )
+    kept = addax.checkpoint_policies.save_only_these_names("y")
+
+    def memory(fun, *args):
+        return compile_only(module(fun, *args), CUDA, cuda.topology(H100)).get_compiled_memory_stats()
+
+    offloaded, plain = (memory(lambda x, w: addax.grad(fun, 1)(x, w, policy), x, w) for policy in (there, kept))
+    assert plain.host_temp_size_in_bytes == 0
+    assert offloaded.host_temp_size_in_bytes >= 2 * x.nbytes
+    # What leaves a program is in the memory of the device.
+    outs = memory(lambda x, w: addax.tree.leaves(addax.vjp(lambda w: fun(x, w, there), w)), x, w)
+    assert outs.host_output_size_in_bytes == 0
+
+
 @needs_plugin
 def test_the_plugin_may_be_that_of_jax():
     """JAX, imported first, loads the plugin for itself: a process holds one."""

@@ -37,7 +37,9 @@ _ARITHMETIC = frozenset(
     "shift_right_arithmetic shift_right_logical sign square sub xor".split()
 )
 # Elementwise, but free: names for values.
-_FREE = frozenset("name optimization_barrier pvary copy stop_gradient random_wrap random_unwrap random_clone".split())
+_FREE = frozenset(
+    "name to_memory optimization_barrier pvary copy stop_gradient random_wrap random_unwrap random_clone".split()
+)
 # Other views of the same memory.
 _VIEWS = frozenset("reshape squeeze transpose bitcast_convert_type sharding_constraint".split())
 _FUSED = _TRANSCENDENTAL | _ARITHMETIC | _FREE | frozenset(("integer_pow", "logistic", "broadcast_in_dim", "iota"))

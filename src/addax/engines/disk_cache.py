@@ -89,15 +89,14 @@ class DiskCache:
         self._grow(len(data))
 
     def _grow(self, size: int) -> None:
-        if self._size is None:
-            self._size = self._recorded()
-        if self._size is None:
-            self._record_all(sum(s for _, s, _ in self._entries()))
+        known = self._recorded() if self._size is None else self._size
+        if known is None:
+            known = self._record_all(sum(s for _, s, _ in self._entries()))
         else:
-            self._size += size
+            self._size = known = known + size
             with contextlib.suppress(OSError), open(self._sizes(), "ab", buffering=0) as f:  # others append too
                 f.write(size.to_bytes(8, "little"))
-        if self._size > self.max_bytes:
+        if known > self.max_bytes:
             self._evict()
 
     def _sizes(self) -> str:
@@ -113,13 +112,14 @@ class DiskCache:
             return None
         return sum(memoryview(data).cast("q")) if data and len(data) % 8 == 0 else None
 
-    def _record_all(self, total: int) -> None:
+    def _record_all(self, total: int) -> int:
         self._size = total
         temporary = f"{self._sizes()}.{os.getpid()}.{threading.get_ident()}"
         with contextlib.suppress(OSError):
             with open(temporary, "wb") as f:
                 f.write(total.to_bytes(8, "little"))
             os.replace(temporary, self._sizes())
+        return total
 
     def _entries(self) -> list[tuple[float, int, str]]:
         """(last use, size, path) of every entry."""

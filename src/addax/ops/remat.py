@@ -1,16 +1,19 @@
 """``checkpoint``: a call whose intermediate values are computed again for the backward pass instead of being kept.
 
 ``optimization_barrier`` keeps the second computation from being recognised as a copy of the first; ``name`` marks values
-that a policy may want to keep.
+that a policy may want to keep; ``to_memory`` moves those that a policy offloads.
 
-A policy is ``(primitive, *avals of its operands, **params) -> bool``: whether the results of such an equation are kept.
+A policy is ``(primitive, *avals of its operands, **params) -> said``: whether the results of such an equation are kept, or
+an `Offloadable`, in which memory.
 See Griewank and Walther, Evaluating Derivatives, chapter 12, for what this trades.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from addax.core.builder import trace_to_jaxpr
-from addax.core.jaxpr import ClosedJaxpr, DropVar, Jaxpr, Var, dce_jaxpr, eval_jaxpr
+from addax.core.jaxpr import ClosedJaxpr, DropVar, Eqn, Jaxpr, Var, dce_jaxpr, eval_jaxpr
 from addax.core.trace import Trace, current_trace, set_current_trace
 from addax.interpreters.batching import batch_jaxpr
 from addax.interpreters.jvp import jvp_jaxpr
@@ -57,6 +60,29 @@ name_p = primitive(
     batch=lambda axis, args, dims, *, name: (name_p.bind(args[0], name=name), dims[0]),
     reference=lambda x, *, name: x,
 )  # fmt: skip
+
+# ---------------------------------------------------------------------------------------------------------------------
+# to_memory: the value itself, in another kind of memory of its device until it is moved back
+
+
+def _to_memory_jvp(primals, tangents, *, kind):
+    (x,), (t,) = primals, tangents
+    return to_memory_p.bind(x, kind=kind), t  # what a derivative needs is kept by itself
+
+
+to_memory_p = primitive(
+    "to_memory", lambda x, *, kind: x, jvp=_to_memory_jvp, transpose=lambda ct, x, *, kind: [ct],
+    batch=lambda axis, args, dims, *, kind: (to_memory_p.bind(args[0], kind=kind), dims[0]),
+    reference=lambda x, *, kind: x,
+)  # fmt: skip
+
+
+class Offloadable(NamedTuple):
+    """What a policy says of a value that is kept in memory of the kind ``dst``; see `checkpoint_policies`."""
+
+    src: str
+    dst: str
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # checkpoint
@@ -147,10 +173,14 @@ def keep_values(jaxpr: Jaxpr, policy) -> tuple[Jaxpr, list[Var], Jaxpr]:
       to be run again, which takes those as further inputs and does not compute them.
     """
     kept: list[Var] = []
+    offloaded: dict[Var, tuple[Var, Offloadable]] = {}
     now, again = [], []
     for eqn in jaxpr.eqns:
         stacked: list[Var] = []
-        if policy is not None and policy(eqn.primitive, *[x.aval for x in eqn.invars], **eqn.params):
+        said = policy is not None and policy(eqn.primitive, *[x.aval for x in eqn.invars], **eqn.params)
+        if isinstance(said, Offloadable):
+            offloaded.update((v, (Var(v.aval), said)) for v in eqn.outvars if type(v) is Var)
+        elif said:
             kept += [v for v in eqn.outvars if type(v) is Var]
         elif policy is not None and eqn.primitive.name == "scan":
             body, length = inline_calls(eqn.params["jaxpr"]), eqn.params["length"]
@@ -165,9 +195,12 @@ def keep_values(jaxpr: Jaxpr, policy) -> tuple[Jaxpr, list[Var], Jaxpr]:
         if not stacked:
             now.append(eqn)
             again.append(eqn)
-    given = set(kept)
+    given = {*kept, *offloaded}
     again = [e.replace(outvars=[DropVar(v.aval) if v in given else v for v in e.outvars]) for e in again]
-    return jaxpr.replace(eqns=now), kept, jaxpr.replace(eqns=again, invars=[*jaxpr.invars, *kept])
+    now += [Eqn(to_memory_p, [v], [there], {"kind": said.dst}) for v, (there, said) in offloaded.items()]
+    back = [Eqn(to_memory_p, [there], [v], {"kind": said.src}) for v, (there, said) in offloaded.items()]
+    kept += [there for there, _ in offloaded.values()]
+    return jaxpr.replace(eqns=now), kept, jaxpr.replace(eqns=[*back, *again], invars=[*jaxpr.invars, *kept])
 
 
 class _InlineTrace(Trace):

@@ -119,7 +119,7 @@ LINEAR: dict[str, tuple[int, ...] | None] = {
         "add", "add_any", "all_gather", "all_to_all", "broadcast_in_dim", "complex", "concatenate", "conj", "copy",
         "cumsum", "fft", "imag", "name", "neg", "optimization_barrier", "pad", "ppermute", "psum",
         "pvary", "real", "reduce_scatter", "reduce_sum", "reduce_window_sum", "reshape", "rev", "sharding_constraint",
-        "slice", "split", "squeeze", "stack", "sub", "tile", "transpose", "unstack",
+        "slice", "split", "squeeze", "stack", "sub", "tile", "to_memory", "transpose", "unstack",
     )),
     "dynamic_slice": (0,), "dynamic_update_slice": (0, 1), "gather": (0,), "scatter-add": (0, 2), "scatter-sub": (0, 2),
 }  # fmt: skip

@@ -402,14 +402,16 @@ def drop_unused(closed: ClosedJaxpr) -> tuple[tuple[int, ...] | None, ClosedJaxp
     return tuple(i for i, u in enumerate(used) if u), ClosedJaxpr(jaxpr, closed.consts)
 
 
-def resolve_arguments(fun, nums, names, nums_label: str, names_label: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def resolve_arguments(
+    fun, nums, names, nums_label: str, names_label: str, what: str = "jitted function"
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Normalise argument numbers and names; each implies the other where the signature tells."""
     nums = () if nums is None else (nums,) if isinstance(nums, int) else tuple(nums)
     names = () if names is None else (names,) if isinstance(names, str) else tuple(names)
     if not all(isinstance(i, int) for i in nums):
-        raise TypeError(f"jit: {nums_label} must be an int or a sequence of ints, got {nums!r}")
+        raise TypeError(f"{what}: {nums_label} must be an int or a sequence of ints, got {nums!r}")
     if not all(isinstance(n, str) for n in names):
-        raise TypeError(f"jit: {names_label} must be a str or a sequence of strs, got {names!r}")
+        raise TypeError(f"{what}: {names_label} must be a str or a sequence of strs, got {names!r}")
     if not nums and not names:
         return (), ()
     try:
@@ -422,13 +424,14 @@ def resolve_arguments(fun, nums, names, nums_label: str, names_label: str) -> tu
     for i in nums:
         if not has_var_positional and not -len(positional) <= i < len(positional):
             raise ValueError(
-                f"jitted function has {nums_label}={nums}, but only accepts {len(positional)} positional arguments."
+                f"{what} has {nums_label}={nums}, but only accepts {len(positional)} positional arguments: "
+                f"{describe_function(fun)}."
             )
     known = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     for n in names:
         if n not in known and not has_var_keyword:
             raise ValueError(
-                f"jitted function has invalid argname {n!r} in {names_label}. Function does not take these args: it "
+                f"{what} has invalid argname {n!r} in {names_label}. Function does not take these args: it "
                 f"takes {', '.join(sorted(known)) or 'none by name'}."
             )
     by_position = [p.name for p in positional]

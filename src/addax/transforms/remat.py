@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from addax.core import dtypes, tree
 from addax.core.axis_env import scope_key
@@ -14,16 +14,16 @@ from addax.core.trace import Tracer
 from addax.interpreters.jvp import jvp_jaxpr
 from addax.interpreters.linearize import split_jaxpr
 from addax.ops.call import jit_p
-from addax.ops.remat import checkpoint_p, name_p
+from addax.ops.remat import Offloadable, checkpoint_p, name_p
 from addax.transforms.flat import LazyDebugInfo, check_leaves, describe_function, hold_arguments, jax_array
-from addax.transforms.jit import hoist_tracers, trace_to_closed
+from addax.transforms.jit import hoist_tracers, resolve_arguments, trace_to_closed
 
 Policy = Callable[..., Any]  # (primitive, *avals of its operands, **params) -> whether its results are kept
 
 
 def checkpoint(
-    fun: Callable | None = None, *, prevent_cse: bool = True, policy: Policy | None = None,
-    static_argnums: int | tuple[int, ...] = (), concrete: bool = False,
+    fun: Callable | None = None, *, prevent_cse: bool | Sequence[bool] = True, policy: Policy | None = None,
+    static_argnums: int | tuple[int, ...] = (), static_argnames: str | Iterable[str] = (), concrete: bool = False,
 ) -> Any:  # fmt: skip
     """``fun``, whose intermediate values reverse mode computes again instead of keeping them.
 
@@ -36,12 +36,12 @@ def checkpoint(
     Args:
       fun: a function of pytrees of arrays.
       prevent_cse: keep compilers from merging the second computation with the first. Inside ``scan`` there is nothing to
-        merge with, and False is as good.
+        merge with, and False is as good. A sequence, for the arguments, protects all of them if it protects one.
       policy: which intermediate values to keep; see `checkpoint_policies`. Policies are asked about the operations of
         ``fun``, of the jitted functions that it calls, and of the bodies of its scans, whose values are kept stacked; not
         about those of its branches and of loops of unknown length.
-      static_argnums: arguments that are Python values, compared by hash and equality. A call with one that has no hash (a
-        list, a tracer) is traced each time.
+      static_argnums, static_argnames: arguments that are Python values, compared by hash and equality. A call with one that
+        has no hash (a list, a tracer) is traced each time.
 
     >>> import addax, addax.numpy as jnp
     >>> f = addax.checkpoint(lambda x: jnp.sin(jnp.sin(x)))
@@ -50,29 +50,34 @@ def checkpoint(
     """
     if fun is None:
         return functools.partial(
-            checkpoint, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums, concrete=concrete
-        )
+            checkpoint, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums,
+            static_argnames=static_argnames, concrete=concrete,
+        )  # fmt: skip
     if concrete:
         raise NotImplementedError(
             "checkpoint: concrete=True has been removed; mark the arguments whose values decide what is computed with "
             "static_argnums."
         )
-    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    prevent_cse = prevent_cse if isinstance(prevent_cse, bool) else any(prevent_cse)
+    static, names = resolve_arguments(
+        fun, static_argnums, static_argnames, "static_argnums", "static_argnames", "checkpointed function"
+    )
     traces: dict[Any, tuple[ClosedJaxpr, Any]] = {}
 
     @functools.wraps(fun)
     def checkpointed(*args, **kwargs):
-        if not all(-len(args) <= i < len(args) for i in static):
+        if not names and not all(-len(args) <= i < len(args) for i in static):
             raise ValueError(
                 f"checkpoint: static_argnums={static} must be numbers of positional arguments of {describe_function(fun)}, "
                 f"which was called with {len(args)}."
             )
-        held = sorted(i % len(args) for i in static)
-        program, dynamic = hold_arguments(fun, args, held)
+        held = sorted({i % len(args) for i in static if -len(args) <= i < len(args)})
+        named = {k: kwargs.pop(k) for k in names if k in kwargs}
+        program, dynamic = hold_arguments(fun, args, held, **named)
         leaves, in_tree = tree.flatten((dynamic, kwargs))
         leaves = [jax_array(x) for x in leaves]
         avals = check_leaves(fun, leaves, dynamic, kwargs, "checkpoint")
-        fixed = tuple((i, type(args[i]), args[i]) for i in held)
+        fixed = (*((i, type(args[i]), args[i]) for i in held), *((k, type(v), v) for k, v in named.items()))
         key = in_tree, tuple(avals), fixed, current_context().trace_key, scope_key()
         found = traces.get(key) if (remembered := is_hashable(fixed)) else None
         if found is None:
@@ -105,19 +110,23 @@ def checkpoint_name(x, name: str):
 # ---------------------------------------------------------------------------------------------------------------------
 # Policies
 
+MEMORY_KINDS = ("device", "pinned_host", "unpinned_host")
+
 # What a policy may say of a value, beside True and False.
 Saveable, Recompute = True, False
 
 
-class Offloadable(NamedTuple):
-    """The value is kept, in memory of the kind ``dst``; see `checkpoint_policies`."""
-
-    src: str
-    dst: str
-
-
 def _named(primitive, params) -> str | None:
     return params["name"] if primitive is name_p else None
+
+
+def _offloadable(src: str, dst: str) -> Offloadable:
+    for name, kind in (("offload_src", src), ("offload_dst", dst)):
+        if kind not in MEMORY_KINDS:
+            raise ValueError(
+                f"{name} must be a kind of memory, one of {', '.join(map(repr, MEMORY_KINDS))}; got {kind!r}."
+            )
+    return Offloadable(src, dst)
 
 
 class checkpoint_policies:
@@ -128,8 +137,10 @@ class checkpoint_policies:
     ``dots_with_no_batch_dims_saveable``: of matrix products without batch dimensions, as those of dense layers are.
     The others are functions that make policies, most of them from names given with `checkpoint_name`.
 
-    Arrays live in one kind of memory here, that of their device. On a CPU it is the host's, and what a policy offloads to the
-    host is kept; on accelerators it is kept too, and takes room on the device (JAX moves it to the host in between).
+    What a policy offloads goes to another memory of its device until the backward pass needs it: from ``offload_src``, which
+    is ``"device"``, to ``offload_dst``: ``"pinned_host"``, or ``"unpinned_host"``. That holds within one compiled program,
+    ``jit(grad(f))``, on accelerators; a CPU has one memory, where the value stays, and results of a program (what ``vjp``
+    outside of ``jit`` keeps) are arrays of the device. In JAX they may be arrays of the host.
     """
 
     @staticmethod
@@ -170,7 +181,7 @@ class checkpoint_policies:
     @staticmethod
     def offload_dot_with_no_batch_dims(offload_src: str, offload_dst: str) -> Policy:
         """Keep what ``dots_with_no_batch_dims_saveable`` keeps, in memory of the kind ``offload_dst`` (see above)."""
-        saveable, there = checkpoint_policies.dots_with_no_batch_dims_saveable, Offloadable(offload_src, offload_dst)
+        saveable, there = checkpoint_policies.dots_with_no_batch_dims_saveable, _offloadable(offload_src, offload_dst)
         return lambda primitive, *avals, **params: there if saveable(primitive, *avals, **params) else Recompute
 
     @staticmethod
@@ -184,7 +195,7 @@ class checkpoint_policies:
                 "save_and_offload_only_these_names: a value is either saved or offloaded, but "
                 f"{', '.join(map(repr, sorted(both)))} stands in both lists of names."
             )
-        said: dict[Any, Any] = dict.fromkeys(names_which_can_be_offloaded, Offloadable(offload_src, offload_dst))
+        said: dict[Any, Any] = dict.fromkeys(names_which_can_be_offloaded, _offloadable(offload_src, offload_dst))
         said |= dict.fromkeys(names_which_can_be_saved, Saveable)
         return lambda primitive, *_, **params: said.get(_named(primitive, params), Recompute)
 

@@ -70,7 +70,7 @@ def _is_int(aval) -> bool:
 # ---- identities that say nothing
 
 
-@rule("stop_gradient", "copy", "copy_p", "name", "sharding_constraint", "pvary")  # f(x) -> x
+@rule("stop_gradient", "copy", "copy_p", "name", "to_memory", "sharding_constraint", "pvary")  # f(x) -> x
 def _transparent(s, ops, params, aval):
     return list(ops)
 

@@ -340,6 +340,11 @@ class Block:
         types = f"({', '.join(x.type for x in operands)}) -> {result_types([x.type for x in like])}"
         return self.emit_many(f"stablehlo.custom_call @{target}({names}) {{{attrs}}} : {types}", like)
 
+    def in_memory(self, x: Value, kind: str) -> Value:
+        """``x``, kept in memory of a kind of its device: ``"device"``, ``"pinned_host"``."""
+        placed = f'has_side_effect = true, mhlo.frontend_attributes = {{_xla_buffer_placement = "{kind}"}}'
+        return self.custom_call("annotate_device_placement", [x], [x], placed)[0]
+
     # --- Small combinations ---
 
     def flat_index(self, shape: Shape, dtype: np.dtype = INT32) -> Value:

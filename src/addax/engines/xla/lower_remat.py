@@ -1,4 +1,4 @@
-"""What `checkpoint` is made of: ``optimization_barrier`` and ``name``."""
+"""What `checkpoint` is made of: ``optimization_barrier``, ``name`` and ``to_memory``."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ def _optimization_barrier(b: Block, eqn: Eqn, *xs: Value) -> list[Value]:
 @rule("name")
 def _name(b: Block, eqn: Eqn, x: Value) -> Value:
     return x
+
+
+@rule("to_memory")
+def _to_memory(b: Block, eqn: Eqn, x: Value) -> Value:
+    if b.module.target.platform == "cpu":
+        return x  # which has one kind of memory
+    b.module.offloads = True
+    return b.in_memory(x, eqn.params["kind"])

@@ -149,6 +149,7 @@ class Module:
         self.manual: ManualMesh | None = None  # while the body of a shard_map is written
         self.callees: dict[Any, tuple[Callee, Any]] = {}  # with what the key is an id of, to keep it alive
         self.channels = 0
+        self.offloads = False  # whether values go to another memory of their device
         self.special: dict[Any, Any] = {}  # programs of special functions, by name and shape
         self._functions: list[str] = []
         self._names = {"main"}
@@ -247,6 +248,8 @@ class Module:
         for i, x in enumerate(outs):
             attr = target.result_attributes and target.result_attributes(i)
             results.append(f"{x.type} {{{attr}}}" if attr else x.type)
+        if self.offloads:  # results are arrays of the device
+            outs = [x if isinstance(x, Token) else block.in_memory(x, "device") for x in outs]
         body = block.finish(outs, "func.return")
         self._functions.insert(
             0, f"func.func public @main({', '.join(params)}) -> ({', '.join(results)}) {{\n{body}\n}}"
