@@ -16,6 +16,7 @@ import functools
 import hashlib
 import os
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -95,7 +96,7 @@ class DiskCache:
         else:
             self._size = known = known + size
             with contextlib.suppress(OSError), open(self._sizes(), "ab", buffering=0) as f:  # others append too
-                f.write(size.to_bytes(8, "little"))
+                f.write(size.to_bytes(8, sys.byteorder))
         if known > self.max_bytes:
             self._evict()
 
@@ -110,14 +111,14 @@ class DiskCache:
                 data = f.read()
         except OSError:
             return None
-        return sum(memoryview(data).cast("q")) if data and len(data) % 8 == 0 else None
+        return sum(memoryview(data).cast("Q")) if data and len(data) % 8 == 0 else None
 
     def _record_all(self, total: int) -> int:
         self._size = total
         temporary = f"{self._sizes()}.{os.getpid()}.{threading.get_ident()}"
         with contextlib.suppress(OSError):
             with open(temporary, "wb") as f:
-                f.write(total.to_bytes(8, "little"))
+                f.write(total.to_bytes(8, sys.byteorder))
             os.replace(temporary, self._sizes())
         return total
 
