@@ -52,17 +52,7 @@ def _merged(eqn, layouts: Sequence[tuple], shapes: Sequence[tuple], why: str) ->
     return tuple(merged)
 
 
-@_rule(
-    "select_n",
-    "clamp",
-    "convert_element_type",
-    "copy",
-    "stop_gradient",
-    "name",
-    "to_memory",
-    "reduce_precision",
-    "random_clone",
-)
+@_rule(*"select_n clamp convert_element_type copy stop_gradient name to_memory reduce_precision random_clone".split())
 def elementwise(self, eqn, *layouts):
     return _merged(eqn, layouts, [x.aval.shape for x in eqn.invars], "broadcasting")
 

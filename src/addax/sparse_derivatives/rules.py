@@ -31,17 +31,7 @@ def stretched(pattern: Pattern, shape: tuple[int, ...], to: tuple[int, ...]) -> 
 # Elementwise
 
 
-@rule(
-    "add_any",
-    "convert_element_type",
-    "clamp",
-    "copy",
-    "name",
-    "to_memory",
-    "sharding_constraint",
-    "pvary",
-    "reduce_precision",
-)
+@rule(*"add_any convert_element_type clamp copy name to_memory sharding_constraint pvary reduce_precision".split())
 def elementwise(eqn: Eqn, values: list[Value]):
     to = eqn.outvars[0].aval.shape
     live = [(v.pattern, x.aval.shape) for v, x in zip(values, eqn.invars, strict=True) if v.pattern is not None]
