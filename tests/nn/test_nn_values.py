@@ -201,7 +201,7 @@ def test_values_are_those_of_jax(group, order):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("group", "order"), ALL)
-def test_the_recorded_values_are_those_of_jax(group, order):
+def test_the_recorded_values_are_those_of_jax(group, order, as_jax_compiles):
     with np.load(RECORDED) as want:
         agree(results(jax, group, order), want, 1e-6)
 

@@ -160,7 +160,7 @@ def test_numbers_are_those_of_jax(group):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
-def test_the_recorded_numbers_are_those_of_jax(group):
+def test_the_recorded_numbers_are_those_of_jax(group, as_jax_compiles):
     agree(GROUPS[group][0], from_jax(group), recorded(group), 1e-6)
 
 
