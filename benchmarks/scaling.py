@@ -180,7 +180,7 @@ def main() -> None:
         "already: ideal is that step times the number of devices, and *to ideal* how many times as long it took. What XLA",
         "makes of a program depends on the platform: the CPU's makes no reduce-scatter of an all-reduce whose result is cut",
         "(FSDP's gradients), which would halve what these send. With FSDP a device also does only its share of the optimizer's",
-        "update, which makes *to ideal* less than 1. The machine was in use by others meanwhile.",
+        "update, which makes *to ideal* less than 1.",
     ]
     for name in STRATEGIES:
         text += [
