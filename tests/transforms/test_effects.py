@@ -79,10 +79,38 @@ def test_mapped_branches_and_loops_print_for_the_examples_that_take_them(capsys)
     assert printed() == ["turn 1", "turn 2", "turn 2"]
     addax.grad(lambda v: addax.vmap(lambda x: lax.cond(x > 1, say("large"), lambda x: x, x))(v).sum())(jnp.arange(3.0))
     assert printed() == ["large 2.0"]
+
+    def solved(x):
+        return lax.custom_linear_solve(lambda v: 2 * v, x, lambda mv, b: say("solved")(b), symmetric=True)
+
     with pytest.raises(
-        NotImplementedError, match=r"io_callback at .*test_effects.py.* for the examples of its branch only"
+        NotImplementedError, match=r"custom_linear_solve at .*test_effects.py.* for the examples of its branch only"
     ):
-        addax.vmap(lambda x: lax.cond(x > 0, lambda x: io_callback(np.sin, F32, x), lambda x: x, x))(jnp.ones(2))
+        addax.vmap(lambda x: lax.cond(x > 0, solved, lambda x: x, x))(jnp.ones(2))
+
+
+def test_mapped_branches_call_the_host_for_the_examples_that_take_them():
+    """JAX refuses these."""
+    seen = []
+
+    def logged(v):
+        seen.append(float(v))
+        return np.float32(10 * v)
+
+    def branches(x):
+        return lax.cond(
+            x > 1, lambda x: io_callback(logged, F32, x) + 1, lambda x: lax.cond(x > 0, call, lambda x: x, x), x
+        )
+
+    call = addax.jit(lambda x: -io_callback(logged, F32, x))
+    for f in (addax.vmap(branches), addax.jit(addax.vmap(branches))):
+        seen.clear()
+        assert f(jnp.arange(4.0)).tolist() == [0, -10, 21, 31]
+        assert sorted(seen) == [1, 2, 3]
+    with pytest.raises(ValueError, match="Cannot `vmap` ordered IO callbacks"):
+        addax.vmap(lambda x: lax.cond(x > 0, lambda x: io_callback(logged, F32, x, ordered=True), lambda x: x, x))(
+            jnp.ones(2)
+        )
 
 
 def test_options_first(capsys, caplog):

@@ -20,10 +20,10 @@ def has_effects(closed: ClosedJaxpr) -> bool:
 
 
 def only_if(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The program with one more argument in front, a boolean, that prints and checks only where that holds. Memoised.
+    """The program with one more argument in front, a boolean, that calls back and checks only where that holds. Memoised.
 
     Raises:
-      NotImplementedError: if it has an effect whose result is used.
+      NotImplementedError: if it has an effect in a primitive that cannot be told.
     """
     return closed.derive(_guarded)
 
@@ -43,11 +43,11 @@ def _guarded(closed: ClosedJaxpr) -> ClosedJaxpr:
 
 def _equation(eqn: Eqn, active, operands: list):
     p, params, name = eqn.primitive, eqn.params, eqn.primitive.name
-    if name == "debug_callback":
-        callback = params["callback"]
+    if name in ("debug_callback", "io_callback"):
+        callback, avals = params["callback"], params.get("result_avals", ())
 
-        def host(on, *arrays):
-            return callback(*arrays) if on else ()
+        def host(on, *arrays):  # the zeros are results of a branch that is not taken
+            return callback(*arrays) if on else [np.zeros(a.shape, a.dtype) for a in avals]
 
         return p.bind(active, *operands, **dict(params, callback=HostFunction(host, callback.name)))
     if name == "check":
@@ -74,8 +74,7 @@ def _equation(eqn: Eqn, active, operands: list):
         raise NotImplementedError(
             f"under vmap both branches of a cond run if its predicate is mapped, and {name}"
             + (f" at {eqn.source_info}" if eqn.source is not None else "")
-            + " must be called for the examples of its branch only. Use pure_callback if its result depends on its arguments "
-            "alone, or map with addax.lax.map, which runs one example at a time."
+            + " has effects, for the examples of its branch only. Map with addax.lax.map, which runs one example at a time."
         )
     inner = dict(params, **{program: only_if(params[program])})
     if "num_consts" in inner:
