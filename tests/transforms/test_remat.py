@@ -192,6 +192,10 @@ def test_static_arguments_by_name():
     assert [float(addax.grad(f)(2.0)) for f in (both, lambda x: both(x, 3), lambda x: both(x, n=4))] == [4, 12, 32]
     with pytest.raises(ValueError, match="checkpointed function has invalid argname 'k' in static_argnames"):
         addax.checkpoint(lambda x: x, static_argnames="k")
+    with pytest.raises(
+        ValueError, match=r"static_argnums=\(1,\) must be numbers of positional arguments of .*called with 1"
+    ):
+        addax.checkpoint(lambda *xs: xs[0], static_argnums=1)(1.0)
     with pytest.raises(ValueError, match=r"checkpointed function has static_argnums=\(2,\), but only accepts 1"):
         addax.checkpoint(lambda x: x, static_argnums=2)
 

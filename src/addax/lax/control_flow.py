@@ -343,6 +343,10 @@ def fori_loop(
         ``lower`` (in JAX, known floats are counted in integers).
       unroll: as in `scan`, for bounds known at trace time only (else ValueError).
 
+    Raises:
+      TypeError: if the bounds are not scalars, or one is an integer and the other a float; or the loop changes the type of
+        its value.
+
     >>> import addax
     >>> float(addax.lax.fori_loop(0, 10, lambda i, x: x + i, 0.0))
     45.0

@@ -66,6 +66,7 @@ def checkpoint(
 
     @functools.wraps(fun)
     def checkpointed(*args, **kwargs):
+        # With names, an argument that is not given by position is given by name, or keeps its default.
         if not names and not all(-len(args) <= i < len(args) for i in static):
             raise ValueError(
                 f"checkpoint: static_argnums={static} must be numbers of positional arguments of {describe_function(fun)}, "
