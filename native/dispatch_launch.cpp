@@ -15,6 +15,7 @@ struct LaunchObject {
   PyObject *place, *in_shardings, *tail;            // place(array, sharding) -> buffer; tail: more buffers, after the arguments
   PyObject *out_avals, *out_shardings;              // tuples
   PyObject* in_flight;                              // a deque of tokens, or null: keep fewer than `most` programs unfinished
+  PyObject* send;                                   // or null: buffers = send(*arguments), some of which are ndarrays
   Py_ssize_t most;
   bool committed;
 };
@@ -27,12 +28,14 @@ PyObject* launch_call(PyObject* self, PyObject* const* args, size_t nargsf, PyOb
 
 PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"execute",   "finish",        "handlers",  "place", "in_shardings",
-                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "most", nullptr};
+                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "most", "send", nullptr};
   PyObject *execute, *finish, *handlers, *place, *in_shardings, *out_avals, *out_shardings, *tail = nullptr, *in_flight = Py_None;
+  PyObject* send = Py_None;
   int committed;
   Py_ssize_t most = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|OOn:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
-                                   &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail, &in_flight, &most))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|OOnO:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
+                                   &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail, &in_flight, &most,
+                                   &send))
     return nullptr;
   auto* l = launch_of(type->tp_alloc(type, 0));
   if (l == nullptr) return nullptr;
@@ -44,6 +47,7 @@ PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   l->place = Py_NewRef(place);
   l->committed = committed;
   l->in_flight = in_flight == Py_None ? nullptr : Py_NewRef(in_flight);
+  l->send = send == Py_None ? nullptr : Py_NewRef(send);
   l->most = most;
   l->in_shardings = PySequence_Tuple(in_shardings);
   l->out_avals = PySequence_Tuple(out_avals);
@@ -58,10 +62,16 @@ PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return owned.release();
 }
 
-// The runtime's buffer of an argument, where the program wants it; a new reference.
-inline PyObject* buffer_of(LaunchObject* l, ArrayObject* a, PyObject* sharding) {
+// The runtime's buffer of an argument, where the program wants it; a new reference. Or its ndarray, and `sends` is set, if only
+// this call holds it: an argument that was a host's ndarray goes with the call; others stay where they were placed, for the next.
+inline PyObject* buffer_of(LaunchObject* l, ArrayObject* a, PyObject* sharding, bool* sends) {
   Storage* s = a->storage;
   if (ADDAX_LIKELY(a->device == sharding && s != nullptr && s->kind == Owner::kExternal)) return Py_NewRef(s->owner);
+  if (l->send != nullptr && a->desc->ndim > 0 && Py_REFCNT(reinterpret_cast<PyObject*>(a)) == 1 && s != nullptr &&
+      s->kind != Owner::kExternal) {
+    *sends = true;
+    return array_view(a);
+  }
   return PyObject_CallFunctionObjArgs(l->place, reinterpret_cast<PyObject*>(a), sharding, nullptr);
 }
 
@@ -101,16 +111,22 @@ PyObject* run(LaunchObject* l, ArrayObject* const* arrays, size_t n) {
   Py_ssize_t own = static_cast<Py_ssize_t>(n), more = PyTuple_GET_SIZE(l->tail);
   Ref buffers(PyList_New(own + more));
   if (!buffers) return nullptr;
+  bool sends = false;
   for (Py_ssize_t i = 0; i < own; i++) {
-    PyObject* buffer = buffer_of(l, arrays[i], PyTuple_GET_ITEM(l->in_shardings, i));
+    PyObject* buffer = buffer_of(l, arrays[i], PyTuple_GET_ITEM(l->in_shardings, i), &sends);
     if (buffer == nullptr) return nullptr;
     PyList_SET_ITEM(buffers.get(), i, buffer);
   }
   for (Py_ssize_t i = 0; i < more; i++) PyList_SET_ITEM(buffers.get(), own + i, Py_NewRef(PyTuple_GET_ITEM(l->tail, i)));
-  Ref outs = execute(l, buffers.get());
-  if (outs && l->finish != nullptr) {
-    PyObject* both[] = {outs.get(), l->handlers};
-    outs = Ref(PyObject_Vectorcall(l->finish, both, 2, nullptr));
+  Ref outs;
+  if (sends) {
+    outs = Ref(PyObject_Vectorcall(l->send, PySequence_Fast_ITEMS(buffers.get()), static_cast<size_t>(own + more), nullptr));
+  } else {
+    outs = execute(l, buffers.get());
+    if (outs && l->finish != nullptr) {
+      PyObject* both[] = {outs.get(), l->handlers};
+      outs = Ref(PyObject_Vectorcall(l->finish, both, 2, nullptr));
+    }
   }
   if (!outs) return nullptr;
   if (ADDAX_UNLIKELY(!PyList_CheckExact(outs.get()) || PyList_GET_SIZE(outs.get()) != PyTuple_GET_SIZE(l->out_avals)))
@@ -149,7 +165,7 @@ int launch_traverse(PyObject* self, visitproc visit, void* arg) {
   LaunchObject* l = launch_of(self);
   Py_VISIT(Py_TYPE(self));
   for (PyObject* o : {l->execute, l->finish, l->handlers, l->place, l->in_shardings, l->tail, l->out_avals, l->out_shardings,
-                      l->in_flight})
+                      l->in_flight, l->send})
     Py_VISIT(o);
   return 0;
 }
@@ -157,7 +173,7 @@ int launch_traverse(PyObject* self, visitproc visit, void* arg) {
 int launch_clear(PyObject* self) {
   LaunchObject* l = launch_of(self);
   for (PyObject** o : {&l->execute, &l->finish, &l->handlers, &l->place, &l->in_shardings, &l->tail, &l->out_avals, &l->out_shardings,
-                       &l->in_flight})
+                       &l->in_flight, &l->send})
     Py_CLEAR(*o);
   return 0;
 }
@@ -183,12 +199,14 @@ PyType_Slot slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_members, members},
     {Py_tp_doc, const_cast<char*>(
-        "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=(), in_flight=None, most=0): "
+        "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=(), in_flight=None, most=0, "
+        "send=None): "
         "an executable over another engine's buffers.\n\n"
         "Called with a sequence of Arrays, it calls finish(execute(buffers), handlers), or execute(buffers) if finish is None, and "
         "makes Arrays of the list of buffers that this returns. An argument that is not placed as in_shardings says is given to "
         "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments. in_flight: a deque, in "
-        "which each call leaves a token, execute(buffers, True).consume_token(), having waited for the oldest if there are `most`.")},
+        "which each call leaves a token, execute(buffers, True).consume_token(), having waited for the oldest if there are `most`. send: "
+        "if given, arguments on the host that only the call holds are left to it, as ndarrays: send(*buffers) is called instead.")},
     {0, nullptr},
 };
 PyType_Spec spec = {"addax._native.Launch", sizeof(LaunchObject), 0,

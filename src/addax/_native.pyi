@@ -254,6 +254,7 @@ class Launch:
         tail: Sequence[Any] = (),
         in_flight: deque[Any] | None = None,
         most: int = 0,
+        send: Callable[..., list[Any]] | None = None,
     ) -> None: ...
     def __call__(self, arrays: Sequence[Array], /) -> tuple[Array, ...]: ...
 

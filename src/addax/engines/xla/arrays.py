@@ -29,6 +29,10 @@ class Aval:
         self.shape, self.dtype, self.weak_type = shape, dtype, False
 
 
+def runtime_aval(aval: ShapedArray) -> Aval:
+    return Aval(aval.shape, storage_dtype(aval.dtype))
+
+
 def wrap(buffer: Any, aval: ShapedArray, sharding: Sharding, committed: bool = True) -> Any:
     """An Array over a runtime buffer."""
     return _native.array_external(buffer, aval, sharding, committed)
@@ -59,7 +63,7 @@ def put_parts(parts: Sequence[np.ndarray], aval: ShapedArray, sharding: Sharding
     """A runtime buffer made of a copy of a part for each of this process's devices."""
     where, by_device = placement(sharding), dict(zip(devices, parts, strict=True))
     return xla_client.batched_device_put(
-        Aval(aval.shape, storage_dtype(aval.dtype)), where, [np.array(by_device[d]) for d in where.local], where.local,
+        runtime_aval(aval), where, [np.array(by_device[d]) for d in where.local], where.local,
         enable_x64=True,
     )  # fmt: skip
 
@@ -184,9 +188,9 @@ def wait(buffer: Any) -> None:
 
 def shards(buffer: Any, aval: ShapedArray, devices: Sequence[Any]) -> list[Any]:
     """The single-device buffers that a buffer consists of: parts of type ``aval`` on this process's ``devices``."""
-    runtime_aval = Aval(aval.shape, storage_dtype(aval.dtype))
+    part = runtime_aval(aval)
     parts = dict(zip(in_order(devices), _parts(buffer), strict=True))
-    return [parts[d]._rewrap_with_aval_and_sharding(runtime_aval, placement(SingleDeviceSharding(d))) for d in devices]
+    return [parts[d]._rewrap_with_aval_and_sharding(part, placement(SingleDeviceSharding(d))) for d in devices]
 
 
 def _parts(buffer: Any) -> list[Any]:

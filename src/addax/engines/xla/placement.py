@@ -15,6 +15,7 @@ import numpy as np
 
 from addax.core.mesh import Mesh
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding, is_local
+from addax.engines.xla import compat
 from addax.engines.xla.compat import xla_client
 
 
@@ -23,7 +24,7 @@ def in_order(devices: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(sorted(devices, key=lambda d: d.id))
 
 
-class Placement:
+class Placement(compat.GSPMDSharding):
     """A sharding as the runtime wants to see it. It looks for these attributes on the class: hence properties."""
 
     def __init__(self, sharding: Sharding):
@@ -33,9 +34,14 @@ class Placement:
         self.whole = sharding.is_fully_replicated  # on each device
         self.first_term = sharding.is_first_term() if sharding.pending else None  # type: ignore[attr-defined]
         self._list = xla_client.DeviceList(self.devices)
+        super().__init__(
+            self._list, xla_client.HloSharding.replicate()
+        )  # the call path reads from it how many devices there are
         self._hlo: dict[int, Any] = {}
         self.numbers: dict[Any, Any] = {}  # (aval, bytes) -> the buffer of a number that is there (arrays.number_at)
         self._parts: dict[tuple[int, ...], list[tuple[slice, ...]]] = {}
+
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
     _internal_device_list = property(lambda self: self._list)
     memory_kind = property(lambda self: None)
