@@ -1,6 +1,7 @@
 // Launch: a compiled program of another engine, between the Arrays of the call path and the engine's own buffers. No Python
 // of ours runs in a call, unless an argument is elsewhere than the program wants it.
 #include "dispatch.h"
+#include "in_flight.h"
 
 namespace addax {
 
@@ -14,13 +15,12 @@ struct LaunchObject {
   PyObject *execute, *finish, *handlers;            // buffers = finish(execute(buffers), handlers); finish may be null
   PyObject *place, *in_shardings, *tail;            // place(array, sharding) -> buffer; tail: more buffers, after the arguments
   PyObject *out_avals, *out_shardings;              // tuples
-  PyObject* in_flight;                              // a deque of tokens, or null: keep fewer than `most` programs unfinished
+  PyObject* in_flight;                              // an InFlight that counts its calls, or null
   PyObject* send;                                   // or null: buffers = send(*arguments), some of which are ndarrays
-  Py_ssize_t most;
   bool committed;
 };
 
-PyObject *popleft, *append, *block_until_ready, *consume_token;  // names
+PyObject* consume_token;  // a name
 
 inline LaunchObject* launch_of(PyObject* o) { return reinterpret_cast<LaunchObject*>(o); }
 
@@ -28,15 +28,15 @@ PyObject* launch_call(PyObject* self, PyObject* const* args, size_t nargsf, PyOb
 
 PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"execute",   "finish",        "handlers",  "place", "in_shardings",
-                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "most", "send", nullptr};
+                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "send", nullptr};
   PyObject *execute, *finish, *handlers, *place, *in_shardings, *out_avals, *out_shardings, *tail = nullptr, *in_flight = Py_None;
   PyObject* send = Py_None;
   int committed;
-  Py_ssize_t most = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|OOnO:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
-                                   &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail, &in_flight, &most,
-                                   &send))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|OOO:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
+                                   &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail, &in_flight, &send))
     return nullptr;
+  if (in_flight != Py_None && Py_TYPE(in_flight) != InFlightType)
+    return PyErr_Format(PyExc_TypeError, "Launch: in_flight must be an InFlight, got %.100s", Py_TYPE(in_flight)->tp_name);
   auto* l = launch_of(type->tp_alloc(type, 0));
   if (l == nullptr) return nullptr;
   Ref owned(reinterpret_cast<PyObject*>(l));
@@ -48,7 +48,6 @@ PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   l->committed = committed;
   l->in_flight = in_flight == Py_None ? nullptr : Py_NewRef(in_flight);
   l->send = send == Py_None ? nullptr : Py_NewRef(send);
-  l->most = most;
   l->in_shardings = PySequence_Tuple(in_shardings);
   l->out_avals = PySequence_Tuple(out_avals);
   l->out_shardings = PySequence_Tuple(out_shardings);
@@ -75,32 +74,18 @@ inline PyObject* buffer_of(LaunchObject* l, ArrayObject* a, PyObject* sharding, 
   return PyObject_CallFunctionObjArgs(l->place, reinterpret_cast<PyObject*>(a), sharding, nullptr);
 }
 
-inline Ref call_method(PyObject* self, PyObject* name) { return Ref(PyObject_VectorcallMethod(name, &self, 1, nullptr)); }
-
-// Waits for the oldest programs until fewer than `most` are unfinished; -1 with an exception set.
-int make_room(LaunchObject* l) {
-  for (;;) {
-    Py_ssize_t unfinished = PyObject_Size(l->in_flight);
-    if (unfinished < l->most) return unfinished < 0 ? -1 : 0;
-    Ref token = call_method(l->in_flight, popleft);
-    Ref done = token ? call_method(token.get(), block_until_ready) : Ref();
-    if (done) continue;
-    // Another thread has popped the last one, or that program failed, as its results say to whoever reads them.
-    if (!PyErr_ExceptionMatches(PyExc_IndexError) && !PyErr_ExceptionMatches(PyExc_RuntimeError)) return -1;
-    PyErr_Clear();
-  }
-}
-
 Ref execute(LaunchObject* l, PyObject* buffers) {
   if (l->in_flight == nullptr) return Ref(PyObject_CallOneArg(l->execute, buffers));
-  if (make_room(l) < 0) return Ref();
+  if (in_flight_enter(l->in_flight) < 0) return Ref();
   PyObject* with_token[] = {buffers, Py_True};
   Ref outs(PyObject_Vectorcall(l->execute, with_token, 2, nullptr));
-  if (!outs) return outs;
-  Ref token = call_method(outs.get(), consume_token);
-  if (!token) return token;
-  PyObject* both[] = {l->in_flight, token.get()};
-  if (!Ref(PyObject_VectorcallMethod(append, both, 2, nullptr))) return Ref();
+  PyObject* self = outs.get();
+  Ref token(outs ? PyObject_VectorcallMethod(consume_token, &self, 1, nullptr) : nullptr);
+  if (!token) {
+    in_flight_leave(l->in_flight);
+    return token;
+  }
+  in_flight_launched(l->in_flight, token.get());
   return outs;
 }
 
@@ -199,14 +184,13 @@ PyType_Slot slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_members, members},
     {Py_tp_doc, const_cast<char*>(
-        "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=(), in_flight=None, most=0, "
-        "send=None): "
+        "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=(), in_flight=None, send=None): "
         "an executable over another engine's buffers.\n\n"
         "Called with a sequence of Arrays, it calls finish(execute(buffers), handlers), or execute(buffers) if finish is None, and "
         "makes Arrays of the list of buffers that this returns. An argument that is not placed as in_shardings says is given to "
-        "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments. in_flight: a deque, in "
-        "which each call leaves a token, execute(buffers, True).consume_token(), having waited for the oldest if there are `most`. send: "
-        "if given, arguments on the host that only the call holds are left to it, as ndarrays: send(*buffers) is called instead.")},
+        "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments. in_flight: an InFlight; "
+        "each call waits for room in it and leaves there execute(buffers, True).consume_token(). send: if given, arguments on the "
+        "host that only the call holds are left to it, as ndarrays: send(*buffers) is called instead.")},
     {0, nullptr},
 };
 PyType_Spec spec = {"addax._native.Launch", sizeof(LaunchObject), 0,
@@ -237,11 +221,8 @@ size_t launch_num_outputs(PyObject* launch) { return static_cast<size_t>(PyTuple
 
 int init_launch(PyObject* m) {
   LaunchType = add_type(m, &spec, "Launch");
-  popleft = PyUnicode_InternFromString("popleft");
-  append = PyUnicode_InternFromString("append");
-  block_until_ready = PyUnicode_InternFromString("block_until_ready");
   consume_token = PyUnicode_InternFromString("consume_token");
-  return LaunchType && popleft && append && block_until_ready && consume_token ? 0 : -1;
+  return LaunchType && consume_token ? 0 : -1;
 }
 
 }  // namespace addax

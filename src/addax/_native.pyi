@@ -1,6 +1,5 @@
 """The native runtime: arrays and their memory, pytrees, the jit call path, compiled programs."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CodeType
 from typing import Any, Literal
@@ -238,6 +237,15 @@ class Entry:
     @property
     def native(self) -> bool: ...
 
+class InFlight:
+    """Keeps the number of unfinished programs of several Launches at ``most``."""
+
+    def __init__(self, most: int) -> None: ...
+    @property
+    def unfinished(self) -> int: ...
+    @property
+    def most(self) -> int: ...
+
 class Launch:
     """A compiled program of another engine: Arrays in, Arrays out, by way of its buffers."""
 
@@ -252,8 +260,7 @@ class Launch:
         out_shardings: Sequence[Any],
         committed: bool,
         tail: Sequence[Any] = (),
-        in_flight: deque[Any] | None = None,
-        most: int = 0,
+        in_flight: InFlight | None = None,
         send: Callable[..., list[Any]] | None = None,
     ) -> None: ...
     def __call__(self, arrays: Sequence[Array], /) -> tuple[Array, ...]: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -146,3 +147,120 @@ def test_cycles_are_collected():
     del engine
     gc.collect()
     assert gone() is None
+
+
+class Runs:
+    """An engine whose programs finish when they are told to."""
+
+    def __init__(self, fails=()):
+        self.launched, self.finished, self.most, self.fails = 0, 0, 0, fails
+        self.lock, self.go_on = threading.Lock(), threading.Semaphore(0)
+
+    def execute(self, buffers, with_token):
+        assert with_token is True
+        with self.lock:
+            self.launched += 1
+            number = self.launched
+            self.most = max(self.most, self.launched - self.finished)
+        if number in self.fails:
+            raise ValueError("not launched")
+        runs = self
+
+        class Results:
+            def consume_token(self):
+                return runs
+
+        return Results()
+
+    def block_until_ready(self):
+        self.go_on.acquire()
+        with self.lock:
+            self.finished += 1
+        if self.finished % 3 == 0:
+            raise RuntimeError("it failed, as its results say")
+
+
+def counted(runs, in_flight):
+    finish = lambda results, handlers: [Buffer(1.0)]  # noqa: E731
+    run = _native.Launch(runs.execute, finish, (), placed, ["here"], [AVAL], ["there"], True, (), in_flight)
+    return jitted(run, 1, 1)
+
+
+def test_unfinished_programs_are_counted_until_they_have_been_waited_for():
+    runs, in_flight = Runs(), _native.InFlight(3)
+    f, x = counted(runs, in_flight), external(1.0, "here")
+    for expected in (1, 2, 3):
+        f(x)
+        assert in_flight.unfinished == expected
+    runs.go_on.release()
+    f(x)
+    assert (in_flight.unfinished, runs.launched, runs.finished) == (3, 4, 1)
+
+
+@pytest.mark.parametrize("threads", [2, 40])
+def test_threads_together_do_not_launch_more(threads):
+    # Each takes a token to wait for: it counts until the wait is over.
+    runs, in_flight = Runs(), _native.InFlight(5)
+    f, x = counted(runs, in_flight), external(1.0, "here")
+    working = [threading.Thread(target=lambda: [f(x) for _ in range(10)]) for _ in range(threads)]
+    for t in working:
+        t.start()
+    for _ in range(threads * 10):
+        runs.go_on.release()
+    for t in working:
+        t.join()
+    assert (runs.launched, runs.most, in_flight.unfinished) == (threads * 10, 5, 5)
+    assert runs.finished == threads * 10 - 5
+
+
+def test_a_program_that_was_not_launched_does_not_count():
+    runs, in_flight = Runs(fails=(2,)), _native.InFlight(4)
+    f, x = counted(runs, in_flight), external(1.0, "here")
+    f(x)
+    with pytest.raises(ValueError, match="not launched"):
+        f(x)
+    assert in_flight.unfinished == 1
+    with pytest.raises(ValueError, match="InFlight: most must be at least 1, got 0"):
+        _native.InFlight(0)
+    with pytest.raises(TypeError, match="in_flight must be an InFlight, got list"):
+        counted(runs, [])
+
+
+def test_an_interrupted_wait_loses_nothing():
+    class Interrupted(Runs):
+        def block_until_ready(self):
+            raise KeyboardInterrupt
+
+    in_flight = _native.InFlight(1)
+    f, x = counted(Interrupted(), in_flight), external(1.0, "here")
+    f(x)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            f(x)
+    assert in_flight.unfinished == 1
+
+
+def test_ndarrays_are_left_to_send():
+    vector = ShapedArray((2,), np.dtype(np.float32))
+    sent = []
+
+    def send(*arguments):
+        sent.append(arguments)
+        return [Buffer(0.0)]
+
+    def place(array, where):
+        return Buffer("placed")
+
+    run = _native.Launch(
+        lambda buffers: [Buffer(buffers)], None, (), place, ["here"] * 2, [vector], ["there"], True, (Buffer("tail"),), None, send
+    )  # fmt: skip
+    tree = addax.tree.structure([0])
+    f = _native.Fn(lambda *_: _native.Entry(run, tree, None, (), (vector,) * 2), lambda *a: "traced")
+    here, kept = _native.array_external(Buffer("held"), vector, "here", True), addax.numpy.ones(2)
+    f(here, np.array([1, 2], np.float32))
+    ((first, second, last),) = sent
+    assert first.value == "held" and last.value == "tail"
+    assert type(second) is np.ndarray and second.tolist() == [1, 2] and not second.flags.writeable
+    # An Array stays where it is placed, for the next program; and no ndarray, no send.
+    assert [b.value for b in value_of(f(here, kept)[0])] == ["held", "placed", "tail"]
+    assert len(sent) == 1

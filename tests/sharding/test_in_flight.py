@@ -43,13 +43,13 @@ assert (x == 1).all()
 import threading
 def work():
     y = x
-    for _ in range(100): y = step(y); x + 1
+    for _ in range(30): y = step(y); x + 1
     results.append(y)
 results = []
-threads = [threading.Thread(target=work) for _ in range(4)]
+threads = [threading.Thread(target=work) for _ in range(48)]
 for t in threads: t.start()
 for t in threads: t.join()
-assert len(results) == 4 and all((y == 1).all() for y in results)
+assert len(results) == 48 and all((y == 1).all() for y in results)
 """,
 }
 

@@ -48,7 +48,7 @@ def cpu_client(count: int) -> Any:
             "collectives": others.collectives(),
         }  # fmt: skip
     with compat.without_jax():
-        # Its pool has a thread per device at least, which is what a collective needs (engine._MOST_IN_FLIGHT).
+        # Its pool has a thread per device at least, which is what a collective needs (engine._in_flight).
         return xla_client.make_cpu_client(num_devices=count, **together)
 
 

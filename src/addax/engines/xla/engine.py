@@ -7,14 +7,13 @@ that nobody placed is read back.
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from addax._native import Array, Launch, array_from_numpy
+from addax._native import Array, InFlight, Launch, array_from_numpy
 from addax.core.execution import CompileOptions, meshes_in, shardings_of
 from addax.core.jaxpr import ClosedJaxpr, Jaxpr, Var
 from addax.core.mesh import Mesh
@@ -37,18 +36,15 @@ from addax.engines.xla.unreduced import constrained_results, sums_stay_open
 from addax.ops.explicit import Layouts
 from addax.ops.layout import pending
 
-_MOST_IN_FLIGHT = 16
+_in_flight = InFlight(24)
 """Programs on virtual CPU devices that are launched and unfinished.
 
 Each device takes 32. To launch one more, XLA's client blocks a thread of its pool per device until there is room, and as a
 collective needs a thread per device too, it then waits for ever: a loop of 33 steps that reads none of their results ends
 with XLA killing the process after 40 s, in JAX too. With fewer nothing ever blocks, and programs with collectives are run by
-XLA one after the other. (16: as many threads may launch one more at the same time. More threads in XLA's pool would do too,
-but double the time of a small launch.)
+XLA one after the other. (The 8 that are left are for programs that call the host, which are waited for and do not count. More
+threads in XLA's pool would do too, but double the time of a small launch.)
 """
-
-# Something to wait for per program (native/dispatch_launch.cpp).
-_in_flight: collections.deque[Any] = collections.deque()
 
 
 class XlaCompiled:
@@ -104,7 +100,7 @@ class XlaCompiled:
             None if careful else compat.consume_with_handlers, self._handlers,
             buffer_at if donates_numbers else number_at, self.in_shardings, closed.out_avals, self.out_shardings, self.committed,
             [*map(buffer_at, bound, kept), *captured],
-            _in_flight if paced and not careful else None, _MOST_IN_FLIGHT, send,
+            _in_flight if paced and not careful else None, send,
         )  # fmt: skip
 
     def run(self, arrays: Sequence[Any]) -> Sequence[Any]:
