@@ -32,7 +32,8 @@ class Case:
 @dataclass
 class Result:
     """Per library the median time of its runs; the time that a tenth of them stayed below, which others on the machine
-    lengthen less; and the median processor time of all threads, in which waiting for a core does not count.
+    lengthen less; and the median processor time of all threads, and of the calling one, in which waiting for a core does not
+    count.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Result:
     note: str = ""
     tenth: dict[str, float] = field(default_factory=dict)
     processor: dict[str, float] = field(default_factory=dict)
+    caller: dict[str, float] = field(default_factory=dict)
 
     def ratio(self, other: str, ours: str = "addax") -> float:
         """How many times as long ``other`` takes."""
@@ -78,6 +80,7 @@ def measure(case: Case, seconds: float = 1.0, min_turns: int = 7, settle: bool =
     names = list(case.run)
     times: dict[str, list[float]] = {n: [] for n in names}
     processor: dict[str, list[float]] = {n: [] for n in names}
+    caller: dict[str, list[float]] = {n: [] for n in names}
     begin = time.perf_counter()
     turn = 0
     while turn < min_turns or time.perf_counter() - begin < seconds:
@@ -85,21 +88,23 @@ def measure(case: Case, seconds: float = 1.0, min_turns: int = 7, settle: bool =
             name = names[(k + turn) % len(names)]
             if settle:
                 case.run[name]()
-            t0, c0 = time.perf_counter(), time.process_time()
+            t0, c0, own = time.perf_counter(), time.process_time(), time.thread_time()
             case.run[name]()
             times[name].append((time.perf_counter() - t0) / case.inner)
             processor[name].append((time.process_time() - c0) / case.inner)
+            caller[name].append((time.thread_time() - own) / case.inner)
         turn += 1
     scale = SCALE[case.unit]
-    median, tenth, spent = (
+    median, tenth, spent, own = (
         {n: of(v) * scale for n, v in measured.items()}
         for of, measured in (
             (statistics.median, times),
             (lambda v: statistics.quantiles(v, n=10)[0], times),
             (statistics.median, processor),
+            (statistics.median, caller),
         )
     )
-    return Result(case.name, case.unit, median, case.note, tenth, spent)
+    return Result(case.name, case.unit, median, case.note, tenth, spent, own)
 
 
 def table(results: list[Result]) -> str:

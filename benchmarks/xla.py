@@ -1,29 +1,30 @@
 """The XLA engine beside JAX on the same jaxlib: ``python benchmarks/xla.py --out benchmarks/XLA.md``.
 
 Three things on one device and on eight virtual ones: the cost of a call that does next to nothing, tracing plus lowering
-to StableHLO, and the time of compiled programs (which XLA makes of what either library sends it).
+to StableHLO, and the time of compiled programs (which XLA makes of what either library sends it). The libraries take
+turns, each in a process of its own: in one process the threads of two clients get into each other's way.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import json
 import os
 import pathlib
 import platform
+import statistics
+import subprocess
 import sys
+import time
+from importlib.metadata import version
 
-import jax
 import numpy as np
-from harness import Case, Result, measure
+from harness import SCALE
 from run import train_data, train_step
 
-import addax
-from addax.engines.xla.client import cpu_client
-from addax.engines.xla.compat import jaxlib_version
-from addax.engines.xla.layouts import ShardedTarget
-from addax.engines.xla.lower import lower
-
 DEVICES = 8
+KINDS = ("calls", "trace and lower", "compiled programs")
 
 
 class Setting:
@@ -87,13 +88,15 @@ def called(lib, fun, args, inner):
     return run
 
 
-def traced(lib, s: Setting, fun, args):
-    if lib is jax:
-        return lambda: (jax.jit(lambda *xs: fun(*xs)).lower(*args), None)[1]
+def traced(s: Setting, fun, args):
+    if s.lib.__name__ == "jax":
+        return lambda: (s.lib.jit(lambda *xs: fun(*xs)).lower(*args), None)[1]
+    from addax.engines.xla.layouts import ShardedTarget
+    from addax.engines.xla.lower import lower
 
     def run():
-        closed = addax.jit(lambda *xs: fun(*xs)).trace(*args).jaxpr
-        leaves = [x for x in addax.tree.leaves(args) if hasattr(x, "sharding")]
+        closed = s.lib.jit(lambda *xs: fun(*xs)).trace(*args).jaxpr
+        leaves = [x for x in s.lib.tree.leaves(args) if hasattr(x, "sharding")]
         where = [(x.sharding, x.ndim) for x in leaves]
         where += [(None, a.ndim) for a in closed.in_avals[len(where) :]]
         lower(closed, ShardedTarget("cpu", s.devices, [s.mesh] if len(s.devices) > 1 else [], where, [(None, 0)] * 64))
@@ -101,60 +104,120 @@ def traced(lib, s: Setting, fun, args):
     return run
 
 
-def results(settings: dict[str, Setting], seconds: float):
-    """``(calls, traces, runs)``"""
-    calls, traces, runs = [], [], []
-    both = {name: list(programs(s)) for name, s in settings.items()}
-    for (name, f, a, inner, unit), (_, g, b, _, _) in zip(both["addax"], both["jax"], strict=True):
-        ours, theirs = settings["addax"], settings["jax"]
-        run = {"addax": called(addax, f, a, inner), "jax": called(jax, g, b, inner)}
-        (calls if unit == "us" else runs).append(show(measure(Case(name, run, inner, unit), seconds, settle=True)))
-        run = {"addax": traced(addax, ours, f, a), "jax": traced(jax, theirs, g, b)}
-        traces.append(show(measure(Case(name, run, unit="ms"), seconds)))
-    return calls, traces, runs
+def child(library: str, count: int) -> None:
+    """Serves one library on this many devices: prints the rows that it has, and then, for each number of a row that it reads,
+    the times of a run of it: as it is, on all cores, of this thread."""
+    lib = importlib.import_module(library)
+    if library == "jax":
+        lib.config.update("jax_platforms", "cpu")
+        lib.config.update("jax_num_cpu_devices", count)
+        devices = lib.devices()
+    else:
+        from addax.engines.xla.client import cpu_client
+
+        devices = cpu_client(count).devices()
+    s, rows, runs = Setting(lib, devices), [], []
+    for name, f, args, inner, unit in programs(s):
+        total = sum(float(np.sum(np.asarray(x, np.float64))) for x in lib.tree.leaves(lib.jit(f)(*args)))
+        both = (("calls" if unit == "us" else "compiled programs", called(lib, f, args, inner), inner, unit),
+                ("trace and lower", traced(s, f, args), 1, "ms"))  # fmt: skip
+        for kind, run, times, scale in both:
+            rows.append((kind, name, scale, total))
+            runs.append((run, SCALE[scale] / times))
+    print(json.dumps(rows), flush=True)
+    for line in sys.stdin:
+        run, scale = runs[int(line)]
+        run()
+        before = time.perf_counter(), time.process_time(), time.thread_time()
+        run()
+        after = time.perf_counter(), time.process_time(), time.thread_time()
+        print(json.dumps([(b - a) * scale for a, b in zip(before, after, strict=True)]), flush=True)
 
 
-def show(result: Result) -> Result:
-    print(table([result])[-1], flush=True)
-    return result
+class Library:
+    """A process that runs one library's rows when it is told to, and waits for the next number meanwhile."""
+
+    def __init__(self, name: str, count: int):
+        command = [sys.executable, __file__, "--child", name, str(count)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.rows = json.loads(self.process.stdout.readline())
+
+    def run(self, row: int) -> list[float]:
+        self.process.stdin.write(f"{row}\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
 
 
-def table(results: list[Result]) -> list[str]:
-    """Both libraries by the tenth that was disturbed least, the median, and processor time; how many times as long JAX takes."""
-    lines = ["| work | | calm: addax, JAX | | median | | processor | |", "|---|---|---|---|---|---|---|---|"]
-    for r in results:
-        cells = [r.name, r.unit]
-        for of in (r.tenth, r.median, r.processor):
-            cells += [f"{of['addax']:.3g}, {of['jax']:.3g}", f"{of['jax'] / of['addax']:.2f}x"]
+def results(count: int, seconds: float, rounds: int) -> dict[str, list[tuple]]:
+    """kind -> rows of (name, unit, addax's times, JAX's), each the median over pairs of processes.
+
+    Raises:
+      AssertionError: if the libraries' results differ.
+    """
+    found: dict[tuple, dict[str, list]] = {}
+    for _ in range(rounds):
+        libraries = {name: Library(name, count) for name in ("addax", "jax")}
+        for i, (ours, theirs) in enumerate(zip(*(x.rows for x in libraries.values()), strict=True)):
+            np.testing.assert_allclose(ours[-1], theirs[-1], rtol=1e-3, err_msg=ours[1])
+            times: dict[str, list[list[float]]] = {name: [] for name in libraries}
+            turn, end = 0, time.perf_counter() + seconds
+            while turn < 7 or time.perf_counter() < end:
+                for name in sorted(libraries, reverse=turn % 2 == 1):
+                    times[name].append(libraries[name].run(i))
+                turn += 1
+            for name, values in times.items():
+                columns = list(zip(*values, strict=True))
+                figures = [statistics.quantiles(columns[0], n=10)[0], *map(statistics.median, columns)]
+                found.setdefault(tuple(ours[:3]), {}).setdefault(name, []).append(figures)
+        for library in libraries.values():
+            library.process.communicate()
+    rows: dict[str, list[tuple]] = {kind: [] for kind in KINDS}
+    for (kind, name, unit), by in found.items():
+        middle = {k: [statistics.median(column) for column in zip(*v, strict=True)] for k, v in by.items()}
+        rows[kind].append((name, unit, middle["addax"], middle["jax"]))
+    return rows
+
+
+def table(rows: list[tuple]) -> list[str]:
+    """Both libraries by the tenth that was disturbed least, the median, and processor time of all threads and of the one that
+    calls; how many times as long JAX takes."""
+    lines = ["| work | | calm: addax, JAX | | median | | processor | | caller | |", f"|{'---|' * 10}"]
+    for name, unit, ours, theirs in rows:
+        cells = [name, unit]
+        for a, b in zip(ours, theirs, strict=True):
+            cells += [f"{a:.3g}, {b:.3g}", f"{b / a:.2f}x"]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="per measurement, at least 7 turns")
+    parser.add_argument("--seconds", type=float, default=1.0, help="per row and pair of processes, at least 7 turns")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of processes")
     parser.add_argument("--out", default="", help="write the tables here")
+    parser.add_argument("--child", nargs=2, metavar=("LIBRARY", "COUNT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", DEVICES)
-    own = {count: cpu_client(count).devices() for count in (1, DEVICES)}
+    if options.child:
+        return child(options.child[0], int(options.child[1]))
     text = [
         "# The XLA engine beside JAX",
         "",
         f"Written by `{' '.join(['python', 'benchmarks/xla.py', *sys.argv[1:]])}` ({platform.machine()}, {os.cpu_count()} cores,",
-        f"load {os.getloadavg()[0]:.0f}; jaxlib {jaxlib_version} for both, JAX {jax.__version__}). Runs alternate; 2x: JAX takes twice",
-        "as long. *Calm* is the time that a tenth of the runs stayed below, which others on the machine lengthen least;",
-        "*processor* the median of the time that all threads together were on a core. XLA makes the same instructions of what",
-        "either library sends it. A call on virtual CPU devices leaves a token behind, by which addax keeps fewer than 32",
-        "programs unfinished: JAX does not, and a loop of steps that reads none of their results hangs there, and is ended by",
-        "XLA after 40 s (seen here each time, on 2, 4 and 8 devices). One device is the only one of its client, for addax.",
+        f"load {os.getloadavg()[0]:.0f}; jaxlib {version('jaxlib')} for both, JAX {version('jax')}). The libraries take turns, each in a process",
+        f"of its own; medians over {options.rounds} pairs of processes. 2x: JAX takes twice as long. *Calm* is the time that a tenth of the",
+        "runs stayed below, which others on the machine lengthen least; *processor* the median of the time that all threads",
+        "together were on a core, *caller* that of the thread that calls. XLA makes the same instructions of what either library",
+        "sends it.",
+        "",
+        "Two calls do more than JAX's. A call on virtual CPU devices leaves a token behind, by which addax keeps fewer than 32",
+        "programs unfinished: without it a loop of steps that reads none of their results, or eight threads that call, hang and",
+        "are ended by XLA after 40 s, as in JAX. And an array of the host is copied before it is sent: JAX lets XLA read it after",
+        "the call has returned, and what is written to it then shows in the result (aligned arrays of any size, others if large).",
     ]
     for count in (1, DEVICES):
-        found = results(
-            {"addax": Setting(addax, own[count]), "jax": Setting(jax, jax.devices()[:count])}, options.seconds
-        )
-        for what, rows in zip(("calls", "trace and lower", "compiled programs"), found, strict=True):
-            text += ["", f"## {count} device{'s'[: count > 1]}: {what}", "", *table(rows)]
+        for kind, rows in results(count, options.seconds, options.rounds).items():
+            text += ["", f"## {count} device{'s'[: count > 1]}: {kind}", "", *table(rows)]
+            print("\n".join(text[-len(rows) - 5 :]), flush=True)
     if options.out:
         pathlib.Path(options.out).write_text("\n".join(text) + "\n")
 

@@ -17,7 +17,7 @@ struct LaunchObject {
   PyObject *out_avals, *out_shardings;              // tuples
   PyObject* in_flight;                              // an InFlight that counts its calls, or null
   PyObject* send;                                   // or null: buffers = send(*arguments), some of which are ndarrays
-  bool committed;
+  bool committed, in_order;                         // in_order: calls finish in the order in which they are launched
 };
 
 PyObject* consume_token;  // a name
@@ -28,12 +28,13 @@ PyObject* launch_call(PyObject* self, PyObject* const* args, size_t nargsf, PyOb
 
 PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"execute",   "finish",        "handlers",  "place", "in_shardings",
-                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "send", nullptr};
+                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "in_order", "send", nullptr};
   PyObject *execute, *finish, *handlers, *place, *in_shardings, *out_avals, *out_shardings, *tail = nullptr, *in_flight = Py_None;
   PyObject* send = Py_None;
-  int committed;
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|OOO:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
-                                   &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail, &in_flight, &send))
+  int committed, in_order = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|OOpO:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
+                                   &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail, &in_flight, &in_order,
+                                   &send))
     return nullptr;
   if (in_flight != Py_None && Py_TYPE(in_flight) != InFlightType)
     return PyErr_Format(PyExc_TypeError, "Launch: in_flight must be an InFlight, got %.100s", Py_TYPE(in_flight)->tp_name);
@@ -46,6 +47,7 @@ PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   l->handlers = Py_NewRef(handlers);
   l->place = Py_NewRef(place);
   l->committed = committed;
+  l->in_order = in_order;
   l->in_flight = in_flight == Py_None ? nullptr : Py_NewRef(in_flight);
   l->send = send == Py_None ? nullptr : Py_NewRef(send);
   l->in_shardings = PySequence_Tuple(in_shardings);
@@ -76,16 +78,18 @@ inline PyObject* buffer_of(LaunchObject* l, ArrayObject* a, PyObject* sharding, 
 
 Ref execute(LaunchObject* l, PyObject* buffers) {
   if (l->in_flight == nullptr) return Ref(PyObject_CallOneArg(l->execute, buffers));
-  if (in_flight_enter(l->in_flight) < 0) return Ref();
+  Launching program{l->in_order, false, 0};
+  if (in_flight_enter(l->in_flight, &program) < 0) return Ref();
   PyObject* with_token[] = {buffers, Py_True};
-  Ref outs(PyObject_Vectorcall(l->execute, with_token, 2, nullptr));
+  Ref outs(PyObject_Vectorcall(l->execute, with_token, program.token ? 2 : 1, nullptr));
   PyObject* self = outs.get();
-  Ref token(outs ? PyObject_VectorcallMethod(consume_token, &self, 1, nullptr) : nullptr);
-  if (!token) {
-    in_flight_leave(l->in_flight);
-    return token;
+  Ref token;
+  if (outs && program.token) token = Ref(PyObject_VectorcallMethod(consume_token, &self, 1, nullptr));
+  if (!outs || (program.token && !token)) {
+    in_flight_failed(l->in_flight, program);
+    return Ref();
   }
-  in_flight_launched(l->in_flight, token.get());
+  in_flight_launched(l->in_flight, program, token.get());
   return outs;
 }
 
@@ -184,12 +188,13 @@ PyType_Slot slots[] = {
     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
     {Py_tp_members, members},
     {Py_tp_doc, const_cast<char*>(
-        "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=(), in_flight=None, send=None): "
-        "an executable over another engine's buffers.\n\n"
+        "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=(), in_flight=None, "
+        "in_order=False, send=None): an executable over another engine's buffers.\n\n"
         "Called with a sequence of Arrays, it calls finish(execute(buffers), handlers), or execute(buffers) if finish is None, and "
         "makes Arrays of the list of buffers that this returns. An argument that is not placed as in_shardings says is given to "
-        "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments. in_flight: an InFlight; "
-        "each call waits for room in it and leaves there execute(buffers, True).consume_token(). send: if given, arguments on the "
+        "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments. in_flight: an InFlight, in "
+        "which each call waits for room; it asks for something to wait for, execute(buffers, True).consume_token(), with each call, "
+        "or with some if calls are in_order: they finish in the order in which they are launched. send: if given, arguments on the "
         "host that only the call holds are left to it, as ndarrays: send(*buffers) is called instead.")},
     {0, nullptr},
 };

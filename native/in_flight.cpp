@@ -13,12 +13,22 @@ PyTypeObject* InFlightType = nullptr;
 
 namespace {
 
+// Of programs that finish in order, one in so many leaves a token, which costs as much as a tenth of a small launch.
+constexpr Py_ssize_t kPrograms = 8;
+
+struct Group {
+  PyObject* token;    // strong
+  Py_ssize_t programs;  // that have finished when it is ready
+};
+
 struct InFlightObject {
   PyObject_HEAD
-  // The GIL guards these two. A program counts from before its launch until somebody has waited for it: a token that has been
-  // taken out to wait for it still counts.
+  // The GIL guards these. A program counts from before its launch until somebody has waited for it: one whose token has been
+  // taken out to wait for it still counts. While `unfinished` is `most`, there is a token or a launch that will leave one.
   Py_ssize_t unfinished, most;
-  std::deque<PyObject*> tokens;
+  Py_ssize_t uncovered;    // programs that were launched in order without a token since the last token
+  Py_ssize_t since_token;  // launches in order
+  std::deque<Group> tokens;
   // For threads that find no token to wait for, since others have taken them: `ends` counts programs that have finished.
   std::mutex mutex;
   std::condition_variable ended;
@@ -50,7 +60,7 @@ PyObject* in_flight_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   if (self == nullptr) return nullptr;
   InFlightObject* f = in_flight_of(self);
   f->most = most;
-  new (&f->tokens) std::deque<PyObject*>();
+  new (&f->tokens) std::deque<Group>();
   new (&f->mutex) std::mutex();
   new (&f->ended) std::condition_variable();
   return self;
@@ -59,8 +69,8 @@ PyObject* in_flight_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
 void in_flight_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   InFlightObject* f = in_flight_of(self);
-  for (PyObject* token : f->tokens) Py_DECREF(token);
-  f->tokens.~deque();
+  for (const Group& group : f->tokens) Py_DECREF(group.token);
+  f->tokens.~deque<Group>();
   f->mutex.~mutex();
   f->ended.~condition_variable();
   type->tp_free(self);
@@ -82,41 +92,60 @@ PyType_Slot slots[] = {
 };
 PyType_Spec spec = {"addax._native.InFlight", sizeof(InFlightObject), 0, Py_TPFLAGS_DEFAULT, slots};
 
+void finished(InFlightObject* f, Py_ssize_t programs) {
+  f->unfinished -= programs;
+  {
+    std::lock_guard<std::mutex> lock(f->mutex);
+    f->ends++;
+  }
+  f->ended.notify_all();
+}
+
 }  // namespace
 
-int in_flight_enter(PyObject* self) {
+int in_flight_enter(PyObject* self, Launching* program) {
   InFlightObject* f = in_flight_of(self);
   while (f->unfinished >= f->most) {
     if (f->tokens.empty()) {
       if (wait_for_others(f) < 0) return -1;
       continue;
     }
-    PyObject* token = f->tokens.front();
+    Group group = f->tokens.front();
     f->tokens.pop_front();
-    Ref done(PyObject_VectorcallMethod(block_until_ready, &token, 1, nullptr));
-    // A program that failed has finished too; whoever reads its results is told.
-    if (!done && !PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-      f->tokens.push_front(token);
-      return -1;
+    Ref done(PyObject_VectorcallMethod(block_until_ready, &group.token, 1, nullptr));
+    if (!done) {
+      if (!PyErr_ExceptionMatches(PyExc_RuntimeError)) {
+        f->tokens.push_front(group);
+        return -1;
+      }
+      // A program that failed has finished too, and whoever reads its results is told; but it need not have waited for others.
+      PyErr_Clear();
+      f->uncovered += group.programs - 1;
+      group.programs = 1;
     }
-    PyErr_Clear();
-    Py_DECREF(token);
-    in_flight_leave(self);
+    Py_DECREF(group.token);
+    finished(f, group.programs);
   }
   f->unfinished++;
+  program->token = !program->in_order || ++f->since_token >= kPrograms || f->unfinished == f->most;
+  program->covers = 0;
+  if (program->token && program->in_order) {
+    program->covers = f->uncovered;
+    f->uncovered = f->since_token = 0;
+  }
   return 0;
 }
 
-void in_flight_launched(PyObject* self, PyObject* token) { in_flight_of(self)->tokens.push_back(Py_NewRef(token)); }
-
-void in_flight_leave(PyObject* self) {
+void in_flight_launched(PyObject* self, const Launching& program, PyObject* token) {
   InFlightObject* f = in_flight_of(self);
-  f->unfinished--;
-  {
-    std::lock_guard<std::mutex> lock(f->mutex);
-    f->ends++;
-  }
-  f->ended.notify_all();
+  if (program.token) f->tokens.push_back({Py_NewRef(token), 1 + program.covers});
+  else f->uncovered++;
+}
+
+void in_flight_failed(PyObject* self, const Launching& program) {
+  InFlightObject* f = in_flight_of(self);
+  f->uncovered += program.covers;
+  finished(f, 1);
 }
 
 int init_in_flight(PyObject* m) {

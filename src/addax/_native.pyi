@@ -261,6 +261,7 @@ class Launch:
         committed: bool,
         tail: Sequence[Any] = (),
         in_flight: InFlight | None = None,
+        in_order: bool = False,
         send: Callable[..., list[Any]] | None = None,
     ) -> None: ...
     def __call__(self, arrays: Sequence[Array], /) -> tuple[Array, ...]: ...

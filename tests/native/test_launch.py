@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -180,9 +181,9 @@ class Runs:
             raise RuntimeError("it failed, as its results say")
 
 
-def counted(runs, in_flight):
+def counted(runs, in_flight, in_order=False):
     finish = lambda results, handlers: [Buffer(1.0)]  # noqa: E731
-    run = _native.Launch(runs.execute, finish, (), placed, ["here"], [AVAL], ["there"], True, (), in_flight)
+    run = _native.Launch(runs.execute, finish, (), placed, ["here"], [AVAL], ["there"], True, (), in_flight, in_order)
     return jitted(run, 1, 1)
 
 
@@ -211,6 +212,70 @@ def test_threads_together_do_not_launch_more(threads):
         t.join()
     assert (runs.launched, runs.most, in_flight.unfinished) == (threads * 10, 5, 5)
     assert runs.finished == threads * 10 - 5
+
+
+class RunsInOrder:
+    """An engine whose programs finish one after the other."""
+
+    def __init__(self, fails=()):
+        self.fails, self.launched, self.finished, self.most = fails, 0, 0, 0
+        self.lock = threading.Lock()
+
+    def execute(self, buffers, with_token=False):
+        time.sleep(1e-4)  # other threads launch meanwhile
+        with self.lock:
+            self.launched += 1
+            number = self.launched
+            self.most = max(self.most, self.launched - self.finished)
+        return Results(self, number) if with_token else None
+
+
+class Results:
+    def __init__(self, runs, number):
+        self.runs, self.number = runs, number
+
+    def consume_token(self):
+        return self
+
+    def block_until_ready(self):
+        time.sleep(1e-4)
+        if self.number in self.runs.fails:
+            raise RuntimeError("an argument was not there")
+        with self.runs.lock:
+            self.runs.finished = max(self.runs.finished, self.number)
+
+
+def test_programs_that_finish_in_order_leave_few_tokens():
+    runs, in_flight = RunsInOrder(), _native.InFlight(24)
+    f, x = counted(runs, in_flight, True), external(1.0, "here")
+    unfinished = []
+    for _ in range(64):
+        f(x)
+        unfinished.append(in_flight.unfinished)
+    assert unfinished == [*range(1, 25), *([17, 18, 19, 20, 21, 22, 23, 24] * 5)]
+    assert (runs.launched, runs.finished, runs.most) == (64, 40, 24)
+
+
+@pytest.mark.parametrize(("threads", "most"), [(3, 24), (40, 24), (40, 3), (5, 1)])
+def test_threads_together_launch_no_more_in_order_either(threads, most):
+    runs, in_flight = RunsInOrder(), _native.InFlight(most)
+    f, x = counted(runs, in_flight, True), external(1.0, "here")
+    working = [threading.Thread(target=lambda: [f(x) for _ in range(20)]) for _ in range(threads)]
+    for t in working:
+        t.start()
+    for t in working:
+        t.join()
+    assert runs.launched == threads * 20 and runs.most <= most and in_flight.unfinished <= most
+
+
+def test_a_program_that_failed_says_nothing_of_those_before_it():
+    runs, in_flight = RunsInOrder(fails=(8,)), _native.InFlight(16)
+    f, x = counted(runs, in_flight, True), external(1.0, "here")
+    for _ in range(17):
+        f(x)  # the 8th and the 16th leave a token; the 8th has failed, so that there is room for one
+    assert in_flight.unfinished == 16
+    f(x)  # the 16th has finished, and with it the 9th to the 15th; the first seven count until the 17th has
+    assert in_flight.unfinished == 9 and runs.finished == 16
 
 
 def test_a_program_that_was_not_launched_does_not_count():
@@ -252,7 +317,7 @@ def test_ndarrays_are_left_to_send():
         return Buffer("placed")
 
     run = _native.Launch(
-        lambda buffers: [Buffer(buffers)], None, (), place, ["here"] * 2, [vector], ["there"], True, (Buffer("tail"),), None, send
+        lambda buffers: [Buffer(buffers)], None, (), place, ["here"] * 2, [vector], ["there"], True, (Buffer("tail"),), None, False, send
     )  # fmt: skip
     tree = addax.tree.structure([0])
     f = _native.Fn(lambda *_: _native.Entry(run, tree, None, (), (vector,) * 2), lambda *a: "traced")

@@ -34,6 +34,21 @@ for _ in range(4):
     many = [x + 1 for _ in range(40)]
 assert (total == 1).all() and (y == np.eye(200)).all()
 """,
+    # What tokens for some of the programs rest on: XLA runs those for several devices one after the other.
+    "order": """
+def uneven(v):
+    rounds = jnp.where(addax.lax.axis_index("i") == 0, 100, 1)
+    return addax.lax.fori_loop(0, rounds, lambda _, v: jnp.tanh(v @ v), v)
+uneven = addax.jit(addax.shard_map(uneven, mesh=mesh, in_specs=P("i"), out_specs=P("i"), check_vma=False))
+half = addax.sharding.Mesh(mesh.devices[4:], ("i",))
+others = addax.device_put(np.ones(64, np.float32), addax.NamedSharding(half, P("i")))
+plus = addax.jit(lambda v: v + 1)
+addax.block_until_ready((uneven(matrices), step(x), plus(x), plus(others)))
+for small, arg in ((step, x), (plus, x), (plus, others)):
+    first = uneven(matrices)
+    small(arg).block_until_ready()
+    assert first.is_ready()
+""",
     "donated": """
 step = addax.jit(step, donate_argnums=0)
 for _ in range(300): x = step(x)

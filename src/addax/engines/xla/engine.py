@@ -7,6 +7,7 @@ that nobody placed is read back.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,14 +37,14 @@ from addax.engines.xla.unreduced import constrained_results, sums_stay_open
 from addax.ops.explicit import Layouts
 from addax.ops.layout import pending
 
-_in_flight = InFlight(24)
-"""Programs on virtual CPU devices that are launched and unfinished.
+_in_flight: dict[Any, InFlight] = collections.defaultdict(lambda: InFlight(24))
+"""By client: programs on its virtual CPU devices that are launched and unfinished.
 
 Each device takes 32. To launch one more, XLA's client blocks a thread of its pool per device until there is room, and as a
 collective needs a thread per device too, it then waits for ever: a loop of 33 steps that reads none of their results ends
-with XLA killing the process after 40 s, in JAX too. With fewer nothing ever blocks, and programs with collectives are run by
-XLA one after the other. (The 8 that are left are for programs that call the host, which are waited for and do not count. More
-threads in XLA's pool would do too, but double the time of a small launch.)
+with XLA killing the process after 40 s, in JAX too. With fewer nothing ever blocks. (The 8 that are left are for programs that
+call the host, which are waited for and do not count. More threads in XLA's pool would do too, but double the time of a small
+launch.) XLA runs the programs for several devices of a client one after the other, whether they hold collectives or not.
 """
 
 
@@ -100,7 +101,7 @@ class XlaCompiled:
             None if careful else compat.consume_with_handlers, self._handlers,
             buffer_at if donates_numbers else number_at, self.in_shardings, closed.out_avals, self.out_shardings, self.committed,
             [*map(buffer_at, bound, kept), *captured],
-            _in_flight if paced and not careful else None, send,
+            _in_flight[devices[0].client] if paced and not careful else None, many, send,
         )  # fmt: skip
 
     def run(self, arrays: Sequence[Any]) -> Sequence[Any]:
