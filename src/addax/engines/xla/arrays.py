@@ -15,7 +15,6 @@ from addax import _native
 from addax.core.avals import ShapedArray
 from addax.core.sharding import PartitionSpec, Sharding, SingleDeviceSharding
 from addax.engines.xla import compat, processes
-from addax.engines.xla.compat import xla_client
 from addax.engines.xla.placement import in_order, placement
 from addax.engines.xla.types import storage_dtype
 
@@ -54,7 +53,7 @@ def put_host(value: np.ndarray, sharding: Sharding) -> Any:
         parts = [value[ix] for ix in where.parts(value.shape)]
     if where.first_term is not None:  # a sum of the value and zeros
         parts = [p if where.first_term[d] else np.zeros_like(p) for p, d in zip(parts, where.local, strict=True)]
-    return xla_client.batched_device_put(
+    return compat.batched_device_put(
         Aval(value.shape, value.dtype), where, parts, where.local, enable_x64=True  # whatever jax, if it is loaded, says
     )  # fmt: skip
 
@@ -62,7 +61,7 @@ def put_host(value: np.ndarray, sharding: Sharding) -> Any:
 def put_parts(parts: Sequence[np.ndarray], aval: ShapedArray, sharding: Sharding, devices: Sequence[Any]) -> Any:
     """A runtime buffer made of a copy of a part for each of this process's devices."""
     where, by_device = placement(sharding), dict(zip(devices, parts, strict=True))
-    return xla_client.batched_device_put(
+    return compat.batched_device_put(
         runtime_aval(aval), where, [np.array(by_device[d]) for d in where.local], where.local,
         enable_x64=True,
     )  # fmt: skip
@@ -94,9 +93,9 @@ def buffer_at(x: Any, sharding: Sharding) -> Any:
     if here.is_equivalent_to(sharding, x.ndim):
         return buffer
     if isinstance(here, SingleDeviceSharding) and isinstance(sharding, SingleDeviceSharding):
-        (moved,) = xla_client.batched_copy_array_to_devices_with_sharding(
+        (moved,) = compat.batched_copy_array_to_devices_with_sharding(
             [buffer], [placement(sharding)._internal_device_list], [placement(sharding)],
-            [xla_client.ArrayCopySemantics.ALWAYS_COPY],
+            [compat.ArrayCopySemantics.ALWAYS_COPY],
         )  # fmt: skip
         return moved
     return put_host(x._value, sharding)

@@ -7,7 +7,6 @@ from typing import Any
 
 from addax.core.config import num_cpu_devices
 from addax.engines.xla import compat, cuda, processes, tpu
-from addax.engines.xla.compat import xla_client
 
 _clients: dict[str, Any] = {}
 _lock = threading.Lock()
@@ -49,7 +48,7 @@ def cpu_client(count: int) -> Any:
         }  # fmt: skip
     with compat.without_jax():
         # Its pool has a thread per device at least, which is what a collective needs (engine._in_flight).
-        return xla_client.make_cpu_client(num_devices=count, **together)
+        return compat.make_cpu_client(num_devices=count, **together)
 
 
 _MAKERS = {"cpu": lambda: cpu_client(max(1, num_cpu_devices.value)), "cuda": cuda.make_client, "tpu": tpu.make_client}

@@ -9,6 +9,7 @@ Some calls of jaxlib import ``jax.core`` behind the caller's back, to make an av
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 import threading
@@ -24,6 +25,30 @@ except ImportError as error:
     raise ImportError(
         "the XLA engine needs jaxlib, which is not installed: pip install 'addax[xla]' (for GPUs 'addax[cuda13]')"
     ) from error
+else:
+    from jaxlib.xla_client import (
+        ArrayCopySemantics,
+        CompileOptions,
+        DeviceAssignment,
+        DeviceList,
+        HloSharding,
+        OpSharding,
+        batched_copy_array_to_devices_with_sharding,
+        batched_device_put,
+        generate_pjrt_gpu_plugin_options,
+        initialize_pjrt_plugin,
+        load_pjrt_plugin_dynamically,
+        make_c_api_client,
+        make_cpu_client,
+        make_tfrt_tpu_c_api_device_topology,
+        pjrt_plugin_initialized,
+        pjrt_plugin_loaded,
+        register_custom_call_as_batch_partitionable,
+        register_custom_call_handler,
+        register_custom_call_target,
+        register_custom_type,
+        register_custom_type_handler,
+    )  # fmt: skip
 
 jaxlib_version: str = jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
 
@@ -166,10 +191,17 @@ def register_lapack() -> None:
 
             lapack._lapack.initialize()  # pyright: ignore[reportPrivateImportUsage]
             for name, function, version in lapack.registrations()["cpu"]:
-                xla_client.register_custom_call_target(name, function, platform="cpu", api_version=version)
+                register_custom_call_target(name, function, platform="cpu", api_version=version)
             for name in lapack.batch_partitionable_targets():
-                xla_client.register_custom_call_as_batch_partitionable(name)
+                register_custom_call_as_batch_partitionable(name)
         _lapack_ready = True
+
+
+def gpu_kernels() -> Iterator[tuple[str, Any, int]]:
+    """``(name, handler, version)`` of the custom calls of the CUDA solver libraries."""
+    for module in ("gpu_solver", "gpu_linalg", "gpu_sparse"):
+        registrations = getattr(importlib.import_module(f"jaxlib.{module}"), "registrations", dict)()
+        yield from registrations.get("CUDA", ())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -211,6 +243,11 @@ def parse_module(text: str) -> Any:
 
 
 __all__ = [
-    "Array", "GSPMDSharding", "XlaRuntimeError", "array_result_handler", "call_path", "consume_with_handlers",
-    "get_default_c_api_topology", "jaxlib_version", "mlir_context", "parse_module", "register_lapack", "without_jax", "xla_client",
+    "Array", "ArrayCopySemantics", "CompileOptions", "DeviceAssignment", "DeviceList", "GSPMDSharding", "HloSharding", "OpSharding",
+    "XlaRuntimeError", "array_result_handler", "batched_copy_array_to_devices_with_sharding", "batched_device_put", "call_path",
+    "consume_with_handlers", "distributed_client", "distributed_service", "generate_pjrt_gpu_plugin_options",
+    "get_default_c_api_topology", "gloo_collectives", "gpu_kernels", "initialize_pjrt_plugin", "jaxlib_version",
+    "load_pjrt_plugin_dynamically", "make_c_api_client", "make_cpu_client", "make_tfrt_tpu_c_api_device_topology", "mlir_context",
+    "parse_module", "pjrt_plugin_initialized", "pjrt_plugin_loaded", "register_custom_call_handler", "register_custom_call_target",
+    "register_custom_type", "register_custom_type_handler", "register_lapack", "without_jax",
 ]  # fmt: skip

@@ -15,7 +15,6 @@ from typing import Any
 
 from addax.core.config import cuda_visible_devices
 from addax.engines.xla import compat, processes
-from addax.engines.xla.compat import xla_client
 
 VERSIONS = ("13", "12")
 
@@ -38,12 +37,12 @@ def load_plugin() -> None:
       RuntimeError: if the wheels are not installed.
     """
     with compat.without_jax():
-        if not xla_client.pjrt_plugin_loaded("cuda"):
+        if not compat.pjrt_plugin_loaded("cuda"):
             version, library = _find_plugin()
-            api = xla_client.load_pjrt_plugin_dynamically("cuda", str(library))
+            api = compat.load_pjrt_plugin_dynamically("cuda", str(library))
             _register_kernels(f"jax_cuda{version}_plugin", api)
-        if not xla_client.pjrt_plugin_initialized("cuda"):
-            xla_client.initialize_pjrt_plugin("cuda")
+        if not compat.pjrt_plugin_initialized("cuda"):
+            compat.initialize_pjrt_plugin("cuda")
 
 
 def _find_plugin() -> tuple[str, pathlib.Path]:
@@ -60,16 +59,14 @@ def _register_kernels(package: str, api: Any) -> None:
         extension = importlib.import_module(f"{package}.cuda_plugin_extension")
     except ImportError:
         return  # programs that need them will be refused by name
-    xla_client.register_custom_type_handler("CUDA", functools.partial(extension.register_custom_type, api))
-    xla_client.register_custom_call_handler("CUDA", functools.partial(extension.register_custom_call_target, api))
+    compat.register_custom_type_handler("CUDA", functools.partial(extension.register_custom_type, api))
+    compat.register_custom_call_handler("CUDA", functools.partial(extension.register_custom_call_target, api))
     for name, value in extension.ffi_types().items():
-        xla_client.register_custom_type(name, value, platform="CUDA")
+        compat.register_custom_type(name, value, platform="CUDA")
     for name, value in extension.ffi_handlers().items():
-        xla_client.register_custom_call_target(name, value, platform="CUDA", api_version=1)
-    for module in ("gpu_solver", "gpu_linalg", "gpu_sparse"):
-        registrations = getattr(importlib.import_module(f"jaxlib.{module}"), "registrations", dict)()
-        for name, value, version in registrations.get("CUDA", ()):
-            xla_client.register_custom_call_target(name, value, platform="CUDA", api_version=version)
+        compat.register_custom_call_target(name, value, platform="CUDA", api_version=1)
+    for name, value, version in compat.gpu_kernels():
+        compat.register_custom_call_target(name, value, platform="CUDA", api_version=version)
 
 
 def make_client() -> Any:
@@ -77,7 +74,7 @@ def make_client() -> Any:
     load_plugin()
     others = processes.current()
     options = client_options(others)
-    return xla_client.make_c_api_client("cuda", options, None if others is None else others.client)
+    return compat.make_c_api_client("cuda", options, None if others is None else others.client)
 
 
 def client_options(others: Any) -> dict[str, Any]:
@@ -86,7 +83,7 @@ def client_options(others: Any) -> dict[str, Any]:
     Raises:
       ValueError: if the option ``cuda_visible_devices`` is not a list of numbers.
     """
-    options: dict[str, Any] = dict(xla_client.generate_pjrt_gpu_plugin_options())
+    options: dict[str, Any] = dict(compat.generate_pjrt_gpu_plugin_options())
     visible = cuda_visible_devices.value
     if visible != "all":
         try:

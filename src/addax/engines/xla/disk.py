@@ -19,7 +19,6 @@ from addax.core.config import (
 from addax.engines.devices import cpu_description
 from addax.engines.disk_cache import opened
 from addax.engines.xla import compat
-from addax.engines.xla.compat import xla_client
 from addax.engines.xla.inspect import without_locations
 
 
@@ -44,7 +43,7 @@ def read(name: str, options: Any, devices: Any) -> Any:
     if blob is None:
         return None
     try:
-        devices_ = xla_client.DeviceList(tuple(devices))
+        devices_ = compat.DeviceList(tuple(devices))
         return devices[0].client.deserialize_executable(blob, devices_, options)
     except (compat.XlaRuntimeError, ValueError, TypeError):
         return None  # of another version after all: compile it again

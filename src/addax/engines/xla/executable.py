@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from addax.engines.xla import compat, disk
-from addax.engines.xla.compat import xla_client
 from addax.engines.xla.lower import Program
 from addax.engines.xla.module import Target
 
@@ -27,7 +26,7 @@ def load(
     options = compile_options(target, devices)
     if compiler_options:
         options.env_option_overrides = [(name, value) for name, value in compiler_options]
-    device_list = xla_client.DeviceList(tuple(devices))
+    device_list = compat.DeviceList(tuple(devices))
     client = devices[0].client
     with compat.without_jax():
         if program.callbacks:  # with host functions only a parsed module is accepted
@@ -49,15 +48,15 @@ def compile_only(program: Program, target: Target, devices: Sequence[Any]) -> An
     ``hlo_modules()``, ``get_compiled_memory_stats()`` and the like."""
     with compat.without_jax():
         return devices[0].client.compile(
-            compat.parse_module(program.text), xla_client.DeviceList(tuple(devices)), compile_options(target, devices)
+            compat.parse_module(program.text), compat.DeviceList(tuple(devices)), compile_options(target, devices)
         )
 
 
 def compile_options(target: Target, devices: Sequence[Any]) -> Any:
-    options = xla_client.CompileOptions()
+    options = compat.CompileOptions()
     options.num_replicas, options.num_partitions = 1, target.num_partitions
     ids = np.array([[d.id for d in devices]], np.int32)
-    options.device_assignment = xla_client.DeviceAssignment.create(ids)
+    options.device_assignment = compat.DeviceAssignment.create(ids)
     build = options.executable_build_options
     build.num_replicas, build.num_partitions = 1, target.num_partitions
     sharded = target.num_partitions > 1 and bool(target.preamble)

@@ -16,7 +16,6 @@ import numpy as np
 from addax.core.mesh import Mesh
 from addax.core.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding, is_local
 from addax.engines.xla import compat
-from addax.engines.xla.compat import xla_client
 
 
 def in_order(devices: Iterable[Any]) -> tuple[Any, ...]:
@@ -33,9 +32,9 @@ class Placement(compat.GSPMDSharding):
         self.local = [d for d in self.devices if is_local(d)]
         self.whole = sharding.is_fully_replicated  # on each device
         self.first_term = sharding.is_first_term() if sharding.pending else None  # type: ignore[attr-defined]
-        self._list = xla_client.DeviceList(self.devices)
+        self._list = compat.DeviceList(self.devices)
         super().__init__(
-            self._list, xla_client.HloSharding.replicate()
+            self._list, compat.HloSharding.replicate()
         )  # the call path reads from it how many devices there are
         self._hlo: dict[int, Any] = {}
         self.numbers: dict[Any, Any] = {}  # (aval, bytes) -> the buffer of a number that is there (arrays.number_at)
@@ -89,9 +88,9 @@ def hlo_sharding(sharding: Sharding, ndim: int, devices: Sequence[Any]) -> Any:
     """The HLO sharding of a value of ``ndim`` dimensions in a program whose partitions run on ``devices``."""
     tiles = tile_assignment(sharding, ndim, devices)
     if tiles is None:
-        return xla_client.HloSharding.replicate()
-    proto = xla_client.OpSharding()
-    kinds = xla_client.OpSharding.Type
+        return compat.HloSharding.replicate()
+    proto = compat.OpSharding()
+    kinds = compat.OpSharding.Type
     proto.type = kinds.OTHER
     if sharding.pending:
         proto.last_tile_dims = [kinds.UNREDUCED, kinds.REPLICATED]
@@ -101,7 +100,7 @@ def hlo_sharding(sharding: Sharding, ndim: int, devices: Sequence[Any]) -> Any:
         proto.replicate_on_last_tile_dim = True
     proto.tile_assignment_dimensions = list(tiles.shape)
     proto.tile_assignment_devices = tiles.reshape(-1).tolist()
-    return xla_client.HloSharding.from_proto(proto)
+    return compat.HloSharding.from_proto(proto)
 
 
 def sharding_of(proto: Any, meshes: Sequence[Mesh], ndim: int) -> NamedSharding:
@@ -113,10 +112,10 @@ def sharding_of(proto: Any, meshes: Sequence[Mesh], ndim: int) -> NamedSharding:
     Raises:
       NotImplementedError: if it follows the axes of none.
     """
-    hlo = xla_client.HloSharding.from_proto(proto)
+    hlo = compat.HloSharding.from_proto(proto)
     if hlo.is_replicated():
         return NamedSharding(meshes[0], PartitionSpec())
-    if xla_client.OpSharding.Type.UNREDUCED in proto.last_tile_dims:
+    if compat.OpSharding.Type.UNREDUCED in proto.last_tile_dims:
         raise NotImplementedError(
             "XLA left a result unreduced: say where it should be, with reshard(x, P(...)) or out_shardings."
         )

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from addax.engines.xla import compat
-from addax.engines.xla.compat import xla_client
 from addax.engines.xla.cuda import find_library
 
 
@@ -27,20 +26,20 @@ def load_plugin() -> None:
         os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # or libtpu asks the cloud, for minutes, which machine this is
         os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # or it refuses a second process that compiles
     with compat.without_jax():
-        if not xla_client.pjrt_plugin_loaded("tpu"):
-            xla_client.load_pjrt_plugin_dynamically("tpu", str(library))
-        if not xla_client.pjrt_plugin_initialized("tpu"):
-            xla_client.initialize_pjrt_plugin("tpu")
+        if not compat.pjrt_plugin_loaded("tpu"):
+            compat.load_pjrt_plugin_dynamically("tpu", str(library))
+        if not compat.pjrt_plugin_initialized("tpu"):
+            compat.initialize_pjrt_plugin("tpu")
 
 
 def make_client() -> Any:
     """The client of the TPUs of this machine."""
     load_plugin()
-    return xla_client.make_c_api_client("tpu", {}, None)
+    return compat.make_c_api_client("tpu", {}, None)
 
 
 def topology(name: str) -> Sequence[Any]:
     """Devices to compile for that need not be here: ``"v5e:2x2"``."""
     load_plugin()
     with compat.without_jax():
-        return xla_client.make_tfrt_tpu_c_api_device_topology(name)._make_compile_only_devices()
+        return compat.make_tfrt_tpu_c_api_device_topology(name)._make_compile_only_devices()
