@@ -61,10 +61,11 @@ extern PyTypeObject* EntryType;
 // Runs a compiled program on the call's leaves; the result tree, or null with an error.
 PyObject* entry_run(EntryObject* entry, Call& call);
 
-// Runs a Launch on as many arrays as it takes; `out` has room for its results, of which each is a new reference. 0, or -1
-// with an error and nothing stored.
+// Runs a Launch on as many Arrays as it takes; `out` has room for its results, of which each is a new reference. 0, or -1
+// with an error and nothing stored. One that sends takes ndarrays too, to which nobody writes any more.
 extern PyTypeObject* LaunchType;
-int launch_run(PyObject* launch, ArrayObject* const* arrays, size_t n, PyObject** out);
+int launch_run(PyObject* launch, PyObject* const* arguments, size_t n, PyObject** out);
+bool launch_sends(PyObject* launch);
 size_t launch_num_inputs(PyObject* launch);
 size_t launch_num_outputs(PyObject* launch);
 

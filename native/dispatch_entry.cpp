@@ -179,6 +179,47 @@ inline ArrayObject* to_array(PyObject* leaf, Desc* desc, bool native, bool* lent
   return a;
 }
 
+// The ndarray to send for a leaf that is no Array: a copy, so that what the caller writes later does not show. New reference.
+PyObject* to_ndarray(PyObject* leaf, Desc* desc) {
+  if (PyArray_CheckExact(leaf)) {
+    auto* v = reinterpret_cast<PyArrayObject*>(leaf);
+    if (PyArray_DESCR(v)->type_num == desc->type_num && PyArray_ISCARRAY_RO(v) && PyArray_NBYTES(v) == desc->nbytes) {
+      Py_INCREF(desc->dtype);
+      PyObject* copy = PyArray_NewFromDescr(&PyArray_Type, desc->dtype, desc->ndim, const_cast<npy_intp*>(desc->dims), nullptr,
+                                            nullptr, 0, nullptr);
+      if (copy != nullptr) std::memcpy(PyArray_DATA(reinterpret_cast<PyArrayObject*>(copy)), PyArray_DATA(v), static_cast<size_t>(desc->nbytes));
+      return copy;
+    }
+  }
+  bool lent = false;
+  Ref a(reinterpret_cast<PyObject*>(to_array(leaf, desc, false, &lent)));
+  return a ? array_view(reinterpret_cast<ArrayObject*>(a.get())) : nullptr;
+}
+
+struct Arguments {
+  SmallVector<PyObject*, 32> objects;  // strong
+  ~Arguments() {
+    for (PyObject* o : objects) Py_DECREF(o);
+  }
+};
+
+int run_launch(EntryObject* e, Call& call, PyObject** out) {
+  Arguments in;
+  bool sends = launch_sends(e->executable);
+  size_t passed = e->all_kept ? call.leaves.size() : e->kept.size();
+  for (size_t k = 0; k < passed; k++) {
+    size_t i = e->all_kept ? k : static_cast<size_t>(e->kept[k]);
+    PyObject* leaf = call.leaves[i];
+    bool lent = false;
+    PyObject* o = sends && e->descs[i]->ndim > 0 && !array_check_exact(leaf)
+                      ? to_ndarray(leaf, e->descs[i])
+                      : reinterpret_cast<PyObject*>(to_array(leaf, e->descs[i], false, &lent));
+    if (ADDAX_UNLIKELY(o == nullptr)) return -1;
+    in.objects.push_back(o);
+  }
+  return launch_run(e->executable, in.objects.data(), passed, out);
+}
+
 struct Inputs {
   SmallVector<ArrayObject*, 32> arrays;  // strong
   SmallVector<size_t, 8> lent;           // numbers of those that borrow an ndarray's memory
@@ -223,28 +264,21 @@ int run_callable(EntryObject* e, Inputs& in, PyObject** out) {
   return 0;
 }
 
-}  // namespace
-
-PyObject* entry_run(EntryObject* e, Call& call) {
-  size_t leaves = call.leaves.size();
-  if (ADDAX_UNLIKELY(leaves != e->descs.size())) {
-    return PyErr_Format(PyExc_RuntimeError, "a call with %zu leaves met an entry compiled for %zu", leaves, e->descs.size());
-  }
+// A native program, or a callable.
+int run_arrays(EntryObject* e, Call& call, PyObject** out) {
   Inputs in;
-  size_t passed = e->all_kept ? leaves : e->kept.size();
+  size_t passed = e->all_kept ? call.leaves.size() : e->kept.size();
   for (size_t k = 0; k < passed; k++) {
     size_t i = e->all_kept ? k : static_cast<size_t>(e->kept[k]);
     bool lent = false;
     ArrayObject* a = to_array(call.leaves[i], e->descs[i], e->native, &lent);
     if (ADDAX_UNLIKELY(lent)) in.lent.push_back(k);
-    if (ADDAX_UNLIKELY(a == nullptr)) return nullptr;
+    if (ADDAX_UNLIKELY(a == nullptr)) return -1;
     in.arrays.push_back(a);
   }
-  SmallVector<PyObject*, 32> out;
-  out.resize(e->num_outputs);
   int status;
-  bool donates = !e->donated.empty();
   if (ADDAX_LIKELY(e->native)) {
+    bool donates = !e->donated.empty();
     SmallVector<uint8_t, 32> donate;
     if (donates) {
       for (size_t k = 0; k < passed; k++) {
@@ -253,24 +287,35 @@ PyObject* entry_run(EntryObject* e, Call& call) {
         donate.push_back(e->donated[i] && !appears_twice(in, k));
       }
     }
-    status = program_run(e->executable, in.arrays.data(), passed, out.data(), donates ? donate.data() : nullptr);
-  } else if (e->launch) {
-    status = launch_run(e->executable, in.arrays.data(), passed, out.data());
+    status = program_run(e->executable, in.arrays.data(), passed, out, donates ? donate.data() : nullptr);
   } else {
-    status = run_callable(e, in, out.data());
+    status = run_callable(e, in, out);
   }
   if (ADDAX_UNLIKELY(!in.lent.empty())) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     int taken = take_back(in);
     if (taken < 0 && status == 0) {
-      for (PyObject* o : out) Py_DECREF(o);
-      return nullptr;
+      for (size_t i = 0; i < e->num_outputs; i++) Py_DECREF(out[i]);
+      return -1;
     }
     PyErr_Restore(type, value, traceback);  // the program's own error, or none
   }
+  return status;
+}
+
+}  // namespace
+
+PyObject* entry_run(EntryObject* e, Call& call) {
+  size_t leaves = call.leaves.size();
+  if (ADDAX_UNLIKELY(leaves != e->descs.size())) {
+    return PyErr_Format(PyExc_RuntimeError, "a call with %zu leaves met an entry compiled for %zu", leaves, e->descs.size());
+  }
+  SmallVector<PyObject*, 32> out;
+  out.resize(e->num_outputs);
+  int status = e->launch ? run_launch(e, call, out.data()) : run_arrays(e, call, out.data());
   if (ADDAX_UNLIKELY(status < 0)) return nullptr;
-  if (ADDAX_UNLIKELY(donates)) {
+  if (ADDAX_UNLIKELY(!e->donated.empty())) {
     for (size_t i = 0; i < leaves; i++) {
       if (!e->donated[i] || !array_check_exact(call.leaves[i])) continue;
       auto* a = reinterpret_cast<ArrayObject*>(call.leaves[i]);

@@ -63,17 +63,16 @@ PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return owned.release();
 }
 
-// The runtime's buffer of an argument, where the program wants it; a new reference. Or its ndarray, and `sends` is set, if only
-// this call holds it: an argument that was a host's ndarray goes with the call; others stay where they were placed, for the next.
-inline PyObject* buffer_of(LaunchObject* l, ArrayObject* a, PyObject* sharding, bool* sends) {
+// The runtime's buffer of an argument, where the program wants it; a new reference. Of an ndarray, for `send`, itself.
+inline PyObject* buffer_of(LaunchObject* l, PyObject* argument, PyObject* sharding, bool* sends) {
+  if (ADDAX_UNLIKELY(!array_check(argument))) {
+    *sends = true;
+    return Py_NewRef(argument);
+  }
+  auto* a = reinterpret_cast<ArrayObject*>(argument);
   Storage* s = a->storage;
   if (ADDAX_LIKELY(a->device == sharding && s != nullptr && s->kind == Owner::kExternal)) return Py_NewRef(s->owner);
-  if (l->send != nullptr && a->desc->ndim > 0 && Py_REFCNT(reinterpret_cast<PyObject*>(a)) == 1 && s != nullptr &&
-      s->kind != Owner::kExternal) {
-    *sends = true;
-    return array_view(a);
-  }
-  return PyObject_CallFunctionObjArgs(l->place, reinterpret_cast<PyObject*>(a), sharding, nullptr);
+  return PyObject_CallFunctionObjArgs(l->place, argument, sharding, nullptr);
 }
 
 Ref execute(LaunchObject* l, PyObject* buffers) {
@@ -93,8 +92,8 @@ Ref execute(LaunchObject* l, PyObject* buffers) {
   return outs;
 }
 
-// Calls the engine with the buffers of `arrays`; a list of as many buffers as there are results.
-PyObject* run(LaunchObject* l, ArrayObject* const* arrays, size_t n) {
+// Calls the engine with the buffers of `arguments`; a list of as many buffers as there are results.
+PyObject* run(LaunchObject* l, PyObject* const* arguments, size_t n) {
   if (ADDAX_UNLIKELY(static_cast<Py_ssize_t>(n) != PyTuple_GET_SIZE(l->in_shardings)))
     return PyErr_Format(PyExc_TypeError, "a program of %zd arguments was called with %zu", PyTuple_GET_SIZE(l->in_shardings), n);
   Py_ssize_t own = static_cast<Py_ssize_t>(n), more = PyTuple_GET_SIZE(l->tail);
@@ -102,7 +101,7 @@ PyObject* run(LaunchObject* l, ArrayObject* const* arrays, size_t n) {
   if (!buffers) return nullptr;
   bool sends = false;
   for (Py_ssize_t i = 0; i < own; i++) {
-    PyObject* buffer = buffer_of(l, arrays[i], PyTuple_GET_ITEM(l->in_shardings, i), &sends);
+    PyObject* buffer = buffer_of(l, arguments[i], PyTuple_GET_ITEM(l->in_shardings, i), &sends);
     if (buffer == nullptr) return nullptr;
     PyList_SET_ITEM(buffers.get(), i, buffer);
   }
@@ -132,16 +131,14 @@ PyObject* launch_call(PyObject* self, PyObject* const* args, size_t nargsf, PyOb
   }
   Ref list(PySequence_Tuple(args[0]));
   if (!list) return nullptr;
-  SmallVector<ArrayObject*, 32> arrays;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(list.get()); i++) {
     PyObject* a = PyTuple_GET_ITEM(list.get(), i);
     if (!array_check(a)) return PyErr_Format(PyExc_TypeError, "Launch: argument %zd must be an Array, got %.100s", i, Py_TYPE(a)->tp_name);
-    arrays.push_back(reinterpret_cast<ArrayObject*>(a));
   }
   Py_ssize_t n = PyTuple_GET_SIZE(launch_of(self)->out_avals);
   SmallVector<PyObject*, 32> out;
   out.resize(static_cast<size_t>(n));
-  if (launch_run(self, arrays.data(), arrays.size(), out.data()) < 0) return nullptr;
+  if (launch_run(self, PySequence_Fast_ITEMS(list.get()), static_cast<size_t>(PyTuple_GET_SIZE(list.get())), out.data()) < 0) return nullptr;
   PyObject* result = PyTuple_New(n);
   for (Py_ssize_t i = 0; i < n; i++) {
     if (result != nullptr) PyTuple_SET_ITEM(result, i, out[static_cast<size_t>(i)]);
@@ -194,8 +191,8 @@ PyType_Slot slots[] = {
         "makes Arrays of the list of buffers that this returns. An argument that is not placed as in_shardings says is given to "
         "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments. in_flight: an InFlight, in "
         "which each call waits for room; it asks for something to wait for, execute(buffers, True).consume_token(), with each call, "
-        "or with some if calls are in_order: they finish in the order in which they are launched. send: if given, arguments on the "
-        "host that only the call holds are left to it, as ndarrays: send(*buffers) is called instead.")},
+        "or with some if calls are in_order: they finish in the order in which they are launched. send: if given, "
+        "arguments of a jitted function that are no Arrays are left to it, as ndarrays: send(*buffers) is called instead.")},
     {0, nullptr},
 };
 PyType_Spec spec = {"addax._native.Launch", sizeof(LaunchObject), 0,
@@ -203,9 +200,9 @@ PyType_Spec spec = {"addax._native.Launch", sizeof(LaunchObject), 0,
 
 }  // namespace
 
-int launch_run(PyObject* launch, ArrayObject* const* arrays, size_t n, PyObject** out) {
+int launch_run(PyObject* launch, PyObject* const* arguments, size_t n, PyObject** out) {
   LaunchObject* l = launch_of(launch);
-  Ref outs(run(l, arrays, n));
+  Ref outs(run(l, arguments, n));
   if (!outs) return -1;
   for (size_t i = 0, results = launch_num_outputs(launch); i < results; i++) {
     auto at = static_cast<Py_ssize_t>(i);
@@ -221,6 +218,7 @@ int launch_run(PyObject* launch, ArrayObject* const* arrays, size_t n, PyObject*
   return 0;
 }
 
+bool launch_sends(PyObject* launch) { return launch_of(launch)->send != nullptr; }
 size_t launch_num_inputs(PyObject* launch) { return static_cast<size_t>(PyTuple_GET_SIZE(launch_of(launch)->in_shardings)); }
 size_t launch_num_outputs(PyObject* launch) { return static_cast<size_t>(PyTuple_GET_SIZE(launch_of(launch)->out_avals)); }
 
