@@ -31,18 +31,12 @@ class Case:
 
 @dataclass
 class Result:
-    """Per library the median time of its runs; the time that a tenth of them stayed below, which others on the machine
-    lengthen less; and the median processor time of all threads, and of the calling one, in which waiting for a core does not
-    count.
-    """
+    """Per library the median time of its runs."""
 
     name: str
     unit: str
     median: dict[str, float] = field(default_factory=dict)
     note: str = ""
-    tenth: dict[str, float] = field(default_factory=dict)
-    processor: dict[str, float] = field(default_factory=dict)
-    caller: dict[str, float] = field(default_factory=dict)
 
     def ratio(self, other: str, ours: str = "addax") -> float:
         """How many times as long ``other`` takes."""
@@ -71,40 +65,21 @@ def check(case: Case) -> None:
         )  # fmt: skip
 
 
-def measure(case: Case, seconds: float = 1.0, min_turns: int = 7, settle: bool = False) -> Result:
-    """
-    Args:
-      settle: every run follows one that is not timed, in which the threads of the other library stop looking for work.
-    """
+def measure(case: Case, seconds: float = 1.0, min_turns: int = 7) -> Result:
     check(case)
     names = list(case.run)
     times: dict[str, list[float]] = {n: [] for n in names}
-    processor: dict[str, list[float]] = {n: [] for n in names}
-    caller: dict[str, list[float]] = {n: [] for n in names}
     begin = time.perf_counter()
     turn = 0
     while turn < min_turns or time.perf_counter() - begin < seconds:
         for k in range(len(names)):
             name = names[(k + turn) % len(names)]
-            if settle:
-                case.run[name]()
-            t0, c0, own = time.perf_counter(), time.process_time(), time.thread_time()
+            t0 = time.perf_counter()
             case.run[name]()
             times[name].append((time.perf_counter() - t0) / case.inner)
-            processor[name].append((time.process_time() - c0) / case.inner)
-            caller[name].append((time.thread_time() - own) / case.inner)
         turn += 1
     scale = SCALE[case.unit]
-    median, tenth, spent, own = (
-        {n: of(v) * scale for n, v in measured.items()}
-        for of, measured in (
-            (statistics.median, times),
-            (lambda v: statistics.quantiles(v, n=10)[0], times),
-            (statistics.median, processor),
-            (statistics.median, caller),
-        )
-    )
-    return Result(case.name, case.unit, median, case.note, tenth, spent, own)
+    return Result(case.name, case.unit, {n: statistics.median(v) * scale for n, v in times.items()}, case.note)
 
 
 def table(results: list[Result]) -> str:

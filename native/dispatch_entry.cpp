@@ -10,6 +10,10 @@ PyTypeObject* EntryType = nullptr;
 
 namespace {
 
+// The leaves that the executable takes: how many, and which is the k-th.
+inline size_t passed_leaves(const EntryObject* e) { return e->all_kept ? e->descs.size() : e->kept.size(); }
+inline size_t passed_leaf(const EntryObject* e, size_t k) { return e->all_kept ? k : static_cast<size_t>(e->kept[k]); }
+
 inline EntryObject* entry_of(PyObject* o) { return reinterpret_cast<EntryObject*>(o); }
 
 // ---- making one
@@ -53,7 +57,7 @@ PyObject* entry_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   for (size_t i = 0; i < count; i++) e->descs.push_back(nullptr);
   size_t passed = e->all_kept ? count : e->kept.size();
   for (size_t k = 0; k < passed; k++) {
-    size_t i = e->all_kept ? k : static_cast<size_t>(e->kept[k]);
+    size_t i = passed_leaf(e, k);
     e->descs[i] = desc_of(PyTuple_GET_ITEM(e->in_avals, static_cast<Py_ssize_t>(i)));
     if (e->descs[i] == nullptr) return nullptr;
   }
@@ -147,8 +151,9 @@ int explain_overflow(PyObject* leaf) {
 // An ndarray of this size or more is lent to a native program for the call instead of being copied.
 constexpr int64_t kLendFrom = 16 << 10;
 
-// The Array to pass for a leaf, a new reference. `lent` is set if it is a view of memory that the caller may write to later.
-inline ArrayObject* to_array(PyObject* leaf, Desc* desc, bool native, bool* lent) {
+// The Array to pass for a leaf, a new reference. With `lent` it may be a view of memory that the caller can write to later, which
+// that then says.
+inline ArrayObject* to_array(PyObject* leaf, Desc* desc, bool* lent = nullptr) {
   if (ADDAX_LIKELY(array_check_exact(leaf))) {
     auto* a = reinterpret_cast<ArrayObject*>(leaf);
     if (ADDAX_UNLIKELY(a->storage == nullptr)) {
@@ -167,7 +172,7 @@ inline ArrayObject* to_array(PyObject* leaf, Desc* desc, bool native, bool* lent
     }
     return a;
   }
-  if (native && desc->nbytes >= kLendFrom && PyArray_CheckExact(leaf)) {
+  if (lent != nullptr && desc->nbytes >= kLendFrom && PyArray_CheckExact(leaf)) {
     ArrayObject* a = array_borrow_ndarray(leaf, desc);
     if (a != nullptr || PyErr_Occurred()) {
       *lent = a != nullptr;
@@ -185,14 +190,13 @@ PyObject* to_ndarray(PyObject* leaf, Desc* desc) {
     auto* v = reinterpret_cast<PyArrayObject*>(leaf);
     if (PyArray_DESCR(v)->type_num == desc->type_num && PyArray_ISCARRAY_RO(v) && PyArray_NBYTES(v) == desc->nbytes) {
       Py_INCREF(desc->dtype);
-      PyObject* copy = PyArray_NewFromDescr(&PyArray_Type, desc->dtype, desc->ndim, const_cast<npy_intp*>(desc->dims), nullptr,
-                                            nullptr, 0, nullptr);
-      if (copy != nullptr) std::memcpy(PyArray_DATA(reinterpret_cast<PyArrayObject*>(copy)), PyArray_DATA(v), static_cast<size_t>(desc->nbytes));
-      return copy;
+      auto* copy = reinterpret_cast<PyArrayObject*>(PyArray_NewFromDescr(
+          &PyArray_Type, desc->dtype, desc->ndim, const_cast<npy_intp*>(desc->dims), nullptr, nullptr, 0, nullptr));
+      if (copy != nullptr) std::memcpy(PyArray_DATA(copy), PyArray_DATA(v), static_cast<size_t>(desc->nbytes));
+      return reinterpret_cast<PyObject*>(copy);
     }
   }
-  bool lent = false;
-  Ref a(reinterpret_cast<PyObject*>(to_array(leaf, desc, false, &lent)));
+  Ref a(reinterpret_cast<PyObject*>(to_array(leaf, desc)));
   return a ? array_view(reinterpret_cast<ArrayObject*>(a.get())) : nullptr;
 }
 
@@ -206,14 +210,14 @@ struct Arguments {
 int run_launch(EntryObject* e, Call& call, PyObject** out) {
   Arguments in;
   bool sends = launch_sends(e->executable);
-  size_t passed = e->all_kept ? call.leaves.size() : e->kept.size();
+  size_t passed = passed_leaves(e);
   for (size_t k = 0; k < passed; k++) {
-    size_t i = e->all_kept ? k : static_cast<size_t>(e->kept[k]);
+    size_t i = passed_leaf(e, k);
     PyObject* leaf = call.leaves[i];
-    bool lent = false;
-    PyObject* o = sends && e->descs[i]->ndim > 0 && !array_check_exact(leaf)
-                      ? to_ndarray(leaf, e->descs[i])
-                      : reinterpret_cast<PyObject*>(to_array(leaf, e->descs[i], false, &lent));
+    Desc* desc = e->descs[i];
+    // A number is left to `place`, which sends it once.
+    PyObject* o = sends && desc->ndim > 0 && !array_check_exact(leaf) ? to_ndarray(leaf, desc)
+                                                                       : reinterpret_cast<PyObject*>(to_array(leaf, desc));
     if (ADDAX_UNLIKELY(o == nullptr)) return -1;
     in.objects.push_back(o);
   }
@@ -267,11 +271,11 @@ int run_callable(EntryObject* e, Inputs& in, PyObject** out) {
 // A native program, or a callable.
 int run_arrays(EntryObject* e, Call& call, PyObject** out) {
   Inputs in;
-  size_t passed = e->all_kept ? call.leaves.size() : e->kept.size();
+  size_t passed = passed_leaves(e);
   for (size_t k = 0; k < passed; k++) {
-    size_t i = e->all_kept ? k : static_cast<size_t>(e->kept[k]);
+    size_t i = passed_leaf(e, k);
     bool lent = false;
-    ArrayObject* a = to_array(call.leaves[i], e->descs[i], e->native, &lent);
+    ArrayObject* a = to_array(call.leaves[i], e->descs[i], e->native ? &lent : nullptr);
     if (ADDAX_UNLIKELY(lent)) in.lent.push_back(k);
     if (ADDAX_UNLIKELY(a == nullptr)) return -1;
     in.arrays.push_back(a);
@@ -282,7 +286,7 @@ int run_arrays(EntryObject* e, Call& call, PyObject** out) {
     SmallVector<uint8_t, 32> donate;
     if (donates) {
       for (size_t k = 0; k < passed; k++) {
-        size_t i = e->all_kept ? k : static_cast<size_t>(e->kept[k]);
+        size_t i = passed_leaf(e, k);
         // The program may write into the memory only if the call itself does not read it under another name.
         donate.push_back(e->donated[i] && !appears_twice(in, k));
       }

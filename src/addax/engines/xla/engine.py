@@ -24,7 +24,7 @@ from addax.engines.costs import cost_of, has_loops
 from addax.engines.devices import CpuDevice
 from addax.engines.memory_use import MemoryAnalysis, of_xla
 from addax.engines.xla import compat, processes
-from addax.engines.xla.arrays import Aval, buffer_at, number_at, put_host, runtime_aval
+from addax.engines.xla.arrays import buffer_at, number_at, put_host, runtime_aval
 from addax.engines.xla.executable import load
 from addax.engines.xla.hlo import describe_collectives
 from addax.engines.xla.host_arguments import sender
@@ -33,6 +33,7 @@ from addax.engines.xla.layouts import ShardedTarget
 from addax.engines.xla.lower import Program, has_rule, lower
 from addax.engines.xla.module import indented
 from addax.engines.xla.placement import in_order, placement, sharding_of
+from addax.engines.xla.types import storage_dtype
 from addax.engines.xla.unreduced import constrained_results, sums_stay_open
 from addax.ops.explicit import Layouts
 from addax.ops.layout import pending
@@ -93,9 +94,8 @@ class XlaCompiled:
         paced = platform == "cpu" and devices[0].client.local_device_count() > 1
         send = None
         if isinstance(default, SingleDeviceSharding) and not (careful or paced):
-            avals = [runtime_aval(a) for a in closed.in_avals]
-            avals += [Aval(x.shape, x.dtype) for x in self._program.captured]
-            send = sender(self._loaded, default, avals, self._handlers, out_avals, self.out_shardings)
+            dtypes = [storage_dtype(a.dtype) for a in closed.in_avals] + [x.dtype for x in self._program.captured]
+            send = sender(self._loaded, default, dtypes, self._handlers, out_avals, self.out_shardings)
         self.executable = Launch(
             self._run_with_care if careful else self._loaded.execute_sharded,
             None if careful else compat.consume_with_handlers, self._handlers,

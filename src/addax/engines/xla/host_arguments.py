@@ -16,9 +16,11 @@ from addax.engines.xla import compat
 from addax.engines.xla.arrays import Aval, put_host
 from addax.engines.xla.placement import placement
 
+_WIDE = {np.dtype(t) for t in ("int64", "uint64", "float64", "complex128")}
+
 
 def sender(
-    loaded: Any, device: SingleDeviceSharding, avals: Sequence[Aval], handlers: Sequence[Any], out_avals: Sequence[Aval],
+    loaded: Any, device: SingleDeviceSharding, dtypes: Sequence[np.dtype], handlers: Sequence[Any], out_avals: Sequence[Aval],
     out_shardings: Sequence[Sharding],
 ) -> Callable[..., list[Any]] | None:  # fmt: skip
     """A function that runs a program on arguments that are buffers on its device or ndarrays that nobody writes to, and
@@ -26,9 +28,11 @@ def sender(
 
     Args:
       loaded: the executable, for one device.
-      avals: types of the arguments.
+      device: where it is, and its arguments.
+      dtypes: of the arguments.
+      handlers: what makes its results, of ``out_avals`` and ``out_shardings``, of those of an execution.
     """
-    if any(a.dtype in _WIDE for a in avals):
+    if not _WIDE.isdisjoint(dtypes):
         return None
 
     def run(*arguments: Any) -> list[Any]:
@@ -36,8 +40,5 @@ def sender(
         return loaded.execute_sharded(buffers).consume_with_handlers(handlers)
 
     return compat.call_path(
-        run, loaded, [placement(device)] * len(avals), out_avals, [placement(s) for s in out_shardings]
+        run, loaded, [placement(device)] * len(dtypes), out_avals, [placement(s) for s in out_shardings]
     )
-
-
-_WIDE = {np.dtype(t) for t in ("int64", "uint64", "float64", "complex128")}
