@@ -209,10 +209,10 @@ def main() -> None:
         "together were on a core, *caller* that of the thread that calls. XLA makes the same instructions of what either library",
         "sends it.",
         "",
-        "Two calls do more than JAX's. A call on virtual CPU devices leaves a token behind, by which addax keeps fewer than 32",
-        "programs unfinished: without it a loop of steps that reads none of their results, or eight threads that call, hang and",
-        "are ended by XLA after 40 s, as in JAX. And an array of the host is copied before it is sent: JAX lets XLA read it after",
-        "the call has returned, and what is written to it then shows in the result (aligned arrays of any size, others if large).",
+        "Two calls do more than JAX's. Of those on virtual CPU devices some leave a token behind, by which addax keeps fewer than",
+        "32 programs unfinished: without it a loop of steps that reads none of their results, or eight threads that call, hang and",
+        "are ended by XLA after 40 s, as in JAX. And arrays of the host are copied: JAX lets XLA read them after the call has",
+        "returned, and what is written to them then shows in the result (aligned arrays of any size, others if large).",
     ]
     for count in (1, DEVICES):
         for kind, rows in results(count, options.seconds, options.rounds).items():

@@ -28,6 +28,8 @@ ArrayObject* array_alias(ArrayObject* a, PyObject* aval, Desc* desc);
 ArrayObject* array_external(PyObject* buffer, PyObject* aval, Desc* desc, PyObject* sharding, bool committed);
 // New array with the values of any NumPy array or scalar, converted to the aval's dtype.
 ArrayObject* array_from_any(PyObject* value, PyObject* aval, Desc* desc);
+// The same, into the memory of an array that nobody else has; 0, or -1 with an error.
+int array_write(ArrayObject* a, PyObject* value);
 // New array over an ndarray's memory, without a copy; null without an error if its layout or dtype does not allow it.
 ArrayObject* array_borrow_ndarray(PyObject* ndarray, Desc* desc);
 // For a borrowed array that outlives its borrowing: its memory becomes a copy, for all arrays that share it.

@@ -183,6 +183,14 @@ int write_scalar(const Desc* desc, void* out, PyObject* value) {
   return PyArray_Pack(desc->dtype, out, value);
 }
 
+int array_write(ArrayObject* a, PyObject* value) {
+  if (PyArray_Check(value)) return copy_from_ndarray(a, reinterpret_cast<PyArrayObject*>(value));
+  if (a->desc->ndim == 0 && (PyFloat_CheckExact(value) || PyLong_Check(value) || PyComplex_CheckExact(value)))
+    return write_scalar(a->desc, writable_data(a), value);
+  Ref src(PyArray_FromAny(value, nullptr, 0, 0, 0, nullptr));
+  return src ? copy_from_ndarray(a, reinterpret_cast<PyArrayObject*>(src.get())) : -1;
+}
+
 ArrayObject* array_from_any(PyObject* value, PyObject* aval, Desc* desc) {
   if (array_check(value)) {
     auto* a = reinterpret_cast<ArrayObject*>(value);
@@ -192,20 +200,9 @@ ArrayObject* array_from_any(PyObject* value, PyObject* aval, Desc* desc) {
   }
   ArrayObject* a = array_new(aval, desc);
   if (a == nullptr) return nullptr;
-  int failed;
-  if (PyArray_Check(value)) {
-    failed = copy_from_ndarray(a, reinterpret_cast<PyArrayObject*>(value));
-  } else if (desc->ndim == 0 && (PyFloat_CheckExact(value) || PyLong_Check(value) || PyComplex_CheckExact(value))) {
-    failed = write_scalar(desc, writable_data(a), value);
-  } else {
-    Ref src(PyArray_FromAny(value, nullptr, 0, 0, 0, nullptr));
-    failed = !src || copy_from_ndarray(a, reinterpret_cast<PyArrayObject*>(src.get()));
-  }
-  if (failed) {
-    Py_DECREF(a);
-    return nullptr;
-  }
-  return a;
+  if (array_write(a, value) == 0) return a;
+  Py_DECREF(a);
+  return nullptr;
 }
 
 // ---- what numpy.asarray and memoryview call

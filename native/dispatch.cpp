@@ -306,7 +306,7 @@ PyType_Spec spec = {"addax._native.Fn", sizeof(FnObject), 0,
 }  // namespace
 
 int init_dispatch(PyObject* m) {
-  if (init_signature(m) < 0 || init_in_flight(m) < 0 || init_launch(m) < 0 || init_entry(m) < 0) return -1;
+  if (init_signature(m) < 0 || init_in_flight(m) < 0 || init_staging() < 0 || init_launch(m) < 0 || init_entry(m) < 0) return -1;
   FnType = add_type(m, &spec, "Fn");
   return FnType == nullptr ? -1 : 0;
 }

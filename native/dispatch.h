@@ -5,9 +5,12 @@
 //   dispatch.cpp            Fn: the callable with its table from signature to Entry
 #pragma once
 
+#include <memory>
+
 #include "array.h"
 #include "pytree.h"
 #include "small_vector.h"
+#include "staging.h"
 
 namespace addax {
 
@@ -55,6 +58,7 @@ struct EntryObject {
   SmallVector<uint8_t, 32> donated;  // per leaf; empty: none
   SmallVector<Desc*, 32> descs;      // of in_avals; null for leaves that are not passed
   size_t num_outputs;
+  std::unique_ptr<Staging> staging;  // for a Launch that stages
 };
 extern PyTypeObject* EntryType;
 
@@ -62,10 +66,10 @@ extern PyTypeObject* EntryType;
 PyObject* entry_run(EntryObject* entry, Call& call);
 
 // Runs a Launch on as many Arrays as it takes; `out` has room for its results, of which each is a new reference. 0, or -1
-// with an error and nothing stored. One that sends takes ndarrays too, to which nobody writes any more.
+// with an error and nothing stored. In place of an Array it takes a buffer of the engine's.
 extern PyTypeObject* LaunchType;
 int launch_run(PyObject* launch, PyObject* const* arguments, size_t n, PyObject** out);
-bool launch_sends(PyObject* launch);
+std::unique_ptr<Staging> launch_staging(PyObject* launch);  // null if it does not stage
 size_t launch_num_inputs(PyObject* launch);
 size_t launch_num_outputs(PyObject* launch);
 

@@ -44,6 +44,7 @@ PyObject* entry_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   new (&e->kept) SmallVector<int, 16>();
   new (&e->donated) SmallVector<uint8_t, 32>();
   new (&e->descs) SmallVector<Desc*, 32>();
+  new (&e->staging) std::unique_ptr<Staging>();
   Ref owned(reinterpret_cast<PyObject*>(e));
   e->executable = Py_NewRef(executable);
   if (executable == Py_None) return owned.release();
@@ -81,6 +82,10 @@ PyObject* entry_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   } else if (!PyCallable_Check(executable)) {
     return PyErr_Format(PyExc_TypeError, "Entry: executable must be a Program, a callable or None, got %R", Py_TYPE(executable));
   }
+  if (e->launch) e->staging = launch_staging(executable);
+  if (e->staging && !e->donated.empty())
+    for (size_t k = 0; k < passed; k++)
+      if (e->donated[passed_leaf(e, k)]) e->staging->exclude(k);
   return owned.release();
 }
 
@@ -106,6 +111,7 @@ void entry_dealloc(PyObject* self) {
   std::destroy_at(&entry_of(self)->kept);
   std::destroy_at(&entry_of(self)->donated);
   std::destroy_at(&entry_of(self)->descs);
+  std::destroy_at(&entry_of(self)->staging);
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -184,22 +190,6 @@ inline ArrayObject* to_array(PyObject* leaf, Desc* desc, bool* lent = nullptr) {
   return a;
 }
 
-// The ndarray to send for a leaf that is no Array: a copy, so that what the caller writes later does not show. New reference.
-PyObject* to_ndarray(PyObject* leaf, Desc* desc) {
-  if (PyArray_CheckExact(leaf)) {
-    auto* v = reinterpret_cast<PyArrayObject*>(leaf);
-    if (PyArray_DESCR(v)->type_num == desc->type_num && PyArray_ISCARRAY_RO(v) && PyArray_NBYTES(v) == desc->nbytes) {
-      Py_INCREF(desc->dtype);
-      auto* copy = reinterpret_cast<PyArrayObject*>(PyArray_NewFromDescr(
-          &PyArray_Type, desc->dtype, desc->ndim, const_cast<npy_intp*>(desc->dims), nullptr, nullptr, 0, nullptr));
-      if (copy != nullptr) std::memcpy(PyArray_DATA(copy), PyArray_DATA(v), static_cast<size_t>(desc->nbytes));
-      return reinterpret_cast<PyObject*>(copy);
-    }
-  }
-  Ref a(reinterpret_cast<PyObject*>(to_array(leaf, desc)));
-  return a ? array_view(reinterpret_cast<ArrayObject*>(a.get())) : nullptr;
-}
-
 struct Arguments {
   SmallVector<PyObject*, 32> objects;  // strong
   ~Arguments() {
@@ -209,19 +199,24 @@ struct Arguments {
 
 int run_launch(EntryObject* e, Call& call, PyObject** out) {
   Arguments in;
-  bool sends = launch_sends(e->executable);
+  StagedCall staged(e->staging.get());
   size_t passed = passed_leaves(e);
   for (size_t k = 0; k < passed; k++) {
     size_t i = passed_leaf(e, k);
     PyObject* leaf = call.leaves[i];
     Desc* desc = e->descs[i];
-    // A number is left to `place`, which sends it once.
-    PyObject* o = sends && desc->ndim > 0 && !array_check_exact(leaf) ? to_ndarray(leaf, desc)
-                                                                       : reinterpret_cast<PyObject*>(to_array(leaf, desc));
+    PyObject* o = nullptr;
+    if (!array_check(leaf)) {
+      o = Py_XNewRef(staged.write(k, leaf, desc));
+      if (o == nullptr && PyErr_Occurred()) return explain_overflow(leaf);
+    }
+    if (o == nullptr) o = reinterpret_cast<PyObject*>(to_array(leaf, desc));
     if (ADDAX_UNLIKELY(o == nullptr)) return -1;
     in.objects.push_back(o);
   }
-  return launch_run(e->executable, in.objects.data(), passed, out);
+  if (launch_run(e->executable, in.objects.data(), passed, out) < 0) return -1;
+  staged.launched(out);
+  return 0;
 }
 
 struct Inputs {

@@ -16,7 +16,7 @@ struct LaunchObject {
   PyObject *place, *in_shardings, *tail;            // place(array, sharding) -> buffer; tail: more buffers, after the arguments
   PyObject *out_avals, *out_shardings;              // tuples
   PyObject* in_flight;                              // an InFlight that counts its calls, or null
-  PyObject* send;                                   // or null: buffers = send(*arguments), some of which are ndarrays
+  PyObject* stage;                                  // or null, see Staging
   bool committed, in_order;                         // in_order: calls finish in the order in which they are launched
 };
 
@@ -28,13 +28,13 @@ PyObject* launch_call(PyObject* self, PyObject* const* args, size_t nargsf, PyOb
 
 PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   static const char* names[] = {"execute",   "finish",        "handlers",  "place", "in_shardings",
-                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "in_order", "send", nullptr};
+                                "out_avals", "out_shardings", "committed", "tail",  "in_flight", "in_order", "stage", nullptr};
   PyObject *execute, *finish, *handlers, *place, *in_shardings, *out_avals, *out_shardings, *tail = nullptr, *in_flight = Py_None;
-  PyObject* send = Py_None;
+  PyObject* stage = Py_None;
   int committed, in_order = 0;
   if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOOOOp|OOpO:Launch", const_cast<char**>(names), &execute, &finish, &handlers,
                                    &place, &in_shardings, &out_avals, &out_shardings, &committed, &tail, &in_flight, &in_order,
-                                   &send))
+                                   &stage))
     return nullptr;
   if (in_flight != Py_None && Py_TYPE(in_flight) != InFlightType)
     return PyErr_Format(PyExc_TypeError, "Launch: in_flight must be an InFlight, got %.100s", Py_TYPE(in_flight)->tp_name);
@@ -49,7 +49,7 @@ PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   l->committed = committed;
   l->in_order = in_order;
   l->in_flight = in_flight == Py_None ? nullptr : Py_NewRef(in_flight);
-  l->send = send == Py_None ? nullptr : Py_NewRef(send);
+  l->stage = stage == Py_None ? nullptr : Py_NewRef(stage);
   l->in_shardings = PySequence_Tuple(in_shardings);
   l->out_avals = PySequence_Tuple(out_avals);
   l->out_shardings = PySequence_Tuple(out_shardings);
@@ -63,12 +63,9 @@ PyObject* launch_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return owned.release();
 }
 
-// The runtime's buffer of an argument, where the program wants it; a new reference. Of an ndarray, for `send`, itself.
-inline PyObject* buffer_of(LaunchObject* l, PyObject* argument, PyObject* sharding, bool* sends) {
-  if (ADDAX_UNLIKELY(!array_check(argument))) {
-    *sends = true;
-    return Py_NewRef(argument);
-  }
+// The engine's buffer of an argument, where the program wants it; a new reference.
+inline PyObject* buffer_of(LaunchObject* l, PyObject* argument, PyObject* sharding) {
+  if (!array_check(argument)) return Py_NewRef(argument);
   auto* a = reinterpret_cast<ArrayObject*>(argument);
   Storage* s = a->storage;
   if (ADDAX_LIKELY(a->device == sharding && s != nullptr && s->kind == Owner::kExternal)) return Py_NewRef(s->owner);
@@ -99,22 +96,16 @@ PyObject* run(LaunchObject* l, PyObject* const* arguments, size_t n) {
   Py_ssize_t own = static_cast<Py_ssize_t>(n), more = PyTuple_GET_SIZE(l->tail);
   Ref buffers(PyList_New(own + more));
   if (!buffers) return nullptr;
-  bool sends = false;
   for (Py_ssize_t i = 0; i < own; i++) {
-    PyObject* buffer = buffer_of(l, arguments[i], PyTuple_GET_ITEM(l->in_shardings, i), &sends);
+    PyObject* buffer = buffer_of(l, arguments[i], PyTuple_GET_ITEM(l->in_shardings, i));
     if (buffer == nullptr) return nullptr;
     PyList_SET_ITEM(buffers.get(), i, buffer);
   }
   for (Py_ssize_t i = 0; i < more; i++) PyList_SET_ITEM(buffers.get(), own + i, Py_NewRef(PyTuple_GET_ITEM(l->tail, i)));
-  Ref outs;
-  if (sends) {
-    outs = Ref(PyObject_Vectorcall(l->send, PySequence_Fast_ITEMS(buffers.get()), static_cast<size_t>(own + more), nullptr));
-  } else {
-    outs = execute(l, buffers.get());
-    if (outs && l->finish != nullptr) {
-      PyObject* both[] = {outs.get(), l->handlers};
-      outs = Ref(PyObject_Vectorcall(l->finish, both, 2, nullptr));
-    }
+  Ref outs = execute(l, buffers.get());
+  if (outs && l->finish != nullptr) {
+    PyObject* both[] = {outs.get(), l->handlers};
+    outs = Ref(PyObject_Vectorcall(l->finish, both, 2, nullptr));
   }
   if (!outs) return nullptr;
   if (ADDAX_UNLIKELY(!PyList_CheckExact(outs.get()) || PyList_GET_SIZE(outs.get()) != PyTuple_GET_SIZE(l->out_avals)))
@@ -151,7 +142,7 @@ int launch_traverse(PyObject* self, visitproc visit, void* arg) {
   LaunchObject* l = launch_of(self);
   Py_VISIT(Py_TYPE(self));
   for (PyObject* o : {l->execute, l->finish, l->handlers, l->place, l->in_shardings, l->tail, l->out_avals, l->out_shardings,
-                      l->in_flight, l->send})
+                      l->in_flight, l->stage})
     Py_VISIT(o);
   return 0;
 }
@@ -159,7 +150,7 @@ int launch_traverse(PyObject* self, visitproc visit, void* arg) {
 int launch_clear(PyObject* self) {
   LaunchObject* l = launch_of(self);
   for (PyObject** o : {&l->execute, &l->finish, &l->handlers, &l->place, &l->in_shardings, &l->tail, &l->out_avals, &l->out_shardings,
-                       &l->in_flight, &l->send})
+                       &l->in_flight, &l->stage})
     Py_CLEAR(*o);
   return 0;
 }
@@ -186,13 +177,14 @@ PyType_Slot slots[] = {
     {Py_tp_members, members},
     {Py_tp_doc, const_cast<char*>(
         "Launch(execute, finish, handlers, place, in_shardings, out_avals, out_shardings, committed, tail=(), in_flight=None, "
-        "in_order=False, send=None): an executable over another engine's buffers.\n\n"
+        "in_order=False, stage=None): an executable over another engine's buffers.\n\n"
         "Called with a sequence of Arrays, it calls finish(execute(buffers), handlers), or execute(buffers) if finish is None, and "
         "makes Arrays of the list of buffers that this returns. An argument that is not placed as in_shardings says is given to "
         "place(array, sharding), which returns a buffer. tail: buffers that follow those of the arguments. in_flight: an InFlight, in "
         "which each call waits for room; it asks for something to wait for, execute(buffers, True).consume_token(), with each call, "
-        "or with some if calls are in_order: they finish in the order in which they are launched. send: if given, "
-        "arguments of a jitted function that are no Arrays are left to it, as ndarrays: send(*buffers) is called instead.")},
+        "or with some if calls are in_order: they finish in the order in which they are launched. stage(aval, sharding) returns an "
+        "Array of the host and a buffer over the same memory, or None: arguments of a jitted function that are no Arrays are written "
+        "there, while there is room. is_ready() of a result's buffer says when it is no longer read.")},
     {0, nullptr},
 };
 PyType_Spec spec = {"addax._native.Launch", sizeof(LaunchObject), 0,
@@ -218,7 +210,11 @@ int launch_run(PyObject* launch, PyObject* const* arguments, size_t n, PyObject*
   return 0;
 }
 
-bool launch_sends(PyObject* launch) { return launch_of(launch)->send != nullptr; }
+std::unique_ptr<Staging> launch_staging(PyObject* launch) {
+  LaunchObject* l = launch_of(launch);
+  return l->stage == nullptr ? nullptr : std::make_unique<Staging>(l->stage, l->in_shardings, l->out_avals);
+}
+
 size_t launch_num_inputs(PyObject* launch) { return static_cast<size_t>(PyTuple_GET_SIZE(launch_of(launch)->in_shardings)); }
 size_t launch_num_outputs(PyObject* launch) { return static_cast<size_t>(PyTuple_GET_SIZE(launch_of(launch)->out_avals)); }
 

@@ -262,7 +262,7 @@ class Launch:
         tail: Sequence[Any] = (),
         in_flight: InFlight | None = None,
         in_order: bool = False,
-        send: Callable[..., list[Any]] | None = None,
+        stage: Callable[[ShapedArray, Any], tuple[Array, Any] | None] | None = None,
     ) -> None: ...
     def __call__(self, arrays: Sequence[Array], /) -> tuple[Array, ...]: ...
 

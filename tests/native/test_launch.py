@@ -303,31 +303,3 @@ def test_an_interrupted_wait_loses_nothing():
         with pytest.raises(KeyboardInterrupt):
             f(x)
     assert in_flight.unfinished == 1
-
-
-def test_ndarrays_are_left_to_send():
-    vector = ShapedArray((2,), np.dtype(np.float32))
-    sent = []
-
-    def send(*arguments):
-        sent.append(arguments)
-        return [Buffer(0.0)]
-
-    def place(array, where):
-        return Buffer("placed")
-
-    run = _native.Launch(
-        lambda buffers: [Buffer(buffers)], None, (), place, ["here"] * 2, [vector], ["there"], True, (Buffer("tail"),), None, False, send
-    )  # fmt: skip
-    tree = addax.tree.structure([0])
-    f = _native.Fn(lambda *_: _native.Entry(run, tree, None, (), (vector,) * 2), lambda *a: "traced")
-    here, kept = _native.array_external(Buffer("held"), vector, "here", True), addax.numpy.ones(2)
-    for values in (np.array([1, 2], np.float32), np.array([1, 0, 2], np.float32)[::2], np.array([1, 2])):
-        f(here, values)
-        values[:] = 0  # what is sent is a copy
-        first, second, last = sent.pop()
-        assert first.value == "held" and last.value == "tail"
-        assert type(second) is np.ndarray and second.dtype == np.float32 and second.tolist() == [1, 2]
-    # An Array stays where it is placed, for the next program; and no ndarray, no send.
-    assert [b.value for b in value_of(f(here, kept)[0])] == ["held", "placed", "tail"]
-    assert not sent

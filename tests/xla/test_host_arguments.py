@@ -1,6 +1,7 @@
-"""Programs for one XLA device, called with ndarrays."""
+"""XLA programs called with ndarrays and numbers of the host."""
 
 import gc
+import threading
 
 import jax
 import ml_dtypes
@@ -10,12 +11,26 @@ import pytest
 import addax
 import addax.numpy as jnp
 from addax.engines.xla.client import cpu_client
-from addax.sharding import SingleDeviceSharding
+from addax.sharding import Mesh, NamedSharding, PartitionSpec as P, SingleDeviceSharding
 
 
 @pytest.fixture(scope="module")
 def device():
     return cpu_client(1).devices()[0]
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return Mesh(np.array(cpu_client(8).devices()), ("i",))
+
+
+PLACES = {"whole": P(), "rows": P("i"), "columns": P(None, "i")}
+
+
+@pytest.fixture(params=["one device", *PLACES])
+def where(request, device, mesh):
+    """Where a program of arrays of shape (16, 64) wants its arguments."""
+    return SingleDeviceSharding(device) if request.param == "one device" else NamedSharding(mesh, PLACES[request.param])
 
 
 DTYPES = [
@@ -25,7 +40,7 @@ DTYPES = [
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_ndarrays_go_with_the_call(device, dtype):
+def test_ndarrays_of_all_dtypes(device, dtype):
     with addax.enable_x64(True):
         y = np.array([0, 1, 3, 0, 1, 2]).astype(dtype)
         x = addax.device_put(y, device)
@@ -48,6 +63,67 @@ def test_what_is_written_to_an_ndarray_after_the_call_does_not_show(device):
         out = run(w, y)
         y[:] = 2
         np.testing.assert_array_equal(out, np.ones(4096, np.float32))
+
+
+def test_results_are_not_the_memory_of_arguments(where):
+    """Results that are an argument, or its elements in another shape, keep their values when the next call writes its own."""
+    run = addax.jit(lambda x, n: (x, x.T, x.reshape(-1), x[:], n, n[None]), in_shardings=(where, None))
+    values = [np.random.default_rng(i).normal(size=(16, 64)).astype(np.float32) for i in range(6)]
+    results = [run(x, i) for i, x in enumerate(values)]
+    for i, (x, found) in enumerate(zip(values, results, strict=True)):
+        for a, b in zip(found, (x, x.T, x.reshape(-1), x, i, [i]), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_calls_that_do_not_wait_for_each_other(where):
+    """More of them than are staged, each with its own array and number, while the programs before them run."""
+
+    def slow(w, x, n):
+        return addax.lax.fori_loop(0, 50, lambda _, w: jnp.tanh(w @ w), w)[0, 0] * 0 + x + n
+
+    run = addax.jit(slow, in_shardings=(None, where, None))
+    w, x, expected, results = np.ones((64, 64), np.float32), np.zeros((16, 64), np.float32), [], []
+    for i in range(40):
+        x[:] = i
+        results.append(run(w, x, i))
+        expected.append(2 * i)
+        if i % 10 == 9:
+            x[:] = -1
+            addax.block_until_ready(results[-1])
+    for found, n in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(found, np.full((16, 64), n))
+
+
+def test_threads_that_call_one_program(where):
+    run = addax.jit(lambda x, n: (x + n).sum(), in_shardings=(where, None))
+    wrong = []
+
+    def work(k):
+        x = np.full((16, 64), k, np.float32)
+        for n in range(100):
+            if float(run(x, n)) != 1024 * (k + n):
+                wrong.append((k, n))
+
+    working = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+    for t in working:
+        t.start()
+    for t in working:
+        t.join()
+    assert not wrong
+
+
+def test_results_that_are_donated_or_deleted(device):
+    run = addax.jit(lambda s, x: s + x, donate_argnums=0)
+    s = addax.device_put(np.zeros(64, np.float32), device)
+    for i in range(20):
+        s = run(s, np.full(64, i, np.float32))
+    np.testing.assert_array_equal(s, np.full(64, 190))
+    run = addax.jit(lambda s, x: s + x)
+    for i in range(4):
+        out = run(s, np.full(64, i, np.float32))
+        out.delete()
+        assert out.is_deleted()
+    np.testing.assert_array_equal(run(s, np.ones(64, np.float32)), np.full(64, 191))
 
 
 def test_donated_and_captured_arrays(device):

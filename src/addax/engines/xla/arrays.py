@@ -58,6 +58,17 @@ def put_host(value: np.ndarray, sharding: Sharding) -> Any:
     )  # fmt: skip
 
 
+def stage(aval: ShapedArray, sharding: Sharding) -> tuple[Any, Any] | None:
+    """An Array of the host and a runtime buffer over the same memory, for devices that read that of the host; None if the
+    runtime makes copies, as it does of parts that are not contiguous."""
+    host = _native.array_from_numpy(np.zeros(aval.shape, storage_dtype(aval.dtype)), aval)
+    value, where = host._value, placement(sharding)
+    buffer = put_host(value, sharding)
+    wanted = [value[(*ix, ...)].ctypes.data for ix in where.parts(value.shape)]
+    shared = [part.unsafe_buffer_pointer() for part in _parts(buffer)] == wanted
+    return (host, buffer) if shared else None
+
+
 def put_parts(parts: Sequence[np.ndarray], aval: ShapedArray, sharding: Sharding, devices: Sequence[Any]) -> Any:
     """A runtime buffer made of a copy of a part for each of this process's devices."""
     where, by_device = placement(sharding), dict(zip(devices, parts, strict=True))

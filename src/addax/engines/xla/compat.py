@@ -13,8 +13,8 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when jaxlib is loaded: no messages on stderr
 
@@ -52,12 +52,10 @@ else:
 
 jaxlib_version: str = jaxlib.__version__  # pyright: ignore[reportPrivateImportUsage]
 
-# Without these flags transfers and the call path fail; with jax loaded they are jax's to set.
+# Without this flag every transfer fails; with jax loaded it is jax's to set.
 if "jax" not in sys.modules:
     _x64 = _jax.config.Config("enable_x64", True, include_in_jit_key=True, include_in_trace_context=True)
     _jax.jax_jit.set_enable_x64_state(_x64)
-    _jax.jax_jit.set_disable_jit_state(_jax.config.Config("disable_jit", False))
-    _jax.jax_jit.set_post_hook_state(_jax.config.Config("post_hook", None))
 
 XlaRuntimeError: type[Exception] = _jax.JaxRuntimeError
 Array: type = _jax.ArrayImpl
@@ -74,55 +72,6 @@ def array_result_handler(aval: Any, sharding: Any) -> Any:
 
 # consume_with_handlers(results of an execution, handlers) -> list of arrays
 consume_with_handlers = _jax.ExecuteResults.consume_with_handlers
-
-# GSPMDSharding(DeviceList, HloSharding): the call path knows no other class of shardings that needs nothing from jax
-GSPMDSharding: type = _jax.GSPMDSharding
-
-
-class _Known(NamedTuple):
-    """What the call path asks for of a program, by these names."""
-
-    xla_executable: Any
-    out_pytree_def: Any
-    in_shardings: Sequence[Any]
-    out_shardings: Sequence[Any]
-    out_avals: Sequence[Any]
-    out_committed: Sequence[bool]
-    kept_var_bitvec: Sequence[bool]
-    in_device_local_layouts: Sequence[None]
-    const_args: Sequence[Any]
-
-
-def call_path(
-    run: Callable[..., list[Any]],
-    executable: Any,
-    in_shardings: Sequence[Any],
-    out_avals: Sequence[Any],
-    out_shardings: Sequence[Any],
-) -> Callable[..., list[Any]]:
-    """jaxlib's ``pjit`` of a program for one device: a function of its arguments, buffers or ndarrays, to a list of buffers.
-
-    Args:
-      run: the same function by other means. It is called the first time that arguments are of the kinds that they are, and
-        where jax, if it is loaded, has switched the call path off.
-      in_shardings, out_shardings: each a `GSPMDSharding`.
-    """
-    inputs, results = len(in_shardings), len(out_avals)
-    known = _Known(
-        executable, _registry.flatten([0] * results)[1], in_shardings, out_shardings, out_avals, [True] * results, [True] * inputs,
-        [None] * inputs, [],
-    )  # fmt: skip
-
-    def first_time(*arguments: Any) -> tuple[list[Any], _Known, bool]:
-        return run(*arguments), known, False
-
-    def elsewhere(x: Any, *_: Any) -> Any:
-        raise AssertionError(f"an argument of a program for one device is in another place: {x!r}")
-
-    return _jax.pjit("", run, first_time, (), (), object(), _registry, elsewhere, _jax.PjitFunctionCache(16))
-
-
-_registry = _jax.pytree.default_registry()
 
 # get_default_c_api_topology(plugin, name, options) -> the devices described by the options
 get_default_c_api_topology = _jax.get_default_c_api_topology
@@ -243,8 +192,8 @@ def parse_module(text: str) -> Any:
 
 
 __all__ = [
-    "Array", "ArrayCopySemantics", "CompileOptions", "DeviceAssignment", "DeviceList", "GSPMDSharding", "HloSharding", "OpSharding",
-    "XlaRuntimeError", "array_result_handler", "batched_copy_array_to_devices_with_sharding", "batched_device_put", "call_path",
+    "Array", "ArrayCopySemantics", "CompileOptions", "DeviceAssignment", "DeviceList", "HloSharding", "OpSharding",
+    "XlaRuntimeError", "array_result_handler", "batched_copy_array_to_devices_with_sharding", "batched_device_put",
     "consume_with_handlers", "distributed_client", "distributed_service", "generate_pjrt_gpu_plugin_options",
     "get_default_c_api_topology", "gloo_collectives", "gpu_kernels", "initialize_pjrt_plugin", "jaxlib_version",
     "load_pjrt_plugin_dynamically", "make_c_api_client", "make_cpu_client", "make_tfrt_tpu_c_api_device_topology", "mlir_context",

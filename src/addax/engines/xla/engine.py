@@ -24,16 +24,14 @@ from addax.engines.costs import cost_of, has_loops
 from addax.engines.devices import CpuDevice
 from addax.engines.memory_use import MemoryAnalysis, of_xla
 from addax.engines.xla import compat, processes
-from addax.engines.xla.arrays import buffer_at, number_at, put_host, runtime_aval
+from addax.engines.xla.arrays import buffer_at, number_at, put_host, runtime_aval, stage
 from addax.engines.xla.executable import load
 from addax.engines.xla.hlo import describe_collectives
-from addax.engines.xla.host_arguments import sender
 from addax.engines.xla.inspect import readable
 from addax.engines.xla.layouts import ShardedTarget
 from addax.engines.xla.lower import Program, has_rule, lower
 from addax.engines.xla.module import indented
 from addax.engines.xla.placement import in_order, placement, sharding_of
-from addax.engines.xla.types import storage_dtype
 from addax.engines.xla.unreduced import constrained_results, sums_stay_open
 from addax.ops.explicit import Layouts
 from addax.ops.layout import pending
@@ -92,16 +90,12 @@ class XlaCompiled:
         donates_numbers = any(closed.in_avals[i].ndim == 0 for i in options.donated)
         careful = self._others or self._program.ordered or self._program.callbacks
         paced = platform == "cpu" and devices[0].client.local_device_count() > 1
-        send = None
-        if isinstance(default, SingleDeviceSharding) and not (careful or paced):
-            dtypes = [storage_dtype(a.dtype) for a in closed.in_avals] + [x.dtype for x in self._program.captured]
-            send = sender(self._loaded, default, dtypes, self._handlers, out_avals, self.out_shardings)
         self.executable = Launch(
             self._run_with_care if careful else self._loaded.execute_sharded,
             None if careful else compat.consume_with_handlers, self._handlers,
             buffer_at if donates_numbers else number_at, self.in_shardings, closed.out_avals, self.out_shardings, self.committed,
             [*map(buffer_at, bound, kept), *captured],
-            _in_flight[devices[0].client] if paced and not careful else None, many, send,
+            _in_flight[devices[0].client] if paced and not careful else None, many, stage if platform == "cpu" else None,
         )  # fmt: skip
 
     def run(self, arrays: Sequence[Any]) -> Sequence[Any]:

@@ -23,7 +23,7 @@ def in_order(devices: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(sorted(devices, key=lambda d: d.id))
 
 
-class Placement(compat.GSPMDSharding):
+class Placement:
     """A sharding as the runtime wants to see it. It looks for these attributes on the class: hence properties."""
 
     def __init__(self, sharding: Sharding):
@@ -33,16 +33,9 @@ class Placement(compat.GSPMDSharding):
         self.whole = sharding.is_fully_replicated  # on each device
         self.first_term = sharding.is_first_term() if sharding.pending else None  # type: ignore[attr-defined]
         self._list = compat.DeviceList(self.devices)
-        # For the number of devices, which the call path asks the base for; the cuts follow from `sharding`.
-        super().__init__(self._list, compat.HloSharding.replicate())
         self._hlo: dict[int, Any] = {}
         self.numbers: dict[Any, Any] = {}  # (aval, bytes) -> the buffer of a number that is there (arrays.number_at)
         self._parts: dict[tuple[int, ...], list[tuple[slice, ...]]] = {}
-
-    __eq__, __hash__ = (
-        object.__eq__,
-        object.__hash__,
-    )  # the base compares what it was given, and jax, if loaded, replaces that
 
     _internal_device_list = property(lambda self: self._list)
     memory_kind = property(lambda self: None)
