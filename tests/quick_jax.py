@@ -7,13 +7,15 @@ above all. The last digits differ then. The XLA engine of addax is not touched.
 import contextlib
 
 import jax._src.compiler
+import jaxlib.version
 
 QUICK = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
+if jaxlib.version.__version_info__ < (0, 11):  # later ones always have them, and no such option
+    QUICK["xla_cpu_use_fusion_emitters"] = False
 own_options = jax._src.compiler.get_compile_options
 
 

@@ -24,7 +24,7 @@ CHLO = frozenset(
     "acos acosh asin asinh atan atanh bessel_i1e cosh digamma erf erf_inv erfc lgamma next_after polygamma sinh square zeta".split()
 )
 # Operations that StableHLO has for numbers of one kind only, or not at all, have their own rule below.
-SPECIAL = frozenset({"bessel_i0e", "conj", "exp2", "imag", "integer_pow", "real", "round_nearest", "square"})
+SPECIAL = frozenset({"bessel_i0e", "conj", "digamma", "exp2", "imag", "integer_pow", "real", "round_nearest", "square"})
 
 
 def stretched(b: Block, eqn: Eqn, args) -> list[Value]:
@@ -239,6 +239,13 @@ def _exp2(b: Block, eqn: Eqn, x: Value) -> Value:
     if is_complex(x):
         return b.unary("exponential", b.binary("multiply", x, b.full(math.log(2.0), x.shape, x.dtype)))
     return b.binary("power", b.full(2, x.shape, x.dtype), x)
+
+
+@rule("digamma")
+def _digamma(b: Block, eqn: Eqn, x: Value) -> Value:
+    """Its pole at zero is -inf to XLA since jaxlib 0.11, and was NaN before, as those at the negative integers are."""
+    pole = b.compare("EQ", x, b.full(0, x.shape, x.dtype))
+    return b.select(pole, b.full(np.nan, x.shape, x.dtype), b.chlo("digamma", x))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
