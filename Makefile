@@ -45,7 +45,8 @@ demo: build
 	$(BIN)/python examples/digits.py
 
 bench: build
-	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python -m pip install --quiet $$($(BIN)/python -c "import tomllib; \
+	  print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['bench'])")
 	$(BIN)/python benchmarks/run.py
 
 clean:
