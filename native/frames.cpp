@@ -184,7 +184,7 @@ PyObject* register_internal_path(PyObject*, PyObject* path) {
 
 // ---- tracebacks
 
-bool g_hide_own_frames = true;
+PyObject* g_hides_own_frames = nullptr;  // a function: whether this thread wants it
 
 // The chain without the entries of our own code; null if nothing is left. Steals nothing, gives a new reference.
 PyObject* users_part(PyObject* traceback) {
@@ -209,12 +209,11 @@ PyObject* users_part(PyObject* traceback) {
   return next.release();
 }
 
-PyObject* hide_own_frames(PyObject*, PyObject* flag) {
-  int on = PyObject_IsTrue(flag);
-  if (on < 0) return nullptr;
-  g_hide_own_frames = on != 0;
+PyObject* hide_own_frames(PyObject*, PyObject* wanted) {
+  Py_XDECREF(std::exchange(g_hides_own_frames, Py_NewRef(wanted)));
   Py_RETURN_NONE;
 }
+
 
 PyObject* frame_walk(PyObject*, PyObject*) {
   return PyUnicode_FromString(g_walk == Walk::kFast ? "fast" : g_walk == Walk::kPublic ? "public" : "undecided");
@@ -226,7 +225,7 @@ PyMethodDef functions[] = {
     {"register_internal_path", register_internal_path, METH_O,
      "register_internal_path(prefix): user_frame() passes over code whose file name starts with prefix."},
     {"hide_own_frames", hide_own_frames, METH_O,
-     "hide_own_frames(flag): whether errors that leave a jitted function or an operation show the user's frames only."},
+     "hide_own_frames(wanted): errors that leave a jitted function or an operation show the user's frames only where wanted()."},
     {"frame_walk", frame_walk, METH_NOARGS, "frame_walk(): how user_frame() reads the stack, 'fast' or 'public'."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -234,7 +233,6 @@ PyMethodDef functions[] = {
 }  // namespace
 
 void keep_users_frames() {
-  if (!g_hide_own_frames) return;
 #if PY_VERSION_HEX >= 0x030C0000
   PyObject* error = PyErr_GetRaisedException();
 #else
@@ -244,8 +242,13 @@ void keep_users_frames() {
   if (traceback_ != nullptr) PyException_SetTraceback(error, traceback_);
   Py_XDECREF(traceback_);
 #endif
+  Ref wanted(g_hides_own_frames ? PyObject_CallNoArgs(g_hides_own_frames) : Py_NewRef(Py_True));
+  if (!wanted) {  // interrupted, which takes the error's place
+    Py_DECREF(error);
+    return;
+  }
   Ref traceback(PyException_GetTraceback(error));
-  if (traceback) {
+  if (traceback && wanted.get() != Py_False) {
     Ref kept(users_part(traceback.get()));
     PyErr_Clear();  // null if nothing is the user's: the caller's line comes next
     PyException_SetTraceback(error, kept ? kept.get() : Py_None);

@@ -5,9 +5,9 @@ namespace addax {
 
 namespace {
 
-constexpr int kSets = 4;                   // calls under way at once that have their arguments staged
-constexpr int64_t kArguments = 1 << 20;    // bytes in a set
-constexpr int64_t kResult = 256 << 10;      // bytes of a result that a set may keep alive
+constexpr int kSets = 4;                  // calls under way at once that have their arguments staged
+constexpr int64_t kArguments = 1 << 20;   // bytes in a set
+constexpr int64_t kResult = 256 << 10;    // bytes of a result that a set may keep alive
 
 PyObject* is_ready;  // a name
 

@@ -261,8 +261,16 @@ def test_errors_show_the_lines_of_the_user_only():
 
 
 def test_all_frames_can_be_shown():
+    def shows_all():
+        return any("addax" in str(path) and str(path) != HERE for path in files_of(lambda: addax.jit(breaks)(1.0)))
+
+    with options.traceback_filtering("off"):
+        assert shows_all()
+        with options.traceback_filtering("remove_frames"):
+            assert not shows_all()
+    assert not shows_all()
     try:
         options.config.update("addax_traceback_filtering", "off")
-        assert any("addax" in str(path) and str(path) != HERE for path in files_of(lambda: addax.jit(breaks)(1.0)))
+        assert shows_all()
     finally:
         options.config.update("addax_traceback_filtering", "auto")

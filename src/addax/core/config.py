@@ -328,6 +328,5 @@ declare_inert(
 )
 declare_inert("the CPU engine runs programs on the calling thread", "cpu_enable_async_dispatch")
 
-config.on_update("traceback_filtering", lambda value: hide_own_frames(value != "off"))
-hide_own_frames(traceback_filtering.value != "off")
+hide_own_frames(lambda: traceback_filtering.value != "off")
 install_base_context()
