@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kDepth = 256;         // rows of B per pass, so that a panel of B stays in L1 and A's block in L2
 constexpr int64_t kWidth = 512;         // columns of B packed at a time
 constexpr int64_t kRowsPerBlock = 192;  // rows of A packed at a time
+constexpr int64_t kTurned = 1 << 18;    // elements of A turned for a product with fewer columns than a vector has lanes
 
 template <typename In, typename Acc, typename Out>
 struct Blocked {
@@ -235,12 +236,14 @@ void multiply(const int64_t* t, const In* a_data, const In* b_data, Out* c_data)
   if (m <= 0 || n <= 0 || batch.count <= 0) return;
   Matrix<const In> a{a_data, t[3], t[4]}, b{b_data, t[5], t[6]};
   Matrix<Out> c{c_data, t[7], t[8]};
-  // Columns of C contiguous, or a matrix times a vector: compute the transpose, so that rows are long and contiguous.
-  if ((c.col != 1 && c.row == 1) || (n == 1 && m > 1)) {
+  // Columns of C contiguous, or a matrix times a vector or a few: compute the transpose, so that rows are long and contiguous.
+  // A few vectors fill no register of their own, but the rows of A must be turned for them, which pays if they stay in the cache.
+  bool few = n < Simd<Acc>::kLanes && m >= 4 * Simd<Acc>::kLanes && (a.row == 1 || m * k <= kTurned);
+  bool swapped = (c.col != 1 && c.row == 1) || (n == 1 && m > 1) || (c.col == 1 && few);
+  if (swapped) {
     std::swap(a, b), std::swap(m, n);
     a = a.transposed(), b = b.transposed(), c = c.transposed();
   }
-  bool swapped = a.data != a_data;
   double ns = 2.0 * m * n * std::max<int64_t>(k, 1) / speed<Acc>() + 4.0 * (k * (m + n)) * sizeof(In) / 64.0;
   double total = ns * batch.count + 20.0 * batch.count;
   auto one = [&](int64_t index, int64_t i0, int64_t j0, int64_t rows, int64_t cols) {

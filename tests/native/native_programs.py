@@ -65,7 +65,8 @@ def isas() -> list[str]:
 def call_kernel(
     kernel: str | int, ins, outs, tab: bytes, isa: str | None = None, ns: float = -1000.0
 ) -> list[np.ndarray]:
-    """Run one kernel on arrays; `outs` are (shape, dtype) pairs, or arrays that the output memory starts from."""
+    """Run one kernel on arrays, of which one may come twice; `outs` are (shape, dtype) pairs, or arrays that the output memory
+    starts from."""
     address = symbols(isa)[kernel] if isinstance(kernel, str) else kernel
     ins = [np.asarray(x) for x in ins]
     initial = [o if isinstance(o, np.ndarray) else None for o in outs]
@@ -82,7 +83,8 @@ def call_kernel(
             steps.append(("copy", n_in + j, n_in + n_out + sum(x is not None for x in initial[:j]), sizes[j]))
     steps.append(("kernel", address, tuple(range(n_in + n_out)), tab, 1, ns))
     p = program(ins, outs, slots, 0, consts, steps, [("slot", n_in + j) for j in range(n_out)])
-    return [np.asarray(y) for y in p([array(x) for x in ins])]
+    arrays = {id(x): array(x) for x in ins}
+    return [np.asarray(y) for y in p([arrays[id(x)] for x in ins])]
 
 
 _engines: list = []

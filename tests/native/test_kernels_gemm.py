@@ -80,6 +80,7 @@ SIZES = [
     (1, 300, 3),
     (37, 129, 65),
     (64, 100, 10),
+    (300, 1100, 3),
     (5, 0, 4),
     (70, 600, 130),
 ]
@@ -179,6 +180,18 @@ def test_batches(isa, data):
     a, b = rng.standard_normal((*drop_a, m, k), np.float32), rng.standard_normal((*drop_b, k, n), np.float32)
     got = gemm(a, b, "gemm_f32_f32", np.dtype(np.float32), isa)
     np.testing.assert_allclose(got, a @ b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("isa", isas())
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_both_operands_may_be_views_of_one_array(isa, n):
+    """A batch of matrices times the head of the first."""
+    x = np.random.default_rng(5).standard_normal((3, 64, 8), np.float32)
+    b = x[0, :n].T
+    batch = [3, 64 * 8, 0, 64 * n]
+    fields = table(64, n, 8, [8, 1], [1, 8], [n, 1], False, 1, batch)
+    (got,) = call_kernel("gemm_f32_f32", [x, x], [((3, 64, n), np.dtype(np.float32))], fields, isa)
+    np.testing.assert_allclose(got, x @ b, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(512, 300, 700), (2000, 64, 30), (30, 64, 2000), (1, 1000, 2000), (2000, 1000, 1)])
