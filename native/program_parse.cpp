@@ -305,13 +305,14 @@ class Parser {
     const char* kind;
     unsigned long long address;
     PyObject *args, *table;
-    long long extent;
+    long long extent, cut = 1;
     double ns;
-    require(PyArg_ParseTuple(tuple, "sKOO!Ld;('kernel', address, arg_slots, table bytes, extent, ns_per_item)", &kind, &address,
-                             &args, &PyBytes_Type, &table, &extent, &ns));
+    require(PyArg_ParseTuple(tuple, "sKOO!Ld|L;('kernel', address, arg_slots, table bytes, extent, ns_per_item, cut)", &kind, &address,
+                             &args, &PyBytes_Type, &table, &extent, &ns, &cut));
     if (address == 0) fail(PyExc_ValueError, "Program: %s: the kernel's address is 0", where_.c_str());
     if (PyBytes_GET_SIZE(table) % 8 != 0)
       fail(PyExc_ValueError, "Program: %s: the table has %zd bytes, not a whole number of int64", where_.c_str(), PyBytes_GET_SIZE(table));
+    if (cut < 1) fail(PyExc_ValueError, "Program: %s: cut into pieces of %lld items", where_.c_str(), cut);
     if (extent < 0) fail(PyExc_ValueError, "Program: %s: negative extent %lld", where_.c_str(), extent);
     step.op = Op::kKernel;
     step.kernel = reinterpret_cast<Kernel>(static_cast<uintptr_t>(address));
@@ -323,7 +324,7 @@ class Parser {
     step.extent = extent;
     step.estimated_ns = ns * static_cast<double>(extent);
     step.split = ns > 0 && extent > 1 && step.estimated_ns > kSplitBreakEvenNs;
-    step.align = extent >= 4096 ? 64 : 1;  // many items: they are elements, keep cuts on vector and cache-line bounds
+    step.align = cut;
     if (const char* name = kernel_name(step.kernel)) body_.paths[step.id] += std::string(" ").append(name);
     return ns == 0 ? kUnknownKernelNs : std::abs(step.estimated_ns);
   }

@@ -43,7 +43,7 @@ struct Step {
   Kernel kernel = nullptr;
   const int64_t* table = nullptr;
   int64_t extent = 0;          // kernel: items; copy, fill: bytes; loop: trips, or -1 when they are in slot b
-  int64_t align = 1;           // kernel: where it may be cut
+  int64_t align = 1;           // kernel: it may be cut at multiples of this
   double estimated_ns = 0;     // kernel: of the whole extent
   bool split = false;          // kernel: worth cutting over the pool
   Block* blocks = nullptr;     // while: condition, body; cond: branches; loop: body

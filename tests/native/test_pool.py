@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from native_programs import add_f32, array, program
+from native_programs import add_f32, array, compile_ir, program
 
 import addax
 from addax import _native
@@ -53,6 +53,35 @@ def test_random_jobs_on_many_threads():
             n = int(rng.choice(list(programs)))
             _native.set_num_threads(int(rng.integers(1, 6)))
             np.testing.assert_array_equal(np.asarray(programs[n]([array(inputs[n])])[0]), 2 * inputs[n])
+    finally:
+        _native.set_num_threads(before)
+
+
+CUT = """
+define void @k(ptr %args, ptr %table, i64 %lo, i64 %hi) {
+  %out = load ptr, ptr %args
+  %at = getelementptr i64, ptr %out, i64 %lo
+  %items = sub i64 %hi, %lo
+  store i64 %items, ptr %at
+  ret void
+}"""
+
+
+@pytest.mark.parametrize("cut", [1, 16, 64])
+@pytest.mark.parametrize("n", [63, 65, 1000, 5000])
+def test_where_kernels_are_cut(n, cut):
+    step = ("kernel", compile_ir(CUT), (0,), b"", n, 1000.0, cut)
+    pieces = program(
+        [], [((n,), np.dtype(np.int64))], [("out", 0, 8 * n)], 0, [], [("fill", 0, 8 * n), step], [("slot", 0)]
+    )
+    before = _native.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            _native.set_num_threads(threads)
+            found = np.asarray(pieces([])[0])
+            starts = np.flatnonzero(found)
+            np.testing.assert_array_equal(starts + found[starts], [*starts[1:], n])
+            assert not np.any(starts % cut) and (len(starts) > 1) == (threads > 1 and n > cut)
     finally:
         _native.set_num_threads(before)
 

@@ -375,6 +375,7 @@ def test_denormals_are_flushed_inside_and_kept_outside():
         (dict(steps=[("jump", 1)]), "unknown kind 'jump'"),
         (dict(steps=[("kernel", 0, (0,), b"", 1, 1.0)]), "address is 0"),
         (dict(steps=[("kernel", 8, (0,), b"123", 1, 1.0)]), "whole number of int64"),
+        (dict(steps=[("kernel", 8, (0,), b"", 1, 1.0, 0)]), "cut into pieces of 0 items"),
         (dict(steps=[("loop", 3, 1, False, False, [("swap", 0, 1)])]), "only arena slots"),
         (dict(outputs=[("slot", 9)]), "slot 9 does not exist"),
         (dict(outputs=[("in", 4)]), "there is no input 4"),

@@ -46,20 +46,21 @@ class Buffer:
 
 
 class Kernel:
-    """One call of compiled code: items ``0 .. extent`` at about ``ns`` nanoseconds each.
+    """One call of compiled code: items ``0 .. extent`` at about ``ns`` nanoseconds each, cut between threads at multiples of
+    ``cut``.
 
     ``in_place``: pairs (read, written) of buffers that may be the same memory, since every element is read by the
     iteration that overwrites it.
     """
 
-    __slots__ = ("address", "args", "extent", "in_place", "name", "nest", "ns", "table", "writes")
+    __slots__ = ("address", "args", "cut", "extent", "in_place", "name", "nest", "ns", "table", "writes")
 
     def __init__(
         self, nest, args: list[Buffer], writes: set[Buffer], table: list[int], extent: int, ns: float, name: str
     ):
         self.nest, self.args, self.writes, self.table = nest, args, writes, table
         self.extent, self.ns, self.name = extent, ns, name
-        self.address = 0
+        self.address, self.cut = 0, 1
         self.in_place: list[tuple[Buffer, Buffer]] = []
 
 

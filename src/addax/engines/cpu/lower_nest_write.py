@@ -118,6 +118,10 @@ class NestWriter:
         nest = Nest(label, tuple(params), len(self.table), tuple(body))
         kernel = Kernel(nest, self.args, set(self.written), self.table, extent, self.ns / max(1, extent), label)
         kernel.in_place = self.overwritable()
+        if (
+            self.outer and self.outer[0] == self.vector
+        ):  # in vectors: of a loop around others the body is written for four
+            kernel.cut = 64 if self.inner or extent >= 4096 else 16
         return kernel
 
     def overwritable(self) -> list[tuple[Buffer, Buffer]]:

@@ -172,7 +172,7 @@ class Plan:
             t = type(s)
             if t is Kernel:
                 table = _pack(s.table)
-                out.append(("kernel", s.address, [slot(b) for b in s.args], table, s.extent, s.ns))
+                out.append(("kernel", s.address, [slot(b) for b in s.args], table, s.extent, s.ns, s.cut))
             elif t is Copy:
                 out.append(("copy", slot(s.dst), slot(s.src), s.nbytes))
             elif t is Fill:
