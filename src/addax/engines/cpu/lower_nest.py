@@ -18,7 +18,7 @@ from addax.engines.cpu import lower_indexed, views
 from addax.engines.cpu.buffers import Buffer, Kernel, ahead_of_time
 from addax.engines.cpu.groups import Axes, Group
 from addax.engines.cpu.lower_elementwise import element_name, op_cost
-from addax.engines.cpu.lower_nest_write import Access, NestWriter
+from addax.engines.cpu.lower_nest_write import PIECE, Access, NestWriter
 from addax.engines.cpu.views import Iota, Ref
 
 DEAR = 10.0  # a value of at least this cost is kept in memory from one phase to the next instead of recomputed
@@ -315,7 +315,7 @@ class NestBuilder(NestWriter):
         if not self.inner or self.ns < CHUNK_NS or self.sizes[self.inner[0]] < 8:
             return False
         first = self.outer[0] if self.outer else None
-        pieces = 1 if first is None else self.sizes[first] // (64 if first == self.vector else 1)
+        pieces = 1 if first is None else self.sizes[first] // (PIECE if first == self.vector else 1)
         if pieces >= 8:
             return False
         if any(e.primitive.name in ("argmax", "argmin") for e in self.members) or self.n_phases > 2:

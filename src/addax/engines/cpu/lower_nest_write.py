@@ -33,6 +33,8 @@ class Access:
 # Operations whose result jumps: they see narrow floats as memory would hold them.
 DECIDES = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "floor", "ceil", "round", "sign", "is_finite", "rem"})
 NARROW = frozenset({"float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"})
+# Items of a loop of vectors that stay on one thread: the body of one that holds loops is written for four vectors.
+PIECE = 64
 
 
 class NestWriter:
@@ -118,10 +120,8 @@ class NestWriter:
         nest = Nest(label, tuple(params), len(self.table), tuple(body))
         kernel = Kernel(nest, self.args, set(self.written), self.table, extent, self.ns / max(1, extent), label)
         kernel.in_place = self.overwritable()
-        if (
-            self.outer and self.outer[0] == self.vector
-        ):  # in vectors: of a loop around others the body is written for four
-            kernel.cut = 64 if self.inner or extent >= 4096 else 16
+        if self.outer and self.outer[0] == self.vector:
+            kernel.cut = PIECE if self.inner or extent >= 4096 else PIECE // 4
         return kernel
 
     def overwritable(self) -> list[tuple[Buffer, Buffer]]:
